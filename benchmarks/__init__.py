@@ -1,0 +1,1 @@
+"""Figures as ratios, side by side in one run."""

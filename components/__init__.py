@@ -1,0 +1,4 @@
+"""A Citus cluster as Pulumi resources: settings → plan → cluster. Import each from its own module.
+
+Kept empty on purpose: the process that runs the dynamic providers imports this package at every start.
+"""

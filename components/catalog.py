@@ -1,0 +1,356 @@
+"""What the cluster is: typed reads and writes of Citus's metadata over a connection.
+
+A function says in its name what it promises: `get_` reads, `ensure_` is idempotent, `wait_until_` has a deadline. The
+statements stand in sql/citus/, one a file; knows nothing of Pulumi.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, LiteralString, cast
+
+import psycopg
+from psycopg.rows import class_row, dict_row
+
+from components.errors import AccessError, DriftError, IdentityError, NotReadyError, StackError
+from components.postgres import is_permanent, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from components.names import TableName
+    from components.postgres import Connection
+
+__all__ = [
+    "Node",
+    "NodeIdentity",
+    "ShardedTable",
+    "claim",
+    "ensure_coordinator",
+    "ensure_worker",
+    "exclusive",
+    "get_node",
+    "get_table",
+    "remove_node",
+    "wait_until_healthy",
+    "wait_until_node_ready",
+]
+
+_SQL: Final = Path(__file__).parent.parent / "sql" / "citus"
+LOCK: Final = zlib.crc32(b"citus-pulumi")
+"""Key of the advisory lock that keeps two runs apart in one database."""
+
+
+@functools.cache
+def statement(name: str) -> LiteralString:
+    """Return the statement of sql/citus/<name>.sql."""
+    text: LiteralString = (_SQL / f"{name}.sql").read_text(encoding="utf-8")  # type: ignore[assignment]
+    return text
+
+
+def _value(connection: Connection, query: str, /, **arguments: Any) -> Any:
+    row = connection.execute(statement(query), arguments).fetchone()
+    return row[0] if row else None
+
+
+@contextmanager
+def exclusive(connection: Connection, *, doing: str, timeout: float) -> Iterator[None]:
+    """Hold the cluster's lock: what one run does, another never does at the same time. Freed with the connection.
+
+    Raises:
+        NotReadyError: another session kept the lock for `timeout` seconds; names it.
+    """
+    connection.execute("select set_config('application_name', %s, false)", [f"citus-pulumi: {doing}"[:63]])
+    connection.execute("select set_config('lock_timeout', %s, false)", [f"{timeout:.0f}s"])
+    try:
+        connection.execute("select pg_advisory_lock(%s)", [LOCK])
+    except psycopg.errors.LockNotAvailable:
+        holder = _value(connection, "get_lock_holder", key=LOCK) or "a session that has just ended"
+        msg = f"{doing}: gave up after {timeout:.0f} s: another run holds this cluster's lock ({holder}); wait for it to end"
+        raise NotReadyError(msg) from None
+    try:
+        yield
+    finally:
+        if not connection.closed and not connection.broken:
+            connection.execute("select pg_advisory_unlock(%s)", [LOCK])
+
+
+# --- nodes -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Node:
+    """A row of pg_dist_node."""
+
+    node_id: int
+    group_id: int
+    node_name: str
+    node_port: int
+    is_active: bool
+    metadata_synced: bool
+    should_have_shards: bool
+
+
+@dataclass(frozen=True)
+class NodeIdentity:
+    """What a node says of itself when asked directly."""
+
+    database: str
+    citus_version: str | None
+    """Version of the extension in this database; None where it is not there."""
+    library_version: str
+    server_id: str | None
+    group_id: int | None
+    coordinator: str | None
+    """`name:port` of the coordinator that this node was last a member of; None when it never was."""
+    shards: int
+    """Shards of distributed tables that its own metadata says it holds."""
+    wal_level: str
+
+
+def get_node(connection: Connection, name: str, port: int) -> Node | None:
+    """Return the registered node of that address, alive or not."""
+    with connection.cursor(row_factory=class_row(Node)) as cursor:
+        return cursor.execute(statement("get_node"), {"name": name, "port": port}).fetchone()
+
+
+def claim(connection: Connection, stack: str) -> None:
+    """Make the ledger, and write down that this stack manages the cluster.
+
+    Raises:
+        IdentityError: another stack manages it.
+    """
+    with connection.transaction():
+        connection.execute(statement("create_ledger"))
+        owner = _value(connection, "claim_stack", stack=stack)
+    if owner != stack:
+        msg = (
+            f"this cluster is managed by the stack {owner}, not by {stack}: use that stack, or choose another "
+            "citus:namePrefix, citus:network and citus:port for this one. If that stack is gone for good, write this one's "
+            f"name into the table citus_pulumi.stack: {stack}"
+        )
+        raise IdentityError(msg)
+
+
+def ensure_coordinator(connection: Connection, name: str, port: int) -> dict[str, str]:
+    """Make this server the coordinator under the name by which the other nodes reach it.
+
+    Returns:
+        citus_version, postgres_version and server_id.
+    """
+    connection.execute(statement("create_extension"))
+    registered = _value(connection, "get_coordinator")
+    if registered != f"{name}:{port}":
+        connection.execute("select citus_set_coordinator_host(%s, %s)", [name, port])
+    return get_versions(connection)
+
+
+def get_versions(connection: Connection) -> dict[str, str]:
+    """Return citus_version, postgres_version and server_id of the server that the connection is to."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(statement("get_versions")).fetchone()
+    return dict(row or {})
+
+
+def get_coordinator(connection: Connection) -> str | None:
+    """Return `name:port` of the registered coordinator; None where there is no Citus or no such row."""
+    if _value(connection, "has_citus"):
+        return cast("str | None", _value(connection, "get_coordinator"))
+    return None
+
+
+def _ask(connection: Connection, name: str, port: int, command: str) -> str:
+    """Run a command on a node, registered or not, through the coordinator and as the nodes themselves connect.
+
+    Raises:
+        NotReadyError: it cannot be reached, and that may pass.
+        AccessError: it cannot be reached, and that will not pass.
+        StackError: it was reached, and the command failed.
+    """
+    notices: list[str] = []
+
+    def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+        notices.append(" ".join((diagnostic.message_primary or "").split()))
+
+    connection.add_notice_handler(note)
+    try:
+        answer = connection.execute(
+            statement("run_on_node"), {"name": name, "port": port, "command": command}
+        ).fetchone()
+        if answer is None:
+            msg = f"{name}:{port}: the coordinator gave no answer"
+            raise NotReadyError(msg)
+        success, result = answer
+        if success:
+            return str(result)
+        if not str(result).startswith("failed to connect"):
+            msg = f"{name}:{port}: {result}"
+            raise StackError(msg)
+        # That function keeps the cause to itself; this one warns with it.
+        notices.clear()
+        reached = connection.execute("select citus_check_connection_to_node(%s, %s)", [name, port]).fetchone()
+    finally:
+        connection.remove_notice_handler(note)
+    if reached and reached[0]:
+        msg = "it has just begun to answer"
+        raise NotReadyError(msg)
+    cause = "; ".join(notices).rpartition("following error: ")[2] or "no connection"
+    if is_permanent(cause):
+        msg = f"{name}:{port} cannot be reached from the coordinator, and waiting will not help: {cause}"
+        if "password authentication failed" in cause:
+            msg += "; its volume was initialised with another password than the coordinator's"
+        raise AccessError(msg)
+    raise NotReadyError(cause)
+
+
+def wait_until_node_ready(connection: Connection, name: str, port: int, timeout: float) -> NodeIdentity:
+    """Wait until a node answers the coordinator by SQL, make sure it has the extension, and return who it is.
+
+    Raises:
+        AccessError: it will not let the coordinator in (wrong password, no such database, unknown host).
+        NotReadyError: it does not answer within `timeout` seconds.
+    """
+    hint = f"see: docker logs {name}"
+    has_citus = wait_until(
+        lambda: _ask(connection, name, port, statement("has_citus")),
+        what=f"worker {name}:{port} answers the coordinator",
+        timeout=timeout,
+        hint=hint,
+    )
+    if has_citus != "t":
+        _ask(connection, name, port, statement("create_extension"))
+    return NodeIdentity(**json.loads(_ask(connection, name, port, statement("identify_node"))))
+
+
+def ensure_worker(
+    connection: Connection, name: str, port: int, *, server_id: str | None, timeout: float
+) -> dict[str, Any]:
+    """Register the worker, or activate it where it is inactive, and prove that it is the node it is taken for.
+
+    Citus takes an address that it knows for a node that it knows, without asking it; so the node is asked before and
+    after. `server_id` is the identity that an earlier run saw, if any.
+
+    Returns:
+        node_id, group_id and server_id.
+
+    Raises:
+        IdentityError: the node at that address is another than the registered one, or a member of another cluster.
+    """
+    identity = wait_until_node_ready(connection, name, port, timeout)
+    if identity.citus_version != identity.library_version:
+        msg = (
+            f"worker {name}:{port} has the extension citus {identity.citus_version} in {identity.database}, but its server "
+            f"brings {identity.library_version}: run `alter extension citus update` there, on the coordinator first"
+        )
+        raise IdentityError(msg)
+    node = get_node(connection, name, port)
+    _refuse_stranger(connection, f"{name}:{port}", node, identity, server_id)
+    if node is None:
+        connection.execute("select citus_add_node(%s, %s)", [name, port])
+    elif not node.is_active:
+        connection.execute("select citus_activate_node(%s, %s)", [name, port])
+    node = get_node(connection, name, port)
+    identity = wait_until_node_ready(connection, name, port, timeout)
+    if node is None or not (node.is_active and node.metadata_synced and node.group_id == identity.group_id):
+        msg = f"worker {name}:{port} was registered, but does not know it ({node}; it says {identity}): run up again"
+        raise IdentityError(msg)
+    return {"node_id": node.node_id, "group_id": node.group_id, "server_id": identity.server_id}
+
+
+def _refuse_stranger(
+    connection: Connection, address: str, node: Node | None, identity: NodeIdentity, server_id: str | None
+) -> None:
+    if node is not None and (
+        identity.group_id != node.group_id or (server_id is not None and identity.server_id != server_id)
+    ):
+        held = _value(connection, "count_shards_on_node", name=node.node_name, port=node.node_port)
+        way = (
+            f"The cluster expects {held} shards there. Put its old volume back; or, where that is lost, restore the "
+            "cluster from a backup"
+            if held
+            else f"It is to hold no shard, so nothing is lost: select citus_remove_node('{node.node_name}', "
+            f"{node.node_port}); then run up again"
+        )
+        msg = (
+            f"worker {address} is not the node that was registered under that name: its volume was replaced or emptied "
+            f"(server_id {identity.server_id}, was {server_id or 'another'}; group {identity.group_id}, was "
+            f"{node.group_id}). {way}"
+        )
+        raise IdentityError(msg)
+    coordinator = _value(connection, "get_coordinator")
+    if node is None and identity.coordinator not in (None, coordinator):
+        msg = (
+            f"worker {address} is a member of another cluster, whose coordinator is {identity.coordinator}: unregister it "
+            "there first, or give this stack a worker of its own"
+        )
+        raise IdentityError(msg)
+    if node is None and identity.shards:
+        msg = (
+            f"worker {address} is not registered, but holds {identity.shards} shards of a cluster it was part of before: "
+            "if their data is not needed any more, remove its container and its volume, refresh, and run up again"
+        )
+        raise IdentityError(msg)
+
+
+def remove_node(connection: Connection, name: str, port: int) -> None:
+    """Unregister a worker that holds no shard; nothing happens where it is not registered.
+
+    Raises:
+        DriftError: it still holds shards of distributed tables.
+    """
+    if get_node(connection, name, port) is None:
+        return
+    held = _value(connection, "count_shards_on_node", name=name, port=port)
+    if held:
+        msg = (
+            f"worker {name}:{port} still holds {held} shards of distributed tables, so it is kept: move them away first "
+            f"with: select citus_drain_node('{name}', {port}); then run up again"
+        )
+        raise DriftError(msg)
+    connection.execute(statement("cleanup"))
+    connection.execute("select citus_remove_node(%s, %s)", [name, port])
+
+
+def get_unreachable_pairs(connection: Connection) -> list[str]:
+    """Return `a → b` for each pair of nodes of which the first cannot reach the second."""
+    return [row[0] for row in connection.execute(statement("get_unreachable_pairs"))]
+
+
+def wait_until_healthy(connection: Connection, timeout: float) -> int:
+    """Wait until every node reaches every node, and return how many pairs were tried."""
+
+    def attempt() -> int:
+        broken = get_unreachable_pairs(connection)
+        if broken:
+            more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""  # noqa: PLR2004
+            msg = f"unreachable: {', '.join(broken[:3])}{more}"
+            raise NotReadyError(msg)
+        return int(_value(connection, "count_nodes")) ** 2
+
+    return wait_until(attempt, what="every node reaches every other", timeout=timeout, hint="see: docker ps -a")
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ShardedTable:
+    """How Citus knows a table. `kind` is distributed, reference or local (one that Citus merely manages is local)."""
+
+    oid: int
+    kind: str
+    distribution_column: str | None
+    colocation_group: int | None
+    shard_count: int
+    placements: int
+
+
+def get_table(connection: Connection, table: TableName) -> ShardedTable | None:
+    """Return what the table is now; None where there is no such table."""
+    with connection.cursor(row_factory=class_row(ShardedTable)) as cursor:
+        return cursor.execute(statement("get_table"), {"schema": table.schema, "name": table.name}).fetchone()

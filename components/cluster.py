@@ -1,0 +1,172 @@
+"""CitusCluster: puts nodes, membership and sharding together. The only place that says what comes before what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pulumi
+
+from components.docker import DockerNodes
+from components.membership import ClusterHealth, CoordinatorNode, WorkerNode
+from components.sharding import DistributedTable, ReferenceTable, SchemaScript
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from components.engine import Engine
+    from components.lifecycle import ServerArgs
+    from components.plan import PlannedTable, ShardingPlan
+    from components.settings import Settings
+
+__all__ = ["CitusCluster"]
+
+
+class CitusCluster(pulumi.ComponentResource):
+    """A coordinator, its workers, and a schema sharded over them.
+
+    Order: containers, then the coordinator, then the workers, then the proof that all reach each other, then the schema
+    files one after the other, then the tables, each after those it needs.
+    """
+
+    dsn: pulumi.Output[str]
+    """Connection URI of the coordinator, with the password: a secret."""
+    psql: pulumi.Output[str]
+    """Command that connects; psql asks for the password."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        plan: ShardingPlan,
+        engine: Engine,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("citus:index:Cluster", name, None, opts)
+        self._settings = settings
+        nodes = DockerNodes(name, settings, engine, pulumi.ResourceOptions(parent=self))
+        container = nodes.coordinator.container
+        # What lives in the cluster's database goes with the coordinator's container: a destroy asks the database nothing.
+        self._child = pulumi.ResourceOptions(parent=self, deleted_with=container)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind_address, settings.bind_address)  # noqa: S104
+        self._server: ServerArgs = {
+            "name": nodes.coordinator.node_name,
+            "host": host,
+            "port": settings.port,
+            "database": settings.database,
+            "user": settings.user,
+        }
+
+        self.coordinator = CoordinatorNode(
+            nodes.coordinator.node_name,
+            {
+                "server": self._server,
+                "node_name": nodes.coordinator.node_name,
+                "node_port": nodes.coordinator.node_port,
+                "generation": nodes.coordinator.generation,
+                "stack": engine.stack,
+                "ready_timeout": settings.ready_timeout,
+            },
+            self._after([container]),
+        )
+        self.workers = [
+            WorkerNode(
+                node.node_name,
+                {
+                    "server": self._server,
+                    "node_name": node.node_name,
+                    "node_port": node.node_port,
+                    "generation": node.generation,
+                    "ready_timeout": settings.ready_timeout,
+                },
+                self._after([self.coordinator, node.container]),
+            )
+            for node in nodes.workers
+        ]
+        health = ClusterHealth(
+            f"{name}-health",
+            server=self._server,
+            generations=[node.generation for node in (nodes.coordinator, *nodes.workers)],
+            ready_timeout=settings.ready_timeout,
+            opts=self._after([self.coordinator, *self.workers]),
+        )
+        addresses = [f"{node.node_name}:{node.node_port}" for node in (nodes.coordinator, *nodes.workers)]
+        last = self._scripts(plan, health)
+        self.tables = self._tables(plan, last, health, addresses)
+
+        user, database = quote(settings.user, safe=""), quote(settings.database, safe="")
+        password = quote(settings.password.get_secret_value(), safe="")
+        at = f"[{host}]" if ":" in host else host
+        self.dsn = pulumi.Output.secret(f"postgresql://{user}:{password}@{at}:{settings.port}/{database}")
+        self.psql = pulumi.Output.from_input(f"psql 'postgresql://{user}@{at}:{settings.port}/{database}'")
+        self.outputs = {
+            "dsn": self.dsn,
+            "psql": self.psql,
+            "coordinator": self.coordinator.id,
+            "workers": [worker.id for worker in self.workers],
+            "versions": {"citus": self.coordinator.citus_version, "postgres": self.coordinator.postgres_version},
+            "tables": {str(table.name): self._describe(table) for table in plan.tables},
+        }
+        self.register_outputs(self.outputs)
+
+    def _after(self, resources: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=list(resources)))
+
+    def _scripts(self, plan: ShardingPlan, health: ClusterHealth) -> pulumi.Resource:
+        last: pulumi.Resource = health
+        for file in plan.files:
+            last = SchemaScript(
+                file.name,
+                server=self._server,
+                file_name=file.name,
+                text=file.text,
+                ready_timeout=self._settings.ready_timeout,
+                opts=self._after([last]),
+            )
+        return last
+
+    def _tables(
+        self, plan: ShardingPlan, schema: pulumi.Resource, health: ClusterHealth, addresses: list[str]
+    ) -> dict[str, DistributedTable | ReferenceTable]:
+        made: dict[str, DistributedTable | ReferenceTable] = {}
+        for table in plan.tables:
+            opts = self._after([schema, health, *(made[str(name)] for name in table.after)])
+            if table.distribution_column is None:
+                made[str(table.name)] = ReferenceTable(
+                    str(table.name),
+                    {
+                        "server": self._server,
+                        "table": table.name,
+                        "nodes": addresses,
+                        "still_to_come": table.related,
+                        "ready_timeout": self._settings.ready_timeout,
+                    },
+                    opts,
+                )
+            else:
+                made[str(table.name)] = DistributedTable(
+                    str(table.name),
+                    {
+                        "server": self._server,
+                        "table": table.name,
+                        "distribution_column": table.distribution_column,
+                        "colocate_with": table.colocate_with,
+                        "shard_count": self._settings.shard_count,
+                        "primary_key": table.primary_key,
+                        "still_to_come": table.related,
+                        "ready_timeout": self._settings.ready_timeout,
+                    },
+                    opts,
+                )
+        return made
+
+    def _describe(self, table: PlannedTable) -> dict[str, pulumi.Input[str | int]]:
+        made = self.tables[str(table.name)]
+        if isinstance(made, ReferenceTable):
+            return {"kind": "reference", "placements": made.placements, "colocationGroup": made.colocation_group}
+        return {
+            "kind": "distributed",
+            "distributionColumn": table.distribution_column or "",
+            "colocationGroup": made.colocation_group,
+            "shardCount": made.shards,
+        }

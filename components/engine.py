@@ -1,0 +1,178 @@
+"""A look at the Docker Engine before anything is touched, and the clearing away of a stack's own leftovers.
+
+The only user of the Docker SDK; never talks to a database, declares no resource.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import pulumi
+
+from components.errors import DockerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from components.settings import Settings
+
+__all__ = ["MANAGED_BY", "POSTGRES_PORT", "STOP_SECONDS", "Engine", "container_names"]
+
+POSTGRES_PORT: Final = 5432
+STOP_SECONDS: Final = 60
+"""How long a node may take to shut down by itself before Docker kills it."""
+MANAGED_BY: Final = "citus-pulumi.stack"
+"""Label of everything that a stack makes; its value is the stack's full name."""
+
+
+def container_names(settings: Settings) -> list[str]:
+    """Return the names of the containers, the coordinator's first."""
+    workers = [f"{settings.name_prefix}_worker_{number}" for number in range(1, settings.workers + 1)]
+    return [f"{settings.name_prefix}_coordinator", *workers]
+
+
+class Engine:
+    """The Docker Engine as it is before the update: what is there, and whether it stands in the way.
+
+    What bears this stack's label may be replaced; what does not is never touched.
+    """
+
+    def __init__(self, stack: str) -> None:
+        self.stack = stack
+
+    @cached_property
+    def client(self) -> Any:
+        """Return a client of the engine that the environment names.
+
+        Raises:
+            DockerError: no engine answers.
+        """
+        import docker as sdk  # noqa: PLC0415 - slow to import, and unit tests do without
+
+        try:
+            client = sdk.from_env(version="auto", timeout=30)
+            client.ping()
+        except sdk.errors.DockerException as error:
+            cause = str(error).rpartition("(")[2].rstrip(")") or str(error)
+            msg = (
+                f"no Docker Engine answers ({cause}): start it, or let DOCKER_HOST name one; `docker info` tells whether it "
+                "is reached"
+            )
+            raise DockerError(msg) from None
+        return client
+
+    def check(self, settings: Settings) -> None:
+        """Look for all that would make the update fail half-way.
+
+        Raises:
+            DockerError: with one line for each obstacle: what it is, and what removes it.
+        """
+        containers = {
+            name.removeprefix("/"): c for c in self.client.api.containers(all=True) for name in c["Names"] or ()
+        }
+        names = container_names(settings)
+        problems = [
+            f"container {name} exists and is not this stack's ({self.stack}): it is left alone. Choose another "
+            "citus:namePrefix, or remove it yourself"
+            for name in names
+            if name in containers and not self._is_ours(containers[name]["Labels"])
+        ]
+        published = [
+            (port.get("IP"), port.get("PublicPort"))
+            for container in containers.values()
+            if self._is_ours(container["Labels"])
+            for port in container["Ports"] or ()
+        ]
+        if (settings.bind_address, settings.port) not in published:
+            problems += self._port(settings)
+        problems += self._image(settings.image)
+        if problems:
+            raise DockerError("\n".join(problems))
+
+    def _is_ours(self, labels: dict[str, str] | None) -> bool:
+        return (labels or {}).get(MANAGED_BY) == self.stack
+
+    def _port(self, settings: Settings) -> list[str]:
+        if not str(self.client.api.base_url).startswith(("http+docker://localhost", "http+unix")):
+            return []  # The engine is on another machine, and so is the port.
+        family = socket.AF_INET6 if ":" in settings.bind_address else socket.AF_INET
+        with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.bind_address, settings.port))
+            except PermissionError:
+                return []  # A low port, which the engine may bind and we may not.
+            except OSError as error:
+                msg = (
+                    f"citus:port = {settings.port}: cannot be published on {settings.bind_address} ({error.strerror}): "
+                    "choose a free one with `pulumi config set port …`, or stop what uses it"
+                )
+                return [msg]
+        return []
+
+    def _image(self, image: str) -> list[str]:
+        import docker as sdk  # noqa: PLC0415
+
+        try:
+            self.client.images.get(image)
+        except sdk.errors.ImageNotFound:
+            try:
+                self.client.images.get_registry_data(image)
+            except sdk.errors.APIError as error:
+                msg = (
+                    f"citus:image = {image!r}: the engine does not have it and cannot pull it ({error.explanation}): "
+                    "correct the name, log in to its registry, or load the image"
+                )
+                return [msg]
+        return []
+
+    def make_room(self, kind: str, name: str) -> Callable[[pulumi.ResourceHookArgs], None]:
+        """Return what to do right before a resource is created: clear away this stack's own leftovers of that name.
+
+        Something of that name exists only where Pulumi does not know of it: its state was lost, or a run was killed.
+        A container goes and comes back on its volume; a volume stays as it is, with all data.
+        """
+        clear = getattr(self, f"_clear_{kind}")
+
+        def hook(_args: pulumi.ResourceHookArgs) -> None:
+            import docker as sdk  # noqa: PLC0415
+
+            try:
+                clear(name)
+            except sdk.errors.NotFound:
+                return
+
+        return hook
+
+    def _clear_container(self, name: str) -> None:
+        container = self.client.containers.get(name)
+        self._refuse_foreign("container", name, container.labels, "citus:namePrefix")
+        pulumi.log.info(f"container {name} is this stack's, but not in its state: replaced, on the same volume")
+        container.stop(timeout=STOP_SECONDS)
+        container.remove(v=False, force=True)
+
+    def _clear_network(self, name: str) -> None:
+        for found in self.client.networks.list(names=[name]):
+            if found.name != name:
+                continue
+            self._refuse_foreign("network", name, found.attrs.get("Labels"), "citus:network")
+            found.reload()
+            for container in found.containers:
+                self._clear_container(container.name)
+            found.remove()
+
+    def _clear_volume(self, name: str) -> None:
+        found = self.client.volumes.get(name)
+        self._refuse_foreign("volume", name, found.attrs.get("Labels"), "citus:namePrefix")
+        pulumi.log.info(f"volume {name} is this stack's, but not in its state: adopted with its data")
+
+    def _refuse_foreign(self, kind: str, name: str, labels: dict[str, str] | None, setting: str) -> None:
+        if not self._is_ours(labels):
+            msg = (
+                f"{kind} {name} exists and is not this stack's ({self.stack}): it is left alone. Choose another {setting}, "
+                "or remove it yourself"
+            )
+            raise DockerError(msg)

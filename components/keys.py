@@ -1,0 +1,216 @@
+"""Primary and foreign keys of live tables: how they read once the distribution column leads, and the SQL that makes them so.
+
+The rewriting is pure; reading and changing keys takes a connection. Foreign keys are set aside in the ledger while the
+tables at their ends are being sharded, in the same transaction, so that a run that dies loses none of them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from components.catalog import get_table, statement
+from components.errors import DriftError
+from components.names import TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from components.postgres import Connection
+
+__all__ = [
+    "ForeignKey",
+    "PrimaryKey",
+    "get_primary_key",
+    "restore_foreign_keys",
+    "rewrite_primary_key",
+    "rewritten_foreign_key",
+    "rewritten_primary_key",
+    "set_foreign_keys_aside",
+]
+
+_ACTIONS: Final = {
+    "a": sql.SQL("no action"),
+    "r": sql.SQL("restrict"),
+    "c": sql.SQL("cascade"),
+    "n": sql.SQL("set null"),
+    "d": sql.SQL("set default"),
+}
+_MATCH: Final = {"s": sql.SQL("match simple"), "f": sql.SQL("match full")}
+
+
+@dataclass(frozen=True)
+class PrimaryKey:
+    """A primary key as pg_constraint has it."""
+
+    name: str
+    columns: tuple[str, ...]
+    included: tuple[str, ...] = ()
+    deferrable: bool = False
+    deferred: bool = False
+
+    def definition(self) -> sql.Composable:
+        """Return it as `add constraint …` takes it."""
+        included = sql.SQL(" include ({})").format(_names(self.included)) if self.included else sql.SQL("")
+        return sql.SQL("constraint {} primary key ({}){}{}").format(
+            sql.Identifier(self.name), _names(self.columns), included, _timing(self.deferrable, self.deferred)
+        )
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """A foreign key as pg_constraint has it; actions and match are its one-letter codes."""
+
+    name: str
+    child: TableName
+    columns: tuple[str, ...]
+    parent: TableName
+    referenced: tuple[str, ...]
+    on_update: str = "a"
+    on_delete: str = "a"
+    set_columns: tuple[str, ...] = ()
+    """Columns of ON DELETE SET NULL (…), where only some are set."""
+    match: str = "s"
+    deferrable: bool = False
+    deferred: bool = False
+    validated: bool = True
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> ForeignKey:
+        """Read it from a row of the catalogue, or from the ledger's JSON."""
+        tuples = {key: tuple(row[key] or ()) for key in ("columns", "referenced", "set_columns")}
+        ends = {
+            key: TableName(**row[key]) if isinstance(row[key], dict) else TableName(*row[key])
+            for key in ("child", "parent")
+        }
+        return cls(**{**row, **tuples, **ends})
+
+    def definition(self) -> sql.Composable:
+        """Return it as `add constraint …` takes it."""
+        set_columns = sql.SQL(" ({})").format(_names(self.set_columns)) if self.set_columns else sql.SQL("")
+        return sql.SQL("constraint {} foreign key ({}) references {} ({}) {} on update {} on delete {}{}{}{}").format(
+            sql.Identifier(self.name),
+            _names(self.columns),
+            identifier(self.parent),
+            _names(self.referenced),
+            _MATCH[self.match],
+            _ACTIONS[self.on_update],
+            _ACTIONS[self.on_delete],
+            set_columns,
+            _timing(self.deferrable, self.deferred),
+            sql.SQL("" if self.validated else " not valid"),
+        )
+
+
+def identifier(table: TableName) -> sql.Identifier:
+    """Return the table's name for use in a statement, always with its schema."""
+    return sql.Identifier(table.schema, table.name)
+
+
+def _names(columns: tuple[str, ...]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))
+
+
+def _timing(deferrable: bool, deferred: bool) -> sql.SQL:  # noqa: FBT001
+    if not deferrable:
+        return sql.SQL("")
+    return sql.SQL(" deferrable initially deferred" if deferred else " deferrable initially immediate")
+
+
+def rewritten_primary_key(key: PrimaryKey, column: str, wanted: tuple[str, ...] | None) -> PrimaryKey:
+    """Return the key with the distribution column in it: as wanted, or in front unless it is there already."""
+    if wanted is not None:
+        return replace(key, columns=wanted, included=tuple(c for c in key.included if c not in wanted))
+    if column in key.columns:
+        return key
+    return replace(key, columns=(column, *key.columns), included=tuple(c for c in key.included if c != column))
+
+
+def rewritten_foreign_key(key: ForeignKey, child_column: str, parent_column: str) -> ForeignKey:
+    """Return the key between two colocated tables with the pair of their distribution columns in it.
+
+    Raises:
+        DriftError: one of the two columns is paired with another already.
+    """
+    pairs = list(zip(key.columns, key.referenced, strict=True))
+    if (child_column, parent_column) in pairs:
+        return key
+    if child_column in key.columns or parent_column in key.referenced:
+        msg = (
+            f"{key.child}: foreign key {key.name} to {key.parent} pairs a distribution column with another column, but "
+            f"must pair {child_column} with {parent_column}: mend the foreign key"
+        )
+        raise DriftError(msg)
+    return replace(key, columns=(child_column, *key.columns), referenced=(parent_column, *key.referenced))
+
+
+def get_primary_key(connection: Connection, table: TableName) -> PrimaryKey | None:
+    """Return the table's primary key."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(statement("get_primary_key"), {"schema": table.schema, "name": table.name}).fetchone()
+    if row is None:
+        return None
+    return PrimaryKey(**{**row, "columns": tuple(row["columns"]), "included": tuple(row["included"] or ())})
+
+
+def get_foreign_keys(connection: Connection, table: TableName) -> list[ForeignKey]:
+    """Return the foreign keys of which the table is an end, either one."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(statement("get_foreign_keys"), {"schema": table.schema, "name": table.name}).fetchall()
+    return [ForeignKey.of(row) for row in rows]
+
+
+def set_foreign_keys_aside(connection: Connection, table: TableName) -> None:
+    """Drop every foreign key of the table, and write each down in the ledger. To call in a transaction."""
+    for key in get_foreign_keys(connection, table):
+        connection.execute(
+            statement("set_foreign_key_aside"),
+            {
+                "child_schema": key.child.schema,
+                "child_name": key.child.name,
+                "name": key.name,
+                "parent_schema": key.parent.schema,
+                "parent_name": key.parent.name,
+                "definition": json.dumps(asdict(key)),
+            },
+        )
+        connection.execute(
+            sql.SQL("alter table {} drop constraint {}").format(identifier(key.child), sql.Identifier(key.name))
+        )
+
+
+def rewrite_primary_key(connection: Connection, table: TableName, new: PrimaryKey) -> None:
+    """Replace the table's primary key in place. To call in a transaction."""
+    connection.execute(
+        sql.SQL("alter table {table} drop constraint {name}, add {definition}").format(
+            table=identifier(table), name=sql.Identifier(new.name), definition=new.definition()
+        )
+    )
+
+
+def restore_foreign_keys(connection: Connection, table: TableName, still_to_come: Collection[TableName]) -> None:
+    """Put back the table's foreign keys whose other end is as it will stay, rewritten where both are distributed.
+
+    To call in a transaction. A key to a table of `still_to_come` that is not sharded yet waits in the ledger: the turn
+    of that table restores it.
+    """
+    rows = connection.execute(statement("get_set_aside"), {"schema": table.schema, "name": table.name}).fetchall()
+    for (definition,) in rows:
+        key = ForeignKey.of(definition)
+        child, parent = get_table(connection, key.child), get_table(connection, key.parent)
+        if child is None or parent is None:
+            continue
+        other, other_state = (key.parent, parent) if key.child == table else (key.child, child)
+        if other_state.kind == "local" and other in still_to_come:
+            continue
+        if child.distribution_column and parent.distribution_column:
+            key = rewritten_foreign_key(key, child.distribution_column, parent.distribution_column)
+        connection.execute(sql.SQL("alter table {} add {}").format(identifier(key.child), key.definition()))
+        connection.execute(
+            statement("forget_foreign_key"),
+            {"schema": key.child.schema, "child": key.child.name, "name": key.name},
+        )

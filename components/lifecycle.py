@@ -1,0 +1,111 @@
+"""What every dynamic resource that speaks SQL shares: the password, a locked session, how states are compared.
+
+Providers are pickled by reference and shared by threads: they keep nothing but what `configure` gave them. Renaming
+this module or a provider's class breaks the stacks that are already up.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
+
+import pulumi
+from pulumi.dynamic import ConfigureRequest, DiffResult, ReadResult, Resource, ResourceProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from components.postgres import Connection
+
+__all__ = ["ServerArgs", "SqlProvider", "SqlResource"]
+
+READ_TIMEOUT = 5
+"""Seconds that a refresh waits for the coordinator before it leaves a resource as it was last seen."""
+
+
+class ServerArgs(TypedDict):
+    """Where the coordinator is reached from the machine that runs the program."""
+
+    name: pulumi.Input[str]
+    host: pulumi.Input[str]
+    port: pulumi.Input[int]
+    database: pulumi.Input[str]
+    user: pulumi.Input[str]
+
+
+class SqlResource(Resource):
+    """A dynamic resource of this project, with its inputs as properties."""
+
+
+class SqlProvider(ResourceProvider):
+    """Base of the providers. A subclass names the properties whose change means work, and does the work."""
+
+    serialize_as_secret_always = False
+    compared: ClassVar[tuple[str, ...]] = ()
+    """Properties whose difference between state and program makes an update."""
+    replacing: ClassVar[tuple[str, ...]] = ()
+    """Those of them that make another resource of it."""
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Take the password from the stack's settings, so that it is no property of any resource."""
+        self.password: str = req.config.require("citus:password")
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Compare the named properties; one that is not known yet counts as changed, and never replaces."""
+        changed = [name for name in self.compared if _olds.get(name) != _news.get(name)]
+        known = [name for name in changed if not isinstance(_news.get(name), pulumi.output.Unknown)]
+        replaces = [name for name in known if name in self.replacing]
+        return DiffResult(changes=bool(changed), replaces=replaces, delete_before_replace=True)
+
+    @contextmanager
+    def connection(self, props: dict[str, Any], doing: str) -> Iterator[Connection]:
+        """Yield a connection to the coordinator, waiting for it at most `ready_timeout` seconds.
+
+        Raises:
+            StackError: whatever the database refuses, told as what was being done.
+        """
+        # Imported here: a run that changes nothing compares states and needs no driver.
+        from components import postgres  # noqa: PLC0415
+
+        server = postgres.Server.of(props["server"])
+        timeout = int(props["ready_timeout"])
+        with postgres.reworded(doing), postgres.connected(server, self.password, timeout=timeout) as connection:
+            yield connection
+
+    @contextmanager
+    def session(self, props: dict[str, Any], doing: str) -> Iterator[Connection]:
+        """Yield a connection that holds the cluster's lock."""
+        from components import catalog  # noqa: PLC0415
+
+        with (
+            self.connection(props, doing) as connection,
+            catalog.exclusive(connection, doing=doing, timeout=int(props["ready_timeout"])),
+        ):
+            yield connection
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Compare with the live cluster; a coordinator that does not answer leaves the resource as it was last seen."""
+        from components import postgres  # noqa: PLC0415
+        from components.errors import NotReadyError  # noqa: PLC0415
+
+        server = postgres.Server.of(props["server"])
+        try:
+            with (
+                postgres.reworded(f"reading {id_}"),
+                postgres.connected(server, self.password, timeout=READ_TIMEOUT) as connection,
+            ):
+                found = self.find(connection, id_, props)
+        except NotReadyError as error:
+            print(f"{id_} is left as it was last seen: {error}")  # noqa: T201
+            return self.unreachable(id_, props)
+        if found is None:
+            return ReadResult("", {})
+        return ReadResult(id_, {**props, **found})
+
+    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the properties as they are in the cluster now, or None where the resource is gone."""
+        raise NotImplementedError
+
+    def unreachable(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Say what a refresh records where the coordinator does not answer."""
+        return ReadResult(id_, dict(props))

@@ -1,0 +1,218 @@
+"""CoordinatorNode, WorkerNode and ClusterHealth: the nodes of pg_dist_node as dynamic resources. Lifecycle only.
+
+What each step does to the database is in catalog.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import pulumi
+from pulumi.dynamic import CreateResult, ReadResult, UpdateResult
+
+from components.errors import IdentityError
+from components.lifecycle import ServerArgs, SqlProvider, SqlResource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from components.postgres import Connection
+
+__all__ = ["ClusterHealth", "CoordinatorNode", "CoordinatorNodeArgs", "WorkerNode", "WorkerNodeArgs"]
+
+
+class CoordinatorNodeArgs(TypedDict):
+    """Inputs of CoordinatorNode."""
+
+    server: ServerArgs
+    node_name: pulumi.Input[str]
+    """Name by which the other nodes reach it; never localhost."""
+    node_port: pulumi.Input[int]
+    generation: pulumi.Input[str]
+    """Changes when the server behind the name is another one: it is then proved again."""
+    stack: pulumi.Input[str]
+    """The stack that manages the cluster; no other may."""
+    ready_timeout: pulumi.Input[int]
+    """Seconds that each wait may take."""
+
+
+class CoordinatorNodeProvider(SqlProvider):
+    """Extension, ownership and address of the coordinator. Deleting it does nothing: its server goes with it."""
+
+    compared = ("server", "node_name", "node_port", "generation", "stack")
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Wait for the server, then make it the coordinator."""
+        return CreateResult(f"{props['node_name']}:{int(props['node_port'])}", self._ensure(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Prove it again."""
+        outs = self._ensure(_news)
+        _refuse_another_server(_id, _olds, outs["server_id"])
+        return UpdateResult(outs)
+
+    def _ensure(self, props: dict[str, Any]) -> dict[str, Any]:
+        from components import catalog  # noqa: PLC0415
+
+        name, port = props["node_name"], int(props["node_port"])
+        with self.session(props, f"registering coordinator {name}:{port}") as connection:
+            catalog.claim(connection, props["stack"])
+            return {**props, **catalog.ensure_coordinator(connection, name, port)}
+
+    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the versions, or None where no coordinator is registered under that address."""
+        from components import catalog  # noqa: PLC0415
+
+        if catalog.get_coordinator(connection) != id_:
+            return None
+        versions = catalog.get_versions(connection)
+        _refuse_another_server(id_, props, versions["server_id"])
+        return dict(versions)
+
+
+class CoordinatorNode(SqlResource, module="citus", name="CoordinatorNode"):
+    """The coordinator, registered under the name that the workers know it by. Its id is `name:port`."""
+
+    citus_version: pulumi.Output[str]
+    postgres_version: pulumi.Output[str]
+    server_id: pulumi.Output[str]
+
+    def __init__(self, name: str, args: CoordinatorNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        outputs = {"citus_version": None, "postgres_version": None, "server_id": None}
+        super().__init__(CoordinatorNodeProvider(), name, {**args, **outputs}, opts)
+
+
+class WorkerNodeArgs(TypedDict):
+    """Inputs of WorkerNode."""
+
+    server: ServerArgs
+    node_name: pulumi.Input[str]
+    """Name by which the nodes reach the worker."""
+    node_port: pulumi.Input[int]
+    generation: pulumi.Input[str]
+    """Changes when the server behind the name is another one: it is then proved again."""
+    ready_timeout: pulumi.Input[int]
+    """Seconds that each wait may take."""
+
+
+class WorkerNodeProvider(SqlProvider):
+    """A worker in pg_dist_node: registered, active, and proved to be the one that was registered."""
+
+    compared = ("server", "node_name", "node_port", "generation")
+    replacing = ("node_name", "node_port")
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Wait for the worker, register or activate it, and prove it."""
+        return CreateResult(f"{props['node_name']}:{int(props['node_port'])}", self._ensure(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Prove it again: its container may have been replaced, its volume must not."""
+        return UpdateResult(self._ensure(_news, server_id=_olds.get("server_id")))
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Unregister the worker, unless it holds a shard."""
+        from components import catalog  # noqa: PLC0415
+
+        with self.session(_props, f"removing worker {_id}") as connection:
+            catalog.remove_node(connection, _props["node_name"], int(_props["node_port"]))
+
+    def _ensure(self, props: dict[str, Any], server_id: str | None = None) -> dict[str, Any]:
+        from components import catalog  # noqa: PLC0415
+
+        name, port, timeout = props["node_name"], int(props["node_port"]), int(props["ready_timeout"])
+        doing = f"registering worker {name}:{port}"
+        with self.connection(props, doing) as connection:
+            catalog.wait_until_node_ready(connection, name, port, timeout)  # without the lock: the others wait too
+            with catalog.exclusive(connection, doing=doing, timeout=timeout):
+                worker = catalog.ensure_worker(connection, name, port, server_id=server_id, timeout=timeout)
+        return {**props, **worker}
+
+    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the worker's row, or None where it is not registered or not active."""
+        from components import catalog  # noqa: PLC0415
+
+        node = catalog.get_node(connection, props["node_name"], int(props["node_port"]))
+        if node is None or not node.is_active:
+            return None
+        return {"node_id": node.node_id, "group_id": node.group_id}
+
+
+class WorkerNode(SqlResource, module="citus", name="WorkerNode"):
+    """A worker, registered and active. Its id is `name:port`."""
+
+    node_id: pulumi.Output[int]
+    group_id: pulumi.Output[int]
+    server_id: pulumi.Output[str]
+
+    def __init__(self, name: str, args: WorkerNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        outputs = {"node_id": None, "group_id": None, "server_id": None}
+        super().__init__(WorkerNodeProvider(), name, {**args, **outputs}, opts)
+
+
+class ClusterHealthProvider(SqlProvider):
+    """The proof that every node reaches every other, asked again when a node changes or a refresh saw one missing."""
+
+    compared = ("server", "generations", "healthy")
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Wait until all pairs are healthy."""
+        return CreateResult("cluster", self._ensure(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Wait until all pairs are healthy."""
+        return UpdateResult(self._ensure(_news))
+
+    def _ensure(self, props: dict[str, Any]) -> dict[str, Any]:
+        from components import catalog  # noqa: PLC0415
+
+        with self.session(props, "checking that every node reaches every other") as connection:
+            return {**props, "pairs": catalog.wait_until_healthy(connection, int(props["ready_timeout"]))}
+
+    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any]:
+        """Return whether all pairs are healthy now."""
+        from components import catalog  # noqa: PLC0415
+
+        broken = catalog.get_unreachable_pairs(connection)
+        if broken:
+            print(f"unreachable now: {', '.join(broken)}")  # noqa: T201
+        return {"healthy": not broken}
+
+    def unreachable(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Record a cluster whose coordinator does not answer as not healthy."""
+        return ReadResult(id_, {**props, "healthy": False})
+
+
+class ClusterHealth(SqlResource, module="citus", name="ClusterHealth"):
+    """Stands for a cluster of which every node reaches every other; what needs the cluster depends on it."""
+
+    pairs: pulumi.Output[int]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        server: ServerArgs,
+        generations: Sequence[pulumi.Input[str]],
+        ready_timeout: int,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Check the cluster again whenever one of `generations`, one for each node, changes."""
+        props = {
+            "server": server,
+            "generations": list(generations),
+            "ready_timeout": ready_timeout,
+            "healthy": True,
+            "pairs": None,
+        }
+        super().__init__(ClusterHealthProvider(), name, props, opts)
+
+
+def _refuse_another_server(id_: str, olds: dict[str, Any], server_id: str) -> None:
+    known = olds.get("server_id")
+    if known and known != server_id:
+        msg = (
+            f"{id_} is not the server that this stack set up: its identity is {server_id}, was {known}. Its volume was "
+            "replaced or emptied: put the old volume back. Where its data is gone for good, destroy the stack and build "
+            "it anew"
+        )
+        raise IdentityError(msg)

@@ -1,0 +1,99 @@
+"""Names of tables and columns, spelled as in SQL. Pure; knows nothing of settings, plans or databases."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+__all__ = ["ColumnName", "TableName"]
+
+_PART = re.compile(r'"(?:[^"]|"")+"|[^\W\d][\w$]*')
+_PLAIN = re.compile(r"[^\W\d][\w$]*")
+
+
+def _parse(text: str, most: int) -> tuple[str, ...]:
+    """Split `a.b` or `"A b".c` into names: an unquoted one is folded to lower case, as PostgreSQL folds it."""
+    names: list[str] = []
+    position = 0
+    while part := _PART.match(text, position):
+        word = part.group()
+        names.append(word[1:-1].replace('""', '"') if word.startswith('"') else word.lower())
+        position = part.end()
+        if not text.startswith(".", position):
+            break
+        position += 1
+    if position != len(text) or not 1 <= len(names) <= most or any("\0" in name for name in names):
+        msg = f'{text!r} is not a name: write name or "Quoted Name"' + (", with schema. before it" * (most > 1))
+        raise ValueError(msg)
+    return tuple(names)
+
+
+def _quoted(name: str) -> str:
+    if _PLAIN.fullmatch(name) and name == name.lower():
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+class _SqlName:
+    """Lets pydantic read the name from a string in the settings."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the name from its spelling in SQL; raises ValueError."""
+        raise NotImplementedError
+
+    @classmethod
+    def _read(cls, value: object) -> Self:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, str):
+            msg = f"expected a name, got {value!r}"
+            raise ValueError(msg)  # noqa: TRY004 - pydantic reports ValueError
+        return cls.parse(value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        # Imported here: providers use names too, and their process starts faster without pydantic.
+        from pydantic_core import core_schema  # noqa: PLC0415
+
+        return core_schema.no_info_plain_validator_function(cls._read)
+
+
+@dataclass(frozen=True, order=True)
+class TableName(_SqlName):
+    """A table by schema and name, as the catalogue has them: folded, without quotes."""
+
+    schema: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> TableName:
+        """Read `name` (in the schema public) or `schema.name`; raises ValueError."""
+        *schema, name = _parse(text, most=2)
+        return cls(schema[0] if schema else "public", name)
+
+    def __str__(self) -> str:
+        """Return the name as it is spelled in SQL, without `public.`."""
+        prefix = "" if self.schema == "public" else f"{_quoted(self.schema)}."
+        return prefix + _quoted(self.name)
+
+
+@dataclass(frozen=True, order=True)
+class ColumnName(_SqlName):
+    """A column's name, as the catalogue has it."""
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> ColumnName:
+        """Read `name` or `"Quoted Name"`; raises ValueError."""
+        return cls(*_parse(text, most=1))
+
+    def __str__(self) -> str:
+        """Return the name as it is spelled in SQL."""
+        return _quoted(self.name)

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Starts a node inside its container, every time the container starts. Runs as root, before the image's own entry point.
+#
+# Nodes log in to each other with a password. libpq takes it from a file that belongs to the server's user and that
+# nobody else may read; the file that Docker uploads belongs to root. So each start makes the server's own from it, and
+# the password stands in no environment variable, no image and no data folder.
+set -euo pipefail
+
+readonly secret=/etc/citus-pulumi/password
+readonly folder=/run/citus-pulumi
+
+escaped() { # as a field of a passfile: \ and : with a \ before them
+    local text=${1//\\/\\\\}
+    printf '%s' "${text//:/\\:}"
+}
+
+install -d -o postgres -g postgres -m 0700 "$folder"
+install -o postgres -g postgres -m 0600 "$secret" "$folder/password"
+install -o postgres -g postgres -m 0600 /dev/null "$folder/passfile"
+printf '*:*:*:%s:%s\n' "$(escaped "${POSTGRES_USER}")" "$(escaped "$(<"$secret")")" >"$folder/passfile"
+
+export POSTGRES_PASSWORD_FILE="$folder/password" PGPASSFILE="$folder/passfile"
+exec docker-entrypoint.sh "$@"

@@ -1,0 +1,164 @@
+"""Connections to PostgreSQL: connect, wait until ready, tell what can pass from what cannot. The only user of tenacity.
+
+Knows nothing of Citus or Pulumi.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import psycopg
+import tenacity
+
+from components.errors import AccessError, NotReadyError, StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["Connection", "Server", "connected", "is_permanent", "reworded", "wait_until"]
+
+Connection = psycopg.Connection[Any]
+T = TypeVar("T")
+
+REPORT_EVERY: Final = 5.0
+"""Seconds between two lines that tell what is being waited for."""
+
+_PERMANENT: Final = re.compile(
+    r"password authentication failed|authentication failed|no password supplied|no pg_hba\.conf entry"
+    r'|database ".*" does not exist|role ".*" does not exist|is not permitted to log in'
+    r"|could not translate host name|Name or service not known|nodename nor servname"
+    r"|server does not support SSL|permission denied for database",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a PostgreSQL server is reached from this process; `name` is what a person calls it."""
+
+    name: str
+    host: str
+    port: int
+    database: str
+    user: str
+
+    @classmethod
+    def of(cls, props: Mapping[str, Any]) -> Server:
+        """Read a server from a resource's properties, where every number is a float."""
+        return cls(props["name"], props["host"], int(props["port"]), props["database"], props["user"])
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.host}:{self.port})"
+
+
+def is_permanent(message: str) -> bool:
+    """Tell whether waiting cannot mend a failure to connect: wrong password, no such database or role, unknown host.
+
+    All of them share SQLSTATE 08006 with what does pass (a server that starts), so the message decides.
+    """
+    return _PERMANENT.search(message) is not None
+
+
+def wait_until(attempt: Callable[[], T], *, what: str, timeout: float, hint: str = "") -> T:
+    """Call `attempt` until it stops raising NotReadyError, at most `timeout` seconds, and return what it returns.
+
+    Prints what it waits for every few seconds. `what` completes "waiting until …"; `hint` ends the error.
+
+    Raises:
+        NotReadyError: the deadline passed; names what, how long and the last cause.
+    """
+    started = reported = time.monotonic()
+
+    def report(state: tenacity.RetryCallState) -> None:
+        nonlocal reported
+        now = time.monotonic()
+        if now - reported >= REPORT_EVERY and state.outcome is not None:
+            reported = now
+            print(f"waiting until {what} ({now - started:.0f} of {timeout:.0f} s; last: {state.outcome.exception()})")  # noqa: T201
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(NotReadyError),
+        stop=tenacity.stop_after_delay(timeout),
+        wait=tenacity.wait_exponential(multiplier=0.02, max=0.5),
+        before_sleep=report,
+    )
+    try:
+        return retrying(attempt)
+    except tenacity.RetryError as error:
+        cause = error.last_attempt.exception()
+        see = f"; {hint}" if hint else ""
+        msg = f"gave up after {timeout:.0f} s of waiting until {what} (last error: {cause}){see}"
+        raise NotReadyError(msg) from cause
+
+
+def _connect(server: Server, password: str, patience: float) -> Connection:
+    try:
+        return psycopg.connect(
+            host=server.host,
+            port=server.port,
+            dbname=server.database,
+            user=server.user,
+            password=password,
+            autocommit=True,
+            connect_timeout=max(2, min(10, int(patience))),
+            application_name="citus-pulumi",
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+        )
+    except psycopg.OperationalError as error:
+        message = " ".join(str(error).split())
+        if "password authentication failed" in message:
+            msg = (
+                f"{server} refuses the password of {server.user}: its volume was initialised with another one. Set that "
+                "one back with `pulumi config set --secret password`, or change it first in every node's database with "
+                f"`alter role {server.user} password …`"
+            )
+            raise AccessError(msg) from None
+        if is_permanent(message):
+            msg = f"{server}: {message}"
+            raise AccessError(msg) from None
+        raise NotReadyError(message) from None
+
+
+@contextmanager
+def connected(server: Server, password: str, *, timeout: float, hint: str = "") -> Iterator[Connection]:
+    """Yield a connection in autocommit mode, waiting at most `timeout` seconds for the server to take it.
+
+    Raises:
+        AccessError: the server answers, and will not let us in however long we wait.
+        NotReadyError: no connection within the deadline.
+    """
+    connection = wait_until(
+        lambda: _connect(server, password, timeout),
+        what=f"{server} takes connections",
+        timeout=timeout,
+        hint=hint or f"see: docker logs {server.name}",
+    )
+    with connection:
+        yield connection
+
+
+@contextmanager
+def reworded(doing: str) -> Iterator[None]:
+    """Turn an error of the database into one line for a person: what was done, what the server says, its SQLSTATE.
+
+    Raises:
+        StackError: from any psycopg.Error inside.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        diagnosis = error.diag
+        parts = [diagnosis.message_primary or " ".join(str(error).split())]
+        if diagnosis.message_detail:
+            parts.append(f"detail: {diagnosis.message_detail}")
+        if diagnosis.message_hint:
+            parts.append(f"hint: {diagnosis.message_hint}")
+        code = f" [SQLSTATE {error.sqlstate}]" if error.sqlstate else ""
+        msg = f"{doing}: {'; '.join(parts)}{code}"
+        raise StackError(msg) from error

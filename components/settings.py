@@ -1,0 +1,199 @@
+"""The stack's settings, typed and validated. The only reader of `pulumi.Config`; never talks to Docker or a database.
+
+Names, descriptions and defaults stand in Pulumi.yaml too, where `pulumi config` shows them; a test keeps both alike.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+
+from components.errors import SettingsError
+from components.names import ColumnName, TableName
+
+__all__ = ["Settings", "TableSettings"]
+
+PROJECT: Final = "citus"
+SEED_PASSWORD: Final = "0000"  # noqa: S105 - the published password of the demonstration, which others must not use
+SEED_STACK: Final = "dev"
+DOCKER_NAME: Final = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$"
+IDENTIFIER_BYTES: Final = 63
+"""Longest name that PostgreSQL keeps whole, in bytes (NAMEDATALEN - 1)."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True
+    )
+
+
+class TableSettings(_Model):
+    """How one table is sharded: distributed by a column, or replicated to every node as a reference table."""
+
+    distribute_by: ColumnName | None = None
+    """Distribution column, spelled as in SQL."""
+    colocate_with: TableName | None = None
+    """Distributed table whose colocation group this one joins; without it the table starts a group of its own."""
+    primary_key: tuple[ColumnName, ...] | None = Field(default=None, min_length=1)
+    """Columns of the primary key once distributed; by default the distribution column, then the old key's columns."""
+    reference: bool = False
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> TableSettings:
+        if self.reference and (self.distribute_by or self.colocate_with or self.primary_key):
+            msg = "a reference table takes no distributeBy, colocateWith or primaryKey: remove them, or reference"
+            raise ValueError(msg)
+        if not self.reference and self.distribute_by is None:
+            msg = "say how the table is sharded: distributeBy: <column>, or reference: true"
+            raise ValueError(msg)
+        if self.primary_key is not None:
+            if self.distribute_by not in self.primary_key:
+                msg = f"primaryKey must contain the distribution column {self.distribute_by}: add it"
+                raise ValueError(msg)
+            if len(set(self.primary_key)) < len(self.primary_key):
+                msg = "primaryKey names a column twice: remove one"
+                raise ValueError(msg)
+        return self
+
+
+class Settings(_Model):
+    """Everything a stack may set; read once per run by `load`."""
+
+    image: str = Field(default="citusdata/citus:12.1", min_length=1, pattern=r"^\S+$")
+    workers: int = Field(default=4, ge=1, le=64)
+    port: int = Field(default=5437, ge=1, le=65535)
+    bind_address: str = "127.0.0.1"
+    database: str = Field(default="coorddb", min_length=1)
+    user: str = Field(default="postgres", min_length=1)
+    password: SecretStr
+    network: str = Field(default="citusnet", pattern=DOCKER_NAME)
+    name_prefix: str = Field(default="citus", pattern=DOCKER_NAME, max_length=40)
+    shard_count: int = Field(default=32, ge=1, le=64000)
+    schema_dir: Path = Path("sql/schema")
+    tables: dict[TableName, TableSettings] = Field(default_factory=dict)
+    ready_timeout: int = Field(default=120, ge=1, le=86400)
+    """Seconds."""
+
+    @field_validator("bind_address")
+    @classmethod
+    def _ip_address(cls, value: str) -> str:
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            msg = "not an IP address: use 127.0.0.1 for this machine alone, 0.0.0.0 for every interface"
+            raise ValueError(msg) from None
+
+    @field_validator("database", "user")
+    @classmethod
+    def _identifier(cls, value: str) -> str:
+        if len(value.encode()) > IDENTIFIER_BYTES or not value.isprintable():
+            msg = f"must be printable and at most {IDENTIFIER_BYTES} bytes: PostgreSQL would cut the name"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("password")
+    @classmethod
+    def _one_line(cls, value: SecretStr) -> SecretStr:
+        secret = value.get_secret_value()
+        if not 1 <= len(secret) <= 1000 or any(c in secret for c in "\0\r\n"):  # noqa: PLR2004 - scram's own bound
+            msg = "must be 1 to 1000 characters on one line: PostgreSQL reads it as one line of a file"
+            raise ValueError(msg)
+        return value
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Read and validate the running stack's configuration.
+
+        Raises:
+            SettingsError: with one line for each wrong setting.
+        """
+        # Imported here: providers and tests use the models of this module without a Pulumi run.
+        import pulumi  # noqa: PLC0415
+        from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret  # noqa: PLC0415
+
+        prefix = f"{PROJECT}:"
+        given = {**get_config_env(), **CONFIG.get()}  # from the language host, from tests and inline programs
+        values = {key.removeprefix(prefix): value for key, value in given.items() if key.startswith(prefix)}
+        if "password" in values and not is_config_secret(f"{PROJECT}:password"):
+            msg = (
+                "citus:password stands in the settings as plain text: set it with `pulumi config set --secret password`"
+            )
+            raise SettingsError(msg)
+        return cls.parse(values, stack=pulumi.get_stack())
+
+    @classmethod
+    def parse(cls, values: dict[str, str], *, stack: str) -> Settings:
+        """Validate settings as Pulumi hands them over: strings, with JSON for what is structured.
+
+        Raises:
+            SettingsError: with one line for each wrong setting.
+        """
+        decoded: dict[str, Any] = dict(values)
+        if "tables" in decoded:
+            decoded["tables"] = _decoded_object("tables", values["tables"])
+        if decoded.get("password") in (None, ""):
+            msg = "citus:password is not set: set it with `pulumi config set --secret password`"
+            raise SettingsError(msg)
+        try:
+            settings = cls.model_validate(decoded)
+        except ValidationError as error:
+            raise SettingsError("\n".join(_lines(error, values))) from None
+        if len(settings.tables) < len(decoded.get("tables", {})):
+            msg = "citus:tables names a table twice: unquoted names are folded to lower case; remove one"
+            raise SettingsError(msg)
+        if stack != SEED_STACK and settings.password.get_secret_value() == SEED_PASSWORD:
+            msg = (
+                f"citus:password of the stack {stack} is the demonstration's published one, which only the stack "
+                f"{SEED_STACK} may use: set another with `pulumi config set --secret password`"
+            )
+            raise SettingsError(msg)
+        return settings
+
+
+def _decoded_object(setting: str, text: str) -> object:
+    try:
+        decoded = json.loads(text)
+    except json.JSONDecodeError:
+        decoded = None
+    if not isinstance(decoded, dict):
+        msg = f"citus:{setting}: expected a mapping of table names, got {text!r}"
+        raise SettingsError(msg)
+    return decoded
+
+
+def _lines(error: ValidationError, values: dict[str, str]) -> list[str]:
+    """Return a line for each problem: the setting, its value (never the password's) and what to do."""
+    known = ", ".join(sorted(to_camel(name) for name in Settings.model_fields))
+    lines = []
+    for problem in error.errors(include_url=False):
+        path = [str(part) for part in problem["loc"] if part != "[key]"]
+        setting = ".".join(path)
+        if problem["type"] == "extra_forbidden" and len(path) == 1:
+            lines.append(f"citus:{setting} is no setting of this project: remove it; there are {known}")
+            continue
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"citus:{setting} is unknown: a table takes distributeBy, colocateWith, primaryKey, reference")
+            continue
+        reason = problem["msg"].removeprefix("Value error, ")
+        shown = "" if path[0] == "password" else _shown(path, values)
+        lines.append(f"citus:{setting}{shown}: {reason}")
+    return lines
+
+
+def _shown(path: list[str], values: dict[str, str]) -> str:
+    if path[0] not in values:
+        return ""
+    value: Any = values[path[0]]
+    if path[0] == "tables":
+        value = json.loads(value)
+        for part in path[1:]:
+            if isinstance(value, dict) and part in value:
+                value = value[part]
+            else:
+                break
+    return f" = {json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value!r}"

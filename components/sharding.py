@@ -1,0 +1,231 @@
+"""SchemaScript, DistributedTable and ReferenceTable: what the schema becomes, as dynamic resources. Lifecycle only.
+
+What each step does to the database is in tables.py. Deleting any of them leaves the data where it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import pulumi
+from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, UpdateResult
+
+from components.lifecycle import ServerArgs, SqlProvider, SqlResource
+from components.names import TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from components.postgres import Connection
+
+__all__ = ["DistributedTable", "DistributedTableArgs", "ReferenceTable", "ReferenceTableArgs", "SchemaScript"]
+
+
+def _table(props: dict[str, Any], key: str = "table") -> TableName:
+    return TableName(**props[key])
+
+
+def _wire(table: TableName) -> dict[str, str]:
+    return {"schema": table.schema, "name": table.name}
+
+
+class SchemaScriptProvider(SqlProvider):
+    """A SQL file that runs once. Its text is an input, so that a preview shows it."""
+
+    compared = ("server", "text")
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Refuse, at preview, a file that was applied and has been edited since."""
+        failures = []
+        if _olds.get("text") not in (None, news.get("text")):
+            reason = (
+                f"{news['file_name']} was applied to this cluster and has been edited since: put it back as it was, and "
+                "write the change as a new file that sorts behind it"
+            )
+            failures.append(CheckFailure("text", reason))
+        return CheckResult(news, failures)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Run the file, unless the ledger has it."""
+        return CreateResult(props["file_name"], self._ensure(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Make sure that the ledger has the file: the coordinator is reached in another way now."""
+        return UpdateResult(self._ensure(_news))
+
+    def _ensure(self, props: dict[str, Any]) -> dict[str, Any]:
+        from components import tables  # noqa: PLC0415
+
+        with self.session(props, f"applying {props['file_name']}") as connection:
+            tables.ensure_script(connection, props["file_name"], props["text"])
+        return {**props, "sha256": tables.sha256(props["text"])}
+
+    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the hash in the ledger, or None where the file is not in it."""
+        from components import tables  # noqa: PLC0415
+
+        applied = tables.get_script(connection, id_)
+        return None if applied is None else {"sha256": applied}
+
+
+class SchemaScript(SqlResource, module="citus", name="SchemaScript"):
+    """A file of the schema folder, applied once and recorded. Its id is the file's name."""
+
+    sha256: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        server: ServerArgs,
+        file_name: str,
+        text: str,
+        ready_timeout: int,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Apply the text once, under the file's name."""
+        props = {"server": server, "file_name": file_name, "text": text, "ready_timeout": ready_timeout, "sha256": None}
+        super().__init__(SchemaScriptProvider(), name, props, opts)
+
+
+class DistributedTableArgs(TypedDict):
+    """Inputs of DistributedTable."""
+
+    server: ServerArgs
+    table: TableName
+    distribution_column: str
+    colocate_with: TableName | None
+    """Distributed table whose colocation group to join; without it the table starts a group of its own."""
+    shard_count: int
+    """Of a group of its own."""
+    primary_key: Sequence[str] | None
+    """Columns of the key once distributed; by default the distribution column, then the old key's."""
+    still_to_come: Sequence[TableName]
+    """Tables of the plan that a foreign key ties to this one."""
+    ready_timeout: int
+
+
+class DistributedTableProvider(SqlProvider):
+    """A table distributed by a column. Sharded in another way than declared, it is refused, never rewritten."""
+
+    compared = ("server", "distribution_column", "colocate_with", "shard_count")
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Distribute the table, or adopt it where it is distributed so already."""
+        return CreateResult(str(_table(props)), self._ensure(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Make sure that it is as declared."""
+        return UpdateResult(self._ensure(_news))
+
+    def _ensure(self, props: dict[str, Any]) -> dict[str, Any]:
+        from components import tables  # noqa: PLC0415
+
+        table = _table(props)
+        with self.session(props, f"distributing table {table}") as connection:
+            state = tables.ensure_distributed(
+                connection,
+                table,
+                column=props["distribution_column"],
+                colocate_with=_table(props, "colocate_with") if props.get("colocate_with") else None,
+                shard_count=int(props["shard_count"]),
+                primary_key=tuple(props["primary_key"]) if props.get("primary_key") else None,
+                still_to_come=[TableName(**other) for other in props["still_to_come"]],
+            )
+        return {**props, "colocation_group": state.colocation_group, "shards": state.shard_count}
+
+    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
+        """Return how it is distributed, or None where it is not (any more)."""
+        from components import catalog  # noqa: PLC0415
+
+        state = catalog.get_table(connection, _table(props))
+        if state is None or state.kind != "distributed":
+            return None
+        return {
+            "distribution_column": state.distribution_column,
+            "colocation_group": state.colocation_group,
+            "shards": state.shard_count,
+        }
+
+
+class DistributedTable(SqlResource, module="citus", name="DistributedTable"):
+    """A table whose rows lie on the workers, by the hash of a column. Its id is `schema.table`."""
+
+    colocation_group: pulumi.Output[int]
+    shards: pulumi.Output[int]
+
+    def __init__(self, name: str, args: DistributedTableArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        props = {
+            **args,
+            "table": _wire(args["table"]),
+            "colocate_with": _wire(args["colocate_with"]) if args["colocate_with"] else None,
+            "primary_key": list(args["primary_key"]) if args["primary_key"] else None,
+            "still_to_come": [_wire(table) for table in args["still_to_come"]],
+            "colocation_group": None,
+            "shards": None,
+        }
+        super().__init__(DistributedTableProvider(), name, props, opts)
+
+
+class ReferenceTableArgs(TypedDict):
+    """Inputs of ReferenceTable."""
+
+    server: ServerArgs
+    table: TableName
+    nodes: Sequence[str]
+    """The nodes that must hold it, for a change of them to show."""
+    still_to_come: Sequence[TableName]
+    """Tables of the plan that a foreign key ties to this one."""
+    ready_timeout: int
+
+
+class ReferenceTableProvider(SqlProvider):
+    """A table with a copy on every node."""
+
+    compared = ("server", "nodes", "missing")
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Replicate the table, or adopt it where it is a reference table already."""
+        return CreateResult(str(_table(props)), self._ensure(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Copy it to the nodes that lack it."""
+        return UpdateResult(self._ensure(_news))
+
+    def _ensure(self, props: dict[str, Any]) -> dict[str, Any]:
+        from components import tables  # noqa: PLC0415
+
+        table = _table(props)
+        with self.session(props, f"replicating table {table}") as connection:
+            still_to_come = [TableName(**other) for other in props["still_to_come"]]
+            state = tables.ensure_reference(connection, table, still_to_come=still_to_come)
+        return {**props, "colocation_group": state.colocation_group, "placements": state.placements}
+
+    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
+        """Return its placements, or None where it is no reference table (any more)."""
+        from components import catalog  # noqa: PLC0415
+
+        state = catalog.get_table(connection, _table(props))
+        if state is None or state.kind != "reference":
+            return None
+        missing = len(props["nodes"]) - state.placements
+        return {"placements": state.placements, "missing": missing}
+
+
+class ReferenceTable(SqlResource, module="citus", name="ReferenceTable"):
+    """A table with a copy on every node, to join with locally. Its id is `schema.table`."""
+
+    colocation_group: pulumi.Output[int]
+    placements: pulumi.Output[int]
+
+    def __init__(self, name: str, args: ReferenceTableArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        props = {
+            **args,
+            "table": _wire(args["table"]),
+            "nodes": list(args["nodes"]),
+            "still_to_come": [_wire(table) for table in args["still_to_come"]],
+            "missing": 0,
+            "colocation_group": None,
+            "placements": None,
+        }
+        super().__init__(ReferenceTableProvider(), name, props, opts)

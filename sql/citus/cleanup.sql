@@ -1,0 +1,1 @@
+call pg_catalog.citus_cleanup_orphaned_resources()

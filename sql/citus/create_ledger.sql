@@ -1,0 +1,29 @@
+-- What this project remembers in the cluster itself, on the coordinator only: which stack manages it, which schema
+-- files ran, and the foreign keys that are set aside while the tables at their ends are being sharded.
+set local citus.enable_ddl_propagation = off;
+set local client_min_messages = warning;
+
+create schema if not exists citus_pulumi;
+
+create table if not exists citus_pulumi.stack (
+    only_one   boolean primary key default true check (only_one),
+    name       text not null,
+    claimed_at timestamptz not null default now()
+);
+
+create table if not exists citus_pulumi.script (
+    file_name  text primary key,
+    sha256     text not null,
+    applied_at timestamptz not null default now()
+);
+
+create table if not exists citus_pulumi.foreign_key (
+    child_schema  text not null,
+    child_name    text not null,
+    name          text not null,
+    parent_schema text not null,
+    parent_name   text not null,
+    definition    jsonb not null,
+    set_aside_at  timestamptz not null default now(),
+    primary key (child_schema, child_name, name)
+)

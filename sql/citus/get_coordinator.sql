@@ -1,0 +1,1 @@
+select nodename || ':' || nodeport from pg_catalog.pg_dist_node where groupid = 0

@@ -1,0 +1,1 @@
+select sha256 from citus_pulumi.script where file_name = %(file_name)s
