@@ -49,7 +49,7 @@ LOCK: Final = zlib.crc32(b"citus-pulumi")
 @functools.cache
 def statement(name: str) -> LiteralString:
     """Return the statement of sql/citus/<name>.sql."""
-    text: LiteralString = (_SQL / f"{name}.sql").read_text(encoding="utf-8")  # type: ignore[assignment]
+    text: LiteralString = (_SQL / f"{name}.sql").read_text(encoding="utf-8")
     return text
 
 
