@@ -1,5 +1,7 @@
 """A sharded PostgreSQL cluster: settings → plan → cluster → outputs."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,15 +14,20 @@ from components.plan import ShardingPlan
 from components.schema import Schema
 from components.settings import Settings
 
+ERROR_WAS_SHOWN = 32
+"""Exit code by which Pulumi's language host knows that the program has told the person what is wrong."""
+
+# When a resource fails, Pulumi interrupts the program, which has nothing left to do: no traceback, no waiting.
+signal.signal(signal.SIGINT, lambda *_: os._exit(ERROR_WAS_SHOWN))
+
 try:
     settings = Settings.load()
     plan = ShardingPlan.make(Schema.read(Path(settings.schema_dir)), settings.tables)
     engine = Engine(f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}")
     engine.check(settings)
 except StackError as error:
-    for line in str(error).splitlines():
-        pulumi.log.error(line)
-    sys.exit(1)
+    pulumi.log.error(str(error))
+    sys.exit(ERROR_WAS_SHOWN)
 
 cluster = CitusCluster(settings.name_prefix, settings, plan, engine)
 for name, value in cluster.outputs.items():

@@ -215,25 +215,28 @@ def wait_until_node_ready(connection: Connection, name: str, port: int, timeout:
         AccessError: it will not let the coordinator in (wrong password, no such database, unknown host).
         NotReadyError: it does not answer within `timeout` seconds.
     """
-    hint = f"see: docker logs {name}"
     has_citus = wait_until(
         lambda: _ask(connection, name, port, statement("has_citus")),
         what=f"worker {name}:{port} answers the coordinator",
         timeout=timeout,
-        hint=hint,
+        hint=f"see: docker logs {name}",
     )
     if has_citus != "t":
         _ask(connection, name, port, statement("create_extension"))
+    return _identify(connection, name, port)
+
+
+def _identify(connection: Connection, name: str, port: int) -> NodeIdentity:
     return NodeIdentity(**json.loads(_ask(connection, name, port, statement("identify_node"))))
 
 
 def ensure_worker(
-    connection: Connection, name: str, port: int, *, server_id: str | None, timeout: float
+    connection: Connection, name: str, port: int, identity: NodeIdentity, *, server_id: str | None
 ) -> dict[str, Any]:
     """Register the worker, or activate it where it is inactive, and prove that it is the node it is taken for.
 
-    Citus takes an address that it knows for a node that it knows, without asking it; so the node is asked before and
-    after. `server_id` is the identity that an earlier run saw, if any.
+    Citus takes an address that it knows for a node that it knows, without asking it; so the node is asked before
+    (`identity`) and after. `server_id` is the identity that an earlier run saw, if any.
 
     Returns:
         node_id, group_id and server_id.
@@ -241,7 +244,6 @@ def ensure_worker(
     Raises:
         IdentityError: the node at that address is another than the registered one, or a member of another cluster.
     """
-    identity = wait_until_node_ready(connection, name, port, timeout)
     if identity.citus_version != identity.library_version:
         msg = (
             f"worker {name}:{port} has the extension citus {identity.citus_version} in {identity.database}, but its server "
@@ -255,7 +257,7 @@ def ensure_worker(
     elif not node.is_active:
         connection.execute("select citus_activate_node(%s, %s)", [name, port])
     node = get_node(connection, name, port)
-    identity = wait_until_node_ready(connection, name, port, timeout)
+    identity = _identify(connection, name, port)
     if node is None or not (node.is_active and node.metadata_synced and node.group_id == identity.group_id):
         msg = f"worker {name}:{port} was registered, but does not know it ({node}; it says {identity}): run up again"
         raise IdentityError(msg)

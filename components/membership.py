@@ -122,9 +122,9 @@ class WorkerNodeProvider(SqlProvider):
         name, port, timeout = props["node_name"], int(props["node_port"]), int(props["ready_timeout"])
         doing = f"registering worker {name}:{port}"
         with self.connection(props, doing) as connection:
-            catalog.wait_until_node_ready(connection, name, port, timeout)  # without the lock: the others wait too
+            identity = catalog.wait_until_node_ready(connection, name, port, timeout)  # unlocked: the others wait too
             with catalog.exclusive(connection, doing=doing, timeout=timeout):
-                worker = catalog.ensure_worker(connection, name, port, server_id=server_id, timeout=timeout)
+                worker = catalog.ensure_worker(connection, name, port, identity, server_id=server_id)
         return {**props, **worker}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:

@@ -104,6 +104,7 @@ def _connect(server: Server, password: str, patience: float) -> Connection:
             user=server.user,
             password=password,
             autocommit=True,
+            prepare_threshold=None,  # statements run once, and a reused session forgets what it prepared
             connect_timeout=max(2, min(10, int(patience))),
             application_name="citus-pulumi",
             keepalives_idle=10,
@@ -125,22 +126,46 @@ def _connect(server: Server, password: str, patience: float) -> Connection:
         raise NotReadyError(message) from None
 
 
+_idle: dict[tuple[Server, str], list[Connection]] = {}
+"""Connections that wait for their next use. An update is dozens of short sessions, and for each new one Citus would
+open its own connections to the workers again. A list's append and pop are atomic, so threads share it without a lock."""
+
+
 @contextmanager
 def connected(server: Server, password: str, *, timeout: float, hint: str = "") -> Iterator[Connection]:
     """Yield a connection in autocommit mode, waiting at most `timeout` seconds for the server to take it.
+
+    It may be one that an earlier session left behind; a session that fails leaves none.
 
     Raises:
         AccessError: the server answers, and will not let us in however long we wait.
         NotReadyError: no connection within the deadline.
     """
-    connection = wait_until(
+    idle = _idle.setdefault((server, password), [])
+    connection = _usable(idle) or wait_until(
         lambda: _connect(server, password, timeout),
         what=f"{server} takes connections",
         timeout=timeout,
         hint=hint or f"see: docker logs {server.name}",
     )
-    with connection:
+    try:
         yield connection
+    except BaseException:
+        connection.close()
+        raise
+    idle.append(connection)
+
+
+def _usable(idle: list[Connection]) -> Connection | None:
+    while idle:
+        connection = idle.pop()
+        try:
+            connection.execute("discard all")
+        except psycopg.Error:
+            connection.close()
+        else:
+            return connection
+    return None
 
 
 @contextmanager

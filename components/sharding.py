@@ -42,7 +42,7 @@ class SchemaScriptProvider(SqlProvider):
                 f"{news['file_name']} was applied to this cluster and has been edited since: put it back as it was, and "
                 "write the change as a new file that sorts behind it"
             )
-            failures.append(CheckFailure("text", reason))
+            failures.append(CheckFailure("", reason))  # with its name, the whole text would be shown
         return CheckResult(news, failures)
 
     def create(self, props: dict[str, Any]) -> CreateResult:

