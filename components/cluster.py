@@ -69,8 +69,11 @@ class CitusCluster(pulumi.ComponentResource):
             },
             self._after([container]),
         )
-        self.workers = [
-            WorkerNode(
+        self.workers: list[WorkerNode] = []
+        for node in nodes.workers:
+            # One after the other, so that every run gives them the same groups, and the same shards.
+            before = self.workers[-1] if self.workers else self.coordinator
+            worker = WorkerNode(
                 node.node_name,
                 {
                     "server": self._server,
@@ -79,16 +82,15 @@ class CitusCluster(pulumi.ComponentResource):
                     "generation": node.generation,
                     "ready_timeout": settings.ready_timeout,
                 },
-                self._after([self.coordinator, node.container]),
+                self._after([before, node.container]),
             )
-            for node in nodes.workers
-        ]
+            self.workers.append(worker)
         health = ClusterHealth(
             f"{name}-health",
             server=self._server,
             generations=[node.generation for node in (nodes.coordinator, *nodes.workers)],
             ready_timeout=settings.ready_timeout,
-            opts=self._after([self.coordinator, *self.workers]),
+            opts=self._after(self.workers),
         )
         addresses = [f"{node.node_name}:{node.node_port}" for node in (nodes.coordinator, *nodes.workers)]
         last = self._scripts(plan, health)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pulumi
 import pulumi_docker as docker
 
-from components.engine import MANAGED_BY, POSTGRES_PORT, STOP_SECONDS, Engine, container_names
+from components.engine import MANAGED_BY, POSTGRES_PORT, STOP_SECONDS, Engine, container_names, volume_name
 
 if TYPE_CHECKING:
     from components.settings import Settings
@@ -76,9 +76,9 @@ class DockerNodes(pulumi.ComponentResource):
         stack = self._engine.stack
         volume = docker.Volume(
             f"{name}-data",
-            name=f"{name}_data",
+            name=volume_name(name),
             labels=[docker.VolumeLabelArgs(label=MANAGED_BY, value=stack)],
-            opts=self._child(parent, "volume", f"{name}_data"),
+            opts=self._child(parent, "volume", volume_name(name)),
         )
         uploads = [
             docker.ContainerUploadArgs(

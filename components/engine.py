@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from components.settings import Settings
 
-__all__ = ["MANAGED_BY", "POSTGRES_PORT", "STOP_SECONDS", "Engine", "container_names"]
+__all__ = ["MANAGED_BY", "POSTGRES_PORT", "STOP_SECONDS", "Engine", "container_names", "volume_name"]
 
 POSTGRES_PORT: Final = 5432
 STOP_SECONDS: Final = 60
@@ -32,6 +32,11 @@ def container_names(settings: Settings) -> list[str]:
     """Return the names of the containers, the coordinator's first."""
     workers = [f"{settings.name_prefix}_worker_{number}" for number in range(1, settings.workers + 1)]
     return [f"{settings.name_prefix}_coordinator", *workers]
+
+
+def volume_name(container_name: str) -> str:
+    """Return the name of the volume that holds a container's data folder."""
+    return f"{container_name}_data"
 
 
 class Engine:
@@ -56,7 +61,7 @@ class Engine:
             client = sdk.from_env(version="auto", timeout=30)
             client.ping()
         except sdk.errors.DockerException as error:
-            cause = str(error).rpartition("(")[2].rstrip(")") or str(error)
+            cause = str(error).removeprefix("Error while fetching server API version: ")
             msg = (
                 f"no Docker Engine answers ({cause}): start it, or let DOCKER_HOST name one; `docker info` tells whether it "
                 "is reached"
@@ -70,16 +75,21 @@ class Engine:
         Raises:
             DockerError: with one line for each obstacle: what it is, and what removes it.
         """
-        containers = {
-            name.removeprefix("/"): c for c in self.client.api.containers(all=True) for name in c["Names"] or ()
-        }
+        listed = self.client.api.containers(all=True)
+        containers = {name.removeprefix("/"): container for container in listed for name in container["Names"] or ()}
+        volumes = {volume["Name"]: volume for volume in self.client.api.volumes()["Volumes"] or ()}
         names = container_names(settings)
         problems = [
-            f"container {name} exists and is not this stack's ({self.stack}): it is left alone. Choose another "
+            f"{kind} {name} exists and is not this stack's ({self.stack}): it is left alone. Choose another "
             "citus:namePrefix, or remove it yourself"
-            for name in names
-            if name in containers and not self._is_ours(containers[name]["Labels"])
+            for kind, wanted, found in (
+                ("container", names, containers),
+                ("volume", map(volume_name, names), volumes),
+            )
+            for name in wanted
+            if name in found and not self._is_ours(found[name].get("Labels"))
         ]
+        problems += self._moved(settings, volumes)
         published = [
             (port.get("IP"), port.get("PublicPort"))
             for container in containers.values()
@@ -94,6 +104,17 @@ class Engine:
 
     def _is_ours(self, labels: dict[str, str] | None) -> bool:
         return (labels or {}).get(MANAGED_BY) == self.stack
+
+    def _moved(self, settings: Settings, volumes: dict[str, Any]) -> list[str]:
+        """Refuse another prefix while there is data under the old one: renaming a volume would delete it."""
+        expected = volume_name(container_names(settings)[0])
+        suffix = expected.removeprefix(settings.name_prefix)
+        return [
+            f"citus:namePrefix = {settings.name_prefix!r}: this stack's data lies in {name} and its like, which another "
+            f"prefix would delete: set {name.removesuffix(suffix)!r} back, or start another stack"
+            for name, volume in volumes.items()
+            if name != expected and name.endswith(suffix) and self._is_ours(volume.get("Labels"))
+        ]
 
     def _port(self, settings: Settings) -> list[str]:
         if not str(self.client.api.base_url).startswith(("http+docker://localhost", "http+unix")):
