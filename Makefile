@@ -2,12 +2,13 @@
 
 SHELL := bash
 STACK ?= dev
+PROJECT ?= $(CURDIR)
 UV_VERSION := 0.13.9
 TOOLS := $(CURDIR)/.cache/uv
 UV := $(TOOLS)/bin/uv
 
 export PATH := $(TOOLS)/bin:$(PATH)
-export PULUMI_BACKEND_URL ?= file://$(CURDIR)/.state
+export PULUMI_BACKEND_URL ?= file://$(CURDIR)/.state?metadata=skip
 ifndef PULUMI_CONFIG_PASSPHRASE_FILE
 export PULUMI_CONFIG_PASSPHRASE ?= citus
 endif
@@ -50,6 +51,16 @@ refresh: stack ## compare the state with the live cluster
 .PHONY: down
 down: stack ## remove the cluster and all its data
 	@pulumi destroy --yes --skip-preview --stack $(STACK)
+
+# Of what Pulumi's file backend writes, a kill can leave only the attributes beside the state half-written: empty ones say
+# nothing, and stand in the way of all that follows.
+STATES = $(firstword $(subst ?, ,$(patsubst file://%,%,$(PULUMI_BACKEND_URL))))/.pulumi/stacks
+
+.PHONY: recover
+recover: setup ## after a run that was killed: free its lock, and forget what it had only begun
+	@test ! -d '$(STATES)' || find '$(STATES)' -name '*.attrs' -size 0 -delete
+	@cd '$(PROJECT)' && pulumi cancel --yes $(STACK)
+	@cd '$(PROJECT)' && pulumi refresh --yes --skip-preview --clear-pending-creates --stack $(STACK)
 
 .PHONY: psql
 psql: stack ## connect to the coordinator

@@ -5,6 +5,7 @@ The only user of the Docker SDK; never talks to a database, declares no resource
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import closing
 from functools import cached_property
@@ -61,10 +62,9 @@ class Engine:
             client = sdk.from_env(version="auto", timeout=30)
             client.ping()
         except sdk.errors.DockerException as error:
-            cause = str(error).removeprefix("Error while fetching server API version: ")
             msg = (
-                f"no Docker Engine answers ({cause}): start it, or let DOCKER_HOST name one; `docker info` tells whether it "
-                "is reached"
+                f"no Docker Engine answers at {os.environ.get('DOCKER_HOST', 'its usual address')} ({_reason(error)}): start "
+                "it, or let DOCKER_HOST name one; `docker info` tells whether it is reached"
             )
             raise DockerError(msg) from None
         return client
@@ -197,3 +197,14 @@ class Engine:
                 "or remove it yourself"
             )
             raise DockerError(msg)
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the operating system said, which the SDK wraps several times; else what the SDK says."""
+    inner: BaseException | None = error
+    while inner is not None:
+        nested = [argument for argument in inner.args if isinstance(argument, BaseException)]
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = nested[0] if nested else inner.__context__
+    return str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ColumnName", "TableName"]
 
-_PART = re.compile(r'"(?:[^"]|"")+"|[^\W\d][\w$]*')
-_PLAIN = re.compile(r"[^\W\d][\w$]*")
+_PART = re.compile(r'"(?:[^"\0\ud800-\udfff]|"")+"|[^\W\d][\w$]*')
+_PLAIN = re.compile(r"[^\W\dA-Z](?:[^\WA-Z]|\$)*")
+_FOLDED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+"""PostgreSQL folds these letters alone where a character may take several bytes, as in UTF-8 (downcase_identifier)."""
 
 
 def _parse(text: str, most: int) -> tuple[str, ...]:
@@ -22,19 +25,21 @@ def _parse(text: str, most: int) -> tuple[str, ...]:
     position = 0
     while part := _PART.match(text, position):
         word = part.group()
-        names.append(word[1:-1].replace('""', '"') if word.startswith('"') else word.lower())
+        names.append(word[1:-1].replace('""', '"') if word.startswith('"') else word.translate(_FOLDED))
         position = part.end()
         if not text.startswith(".", position):
             break
         position += 1
-    if position != len(text) or not 1 <= len(names) <= most or any("\0" in name for name in names):
+    else:
+        names.clear()  # nothing that is a name at the start, or behind a dot
+    if position != len(text) or not 1 <= len(names) <= most:
         msg = f'{text!r} is not a name: write name or "Quoted Name"' + (", with schema. before it" * (most > 1))
         raise ValueError(msg)
     return tuple(names)
 
 
 def _quoted(name: str) -> str:
-    if _PLAIN.fullmatch(name) and name == name.lower():
+    if _PLAIN.fullmatch(name):
         return name
     return '"' + name.replace('"', '""') + '"'
 

@@ -55,7 +55,7 @@ class ShardingPlan:
         """
         findings = [*_unknown_names(schema, tables), *_colocation(tables)]
         if not findings:
-            findings = [*_keys(schema, tables), *_foreign_keys(schema, tables)]
+            findings = [*_kinds(schema, tables), *_keys(schema, tables), *_foreign_keys(schema, tables)]
         if findings:
             raise PlanError("\n".join(findings))
         planned = {name: _planned(name, schema, tables) for name in tables}
@@ -118,7 +118,7 @@ def _unknown_names(schema: Schema, tables: Mapping[TableName, TableSettings]) ->
 def _did_you_mean(name: object, others: Iterable[object]) -> str:
     spelled = {str(other).lower().replace('"', ""): str(other) for other in others}
     close = difflib.get_close_matches(str(name).lower().replace('"', ""), spelled, n=1)
-    return f" (did you mean {spelled[close[0]]} ?)" if close else ""
+    return f" (did you mean {spelled[close[0]]}?)" if close else ""
 
 
 def _colocation(tables: Mapping[TableName, TableSettings]) -> Iterable[str]:
@@ -146,12 +146,26 @@ def _group(name: TableName, tables: Mapping[TableName, TableSettings]) -> TableN
     return name
 
 
+def _kinds(schema: Schema, tables: Mapping[TableName, TableSettings]) -> Iterable[str]:
+    """Check what EnsureRelationCanBeDistributed demands of the kind of table."""
+    for name, settings in tables.items():
+        table = schema.tables[name]
+        parent = schema.tables.get(table.parent) if table.parent else None
+        if table.persistence == "t":
+            yield f"{table.at}: {name} is a temporary table, which cannot be sharded: create it without TEMPORARY"
+        if parent is not None and parent.partitioned:
+            yield (
+                f"{table.at}: {name} is a partition of {parent.name} and sharded with it: take it out of citus:tables, and "
+                f"let {parent.name} stand there"
+            )
+        if settings.reference and table.partitioned:
+            yield f"{table.at}: {name} is partitioned, which a reference table cannot be: distribute it instead"
+
+
 def _keys(schema: Schema, tables: Mapping[TableName, TableSettings]) -> Iterable[str]:
     """Check what ErrorIfUnsupportedConstraint and EnsureDistributedSequencesHaveOneType demand of one table."""
     for name, settings in tables.items():
         table = schema.tables[name]
-        if table.persistence == "t":
-            yield f"{table.at}: {name} is a temporary table, which cannot be sharded: create it without TEMPORARY"
         by = settings.distribute_by
         if by is None or table.columns is None:
             continue
@@ -191,12 +205,15 @@ def _foreign_key(
     if child is None and parent is None:
         return
     if parent is None:
+        where = "is copied to every node" if child and child.reference else "is spread over the workers"
         yield (
-            f"{at}: {table.name} is spread over the workers, {fk.table} would stay on the coordinator alone: make it a "
+            f"{at}: {table.name} {where}, {fk.table} would stay on the coordinator alone: make it a "
             f"reference table (citus:tables.{fk.table}: {{reference: true}}), or distribute it too"
         )
         return
     if parent.reference:
+        if child and child.distribute_by and child.distribute_by.name in fk.columns:
+            yield from _actions(at, fk, child.distribute_by.name)
         return
     if child is None or child.reference:
         kind = "a local table" if child is None else "a reference table"
@@ -221,9 +238,13 @@ def _foreign_key(
             f"{at}: it pairs a distribution column with another column, but must pair {by} with {parent_by}: "
             "mend the foreign key"
         )
+    yield from _actions(at, fk, by)
+
+
+def _actions(at: str, fk: ForeignKey, by: str) -> Iterable[str]:
     for event, action in (("DELETE", fk.on_delete), ("UPDATE", fk.on_update)):
         if action in ("n", "d") or (action == "c" and event == "UPDATE"):
             yield (
-                f"{at}: ON {event} {_ACTIONS[action]} would change the distribution column {by}, which becomes part of "
-                f"the key: use ON {event} {'CASCADE or ' * (event == 'DELETE')}NO ACTION"
+                f"{at}: ON {event} {_ACTIONS[action]} would change the distribution column {by}, which is part of the "
+                f"foreign key once distributed: use ON {event} {'CASCADE or ' * (event == 'DELETE')}NO ACTION"
             )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import postgast
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from components.errors import PlanError
 from components.names import TableName
@@ -21,12 +22,17 @@ __all__ = ["Column", "ForeignKey", "Key", "Position", "Schema", "SqlFile", "Tabl
 
 _NOT_IN_TRANSACTION: Final = {
     "transaction_stmt": "begins or ends a transaction",
-    "vacuum_stmt": "cannot run in a transaction",
+    "vacuum_stmt": "VACUUM cannot run in a transaction",
     "createdb_stmt": "cannot run in a transaction",
     "dropdb_stmt": "cannot run in a transaction",
     "create_table_space_stmt": "cannot run in a transaction",
     "alter_system_stmt": "cannot run in a transaction",
 }
+
+
+_LIKE_GENERATED: Final = 1 << 4
+"""CREATE_TABLE_LIKE_GENERATED, an option of LIKE in PostgreSQL's parsenodes.h, as is the next."""
+_LIKE_INDEXES: Final = 1 << 6
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class Key:
     kind: str
     columns: tuple[str, ...]
     at: Position
-    name: str | None = None
+    name: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ class ForeignKey:
     on_update: str
     on_delete: str
     at: Position
-    name: str | None = None
+    name: str
 
 
 @dataclass(frozen=True)
@@ -150,25 +156,39 @@ class Schema:
             offset = len(file.text[: max(error.cursorpos - 1, 0)].encode())
             self.problems.append(f"{file.position(offset)}: {error.message}")
             return
+        except DecodeError:
+            self.problems.append(
+                f"{file.position(_too_deep(file))}: this statement nests too deep to be read, as a sum of fifty terms does: "
+                "put brackets around halves of its longest expression, or split the statement"
+            )
+            return
         reader = _FileReader(self, file)
         for raw in statements:
             kind = raw.stmt.WhichOneof("node")
             if kind is not None:
-                reader.read(kind, getattr(raw.stmt, kind), _first_byte(file, raw.stmt_location))
+                reader.read(kind, getattr(raw.stmt, kind), raw.stmt_location)
 
 
-def _first_byte(file: SqlFile, offset: int) -> int:
-    """Skip the blanks and comments that the grammar counts to the statement behind them."""
-    text = file.text.encode()[offset:]
-    while True:
-        stripped = text.lstrip()
-        if stripped.startswith(b"--"):
-            stripped = stripped.partition(b"\n")[2]
-        elif stripped.startswith(b"/*"):
-            stripped = stripped.partition(b"*/")[2]
-        if len(stripped) == len(text):
-            return len(file.text.encode()) - len(text)
-        text = stripped
+def _too_deep(file: SqlFile) -> int:
+    """Return the offset in bytes of the first statement of which protobuf, which has a limit, cannot read the tree."""
+    offset = 0
+    for statement in postgast.split(file.text):
+        offset = file.text.index(statement, offset)
+        try:
+            postgast.parse(statement)
+        except DecodeError:
+            break
+    return len(file.text[:offset].encode())
+
+
+def _is_concurrent(kind: str, statement: Any) -> bool:
+    if kind in ("index_stmt", "drop_stmt"):
+        return bool(statement.concurrent)
+    if kind == "reindex_stmt":
+        return any(param.def_elem.defname == "concurrently" for param in statement.params)
+    if kind == "alter_table_stmt":
+        return any(getattr(node.alter_table_cmd, "def").partition_cmd.concurrent for node in statement.cmds)
+    return False
 
 
 class _FileReader:
@@ -180,7 +200,8 @@ class _FileReader:
         self.search_path = "public"
 
     def read(self, kind: str, statement: Any, offset: int) -> None:
-        if kind in _NOT_IN_TRANSACTION or (kind == "index_stmt" and statement.concurrent):
+        is_analyze = kind == "vacuum_stmt" and not statement.is_vacuumcmd
+        if _is_concurrent(kind, statement) or (kind in _NOT_IN_TRANSACTION and not is_analyze):
             why = _NOT_IN_TRANSACTION.get(kind, "CONCURRENTLY cannot run in a transaction")
             self.schema.problems.append(
                 f"{self.file.position(offset)}: this {why}, but each file runs as one transaction: remove it"
@@ -207,6 +228,7 @@ class _FileReader:
         table = Table(
             name,
             at,
+            columns=None if statement.HasField("of_typename") else {},
             persistence=statement.relation.relpersistence,
             parent=parents[0] if parents else None,
             partitioned=statement.HasField("partspec"),
@@ -223,56 +245,107 @@ class _FileReader:
             elif kind == "constraint":
                 table = self._with_constraint(table, element.constraint, ())
             elif kind == "table_like_clause":
-                source = self.schema.tables.get(self._name(element.table_like_clause.relation))
-                table = replace(table, columns=None) if source is None else _merged(table, source, keys=False)
+                clause = element.table_like_clause
+                source = self.schema.tables.get(self._name(clause.relation))
+                if source is None:
+                    table = replace(table, columns=None)
+                else:
+                    source = source if clause.options & _LIKE_GENERATED else _without_generated(source)
+                    table = _merged(table, source, keys=bool(clause.options & _LIKE_INDEXES))
         self.schema.tables[name] = table
 
     def _create_table_as_stmt(self, statement: Any, at: Position) -> None:
-        name = self._name(statement.into.rel)
-        self.schema.tables[name] = Table(name, at, columns=None, persistence=statement.into.rel.relpersistence)
+        is_table = statement.objtype == postgast.pg_query_pb2.ObjectType.OBJECT_TABLE
+        if is_table and not (statement.if_not_exists and self._name(statement.into.rel) in self.schema.tables):
+            self._create_from_query(statement.into.rel, at)
+
+    def _select_stmt(self, statement: Any, at: Position) -> None:
+        if statement.HasField("into_clause"):
+            self._create_from_query(statement.into_clause.rel, at)
+
+    def _create_from_query(self, relation: Any, at: Position) -> None:
+        name = self._name(relation)
+        self.schema.tables[name] = Table(name, at, columns=None, persistence=relation.relpersistence)
 
     def _index_stmt(self, statement: Any, at: Position) -> None:
         table = self.schema.tables.get(self._name(statement.relation))
         if table is not None and statement.unique:
-            columns = tuple(param.index_elem.name for param in statement.index_params)
-            key = Key("unique index", columns, at, statement.idxname or None)
+            columns = tuple(param.index_elem.name or "<expression>" for param in statement.index_params)
+            key = _key(table, "unique index", columns, at, statement.idxname)
             self.schema.tables[table.name] = replace(table, keys=(*table.keys, key))
 
     def _drop_stmt(self, statement: Any, at: Position) -> None:
+        kind = postgast.pg_query_pb2.ObjectType.Name(statement.remove_type)
+        if kind not in ("OBJECT_TABLE", "OBJECT_INDEX"):
+            return
         for node in statement.objects:
-            names = [item.string.sval for item in node.list.items]
-            if names:
-                schema = names[-2] if len(names) > 1 else self.search_path
-                self.schema.tables.pop(TableName(schema, names[-1]), None)
+            *schema, name = (item.string.sval for item in node.list.items)
+            dropped = TableName(schema[-1] if schema else self.search_path, name)
+            if kind == "OBJECT_TABLE":
+                self.schema.tables.pop(dropped, None)
+            else:
+                self._rename_index(dropped, None)
+
+    def _rename_index(self, index: TableName, new: str | None) -> None:
+        """Give the index another name, or none: an index is in the schema of its table."""
+        for table in list(self.schema.tables.values()):
+            if table.name.schema == index.schema:
+                named = {key.name: key for key in table.keys}
+                if index.name in named:
+                    changed = [replace(named[index.name], name=new)] if new else []
+                    others = (key for key in table.keys if key.name != index.name)
+                    self.schema.tables[table.name] = replace(table, keys=(*others, *changed))
 
     def _rename_stmt(self, statement: Any, at: Position) -> None:
-        table = self.schema.tables.get(self._name(statement.relation))
+        kind = postgast.pg_query_pb2.ObjectType.Name(statement.rename_type)
+        name = self._name(statement.relation)
+        if kind == "OBJECT_INDEX":
+            self._rename_index(name, statement.newname)
+        table = self.schema.tables.get(name)
         if table is None:
             return
-        object_type = postgast.pg_query_pb2.ObjectType.Name(statement.rename_type)
-        if object_type == "OBJECT_TABLE":
-            del self.schema.tables[table.name]
-            renamed = replace(table, name=TableName(table.name.schema, statement.newname))
-            self.schema.tables[renamed.name] = renamed
-            for other in self.schema.tables.values():
-                followed = tuple(
-                    replace(fk, table=renamed.name) if fk.table == table.name else fk for fk in other.foreign_keys
-                )
-                self.schema.tables[other.name] = replace(other, foreign_keys=followed)
-        elif object_type == "OBJECT_COLUMN" and table.columns is not None:
-            new = {statement.subname: statement.newname}
-            columns = {
-                new.get(name, name): replace(column, name=new.get(name, name)) for name, column in table.columns.items()
-            }
-            keys = tuple(replace(key, columns=tuple(new.get(c, c) for c in key.columns)) for key in table.keys)
-            fks = tuple(replace(fk, columns=tuple(new.get(c, c) for c in fk.columns)) for fk in table.foreign_keys)
-            self.schema.tables[table.name] = replace(table, columns=columns, keys=keys, foreign_keys=fks)
+        new = {statement.subname: statement.newname}
+        if kind == "OBJECT_TABLE":
+            self._move(table, TableName(name.schema, statement.newname))
+        elif kind == "OBJECT_COLUMN":
+            self._rename_column(table, new)
+        elif kind == "OBJECT_TABCONSTRAINT":
+            keys = tuple(replace(key, name=new.get(key.name, key.name)) for key in table.keys)
+            fks = tuple(replace(fk, name=new.get(fk.name, fk.name)) for fk in table.foreign_keys)
+            self.schema.tables[name] = replace(table, keys=keys, foreign_keys=fks)
+
+    def _move(self, table: Table, name: TableName) -> None:
+        """Give the table another name; the foreign keys to it follow."""
+        del self.schema.tables[table.name]
+        self.schema.tables[name] = replace(table, name=name)
+        for other in self.schema.tables.values():
+            fks = tuple(replace(fk, table=name) if fk.table == table.name else fk for fk in other.foreign_keys)
+            parent = name if other.parent == table.name else other.parent
+            self.schema.tables[other.name] = replace(other, foreign_keys=fks, parent=parent)
+
+    def _rename_column(self, table: Table, new: dict[str, str]) -> None:
+        """Give columns of the table other names; its keys and the foreign keys to it follow."""
+
+        def renamed(columns: Iterable[str]) -> tuple[str, ...]:
+            return tuple(new.get(column, column) for column in columns)
+
+        columns = table.columns and {
+            new.get(name, name): replace(column, name=new.get(name, name)) for name, column in table.columns.items()
+        }
+        keys = tuple(replace(key, columns=renamed(key.columns)) for key in table.keys)
+        fks = tuple(replace(fk, columns=renamed(fk.columns)) for fk in table.foreign_keys)
+        self.schema.tables[table.name] = replace(table, columns=columns, keys=keys, foreign_keys=fks)
+        for other in self.schema.tables.values():
+            fks = tuple(
+                replace(fk, referenced=renamed(fk.referenced)) if fk.table == table.name else fk
+                for fk in other.foreign_keys
+            )
+            self.schema.tables[other.name] = replace(other, foreign_keys=fks)
 
     def _alter_object_schema_stmt(self, statement: Any, at: Position) -> None:
-        table = self.schema.tables.pop(self._name(statement.relation), None)
+        table = self.schema.tables.get(self._name(statement.relation))
         if table is not None:
-            moved = replace(table, name=TableName(statement.newschema, table.name.name))
-            self.schema.tables[moved.name] = moved
+            self._move(table, TableName(statement.newschema, table.name.name))
 
     def _alter_table_stmt(self, statement: Any, at: Position) -> None:
         table = self.schema.tables.get(self._name(statement.relation))
@@ -282,7 +355,9 @@ class _FileReader:
             command = node.alter_table_cmd
             action = postgast.pg_query_pb2.AlterTableType.Name(command.subtype)
             if action == "AT_AddColumn":
-                table = self._with_column(table, getattr(command, "def").column_def)
+                definition = getattr(command, "def").column_def
+                if not (command.missing_ok and table.columns is not None and definition.colname in table.columns):
+                    table = self._with_column(table, definition)
             elif action == "AT_DropColumn" and table.columns is not None:
                 gone = command.name
                 table = replace(
@@ -294,29 +369,16 @@ class _FileReader:
             elif action == "AT_AddConstraint":
                 table = self._with_constraint(table, getattr(command, "def").constraint, ())
             elif action == "AT_DropConstraint":
-                table = self._without_constraint(table, command.name)
+                table = replace(
+                    table,
+                    keys=tuple(key for key in table.keys if key.name != command.name),
+                    foreign_keys=tuple(fk for fk in table.foreign_keys if fk.name != command.name),
+                )
             elif action == "AT_AlterColumnType" and table.columns is not None and command.name in table.columns:
                 type_name = _type_name(getattr(command, "def").column_def.type_name)
                 column = replace(table.columns[command.name], type=type_name)
                 table = replace(table, columns={**table.columns, column.name: column})
         self.schema.tables[table.name] = table
-
-    @staticmethod
-    def _without_constraint(table: Table, name: str) -> Table:
-        def primary(key: Key) -> bool:
-            return key.kind == "primary key" and name == (key.name or f"{table.name.name}_pkey")
-
-        def unique(key: Key) -> bool:
-            return key.kind == "unique" and name == (key.name or f"{table.name.name}_{'_'.join(key.columns)}_key")
-
-        def foreign(fk: ForeignKey) -> bool:
-            return name == (fk.name or f"{table.name.name}_{'_'.join(fk.columns)}_fkey")
-
-        return replace(
-            table,
-            keys=tuple(key for key in table.keys if not (primary(key) or unique(key) or key.name == name)),
-            foreign_keys=tuple(fk for fk in table.foreign_keys if not foreign(fk)),
-        )
 
     def _with_column(self, table: Table, definition: Any) -> Table:
         kinds = {postgast.pg_query_pb2.ConstrType.Name(node.constraint.contype) for node in definition.constraints}
@@ -335,29 +397,28 @@ class _FileReader:
     def _with_constraint(self, table: Table, constraint: Any, own_columns: tuple[str, ...]) -> Table:
         kind = postgast.pg_query_pb2.ConstrType.Name(constraint.contype)
         at = self.file.position(constraint.location)
-        name = constraint.conname or None
         named = tuple(key.string.sval for key in constraint.keys) or own_columns
         if kind in ("CONSTR_PRIMARY", "CONSTR_UNIQUE"):
             if constraint.indexname:
                 key = next((key for key in table.keys if key.name == constraint.indexname), None)
                 named = key.columns if key else named
                 table = replace(table, keys=tuple(other for other in table.keys if other is not key))
-            key = Key(
-                "primary key" if kind == "CONSTR_PRIMARY" else "unique", named, at, name or constraint.indexname or None
-            )
+            name = constraint.conname or constraint.indexname
+            key = _key(table, "primary key" if kind == "CONSTR_PRIMARY" else "unique", named, at, name)
             return replace(table, keys=(*table.keys, key))
         if kind == "CONSTR_EXCLUSION":
-            columns = tuple(node.list.items[0].index_elem.name for node in constraint.exclusions)
-            return replace(table, keys=(*table.keys, Key("exclude", columns, at, name)))
+            columns = tuple(node.list.items[0].index_elem.name or "<expression>" for node in constraint.exclusions)
+            return replace(table, keys=(*table.keys, _key(table, "exclude", columns, at, constraint.conname)))
         if kind == "CONSTR_FOREIGN":
+            columns = tuple(key.string.sval for key in constraint.fk_attrs) or own_columns
             fk = ForeignKey(
-                tuple(key.string.sval for key in constraint.fk_attrs) or own_columns,
+                columns,
                 self._name(constraint.pktable),
                 tuple(key.string.sval for key in constraint.pk_attrs),
                 constraint.fk_upd_action,
                 constraint.fk_del_action,
                 at,
-                name,
+                constraint.conname or _default_name(table, columns, "fkey"),
             )
             return replace(table, foreign_keys=(*table.foreign_keys, fk))
         return table
@@ -367,7 +428,23 @@ def _merged(table: Table, source: Table, *, keys: bool) -> Table:
     if table.columns is None or source.columns is None:
         return replace(table, columns=None)
     table = replace(table, columns={**source.columns, **table.columns})
-    return replace(table, keys=(*source.keys, *table.keys)) if keys else table
+    copied = tuple(_key(table, key.kind, key.columns, key.at, "") for key in source.keys) if keys else ()
+    return replace(table, keys=(*copied, *table.keys))
+
+
+def _without_generated(table: Table) -> Table:
+    columns = table.columns and {name: replace(column, generated=False) for name, column in table.columns.items()}
+    return replace(table, columns=columns)
+
+
+def _key(table: Table, kind: str, columns: tuple[str, ...], at: Position, name: str) -> Key:
+    """Return a key with its name, or with the one that PostgreSQL gives it."""
+    suffix = {"primary key": "pkey", "unique": "key", "exclude": "excl", "unique index": "idx"}[kind]
+    return Key(kind, columns, at, name or _default_name(table, () if kind == "primary key" else columns, suffix))
+
+
+def _default_name(table: Table, columns: tuple[str, ...], suffix: str) -> str:
+    return "_".join((table.name.name, *columns, suffix))
 
 
 def _type_name(node: Any) -> str:

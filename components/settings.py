@@ -158,7 +158,8 @@ class Settings(_Model):
 def _decoded_object(setting: str, text: str) -> object:
     try:
         decoded = json.loads(text)
-    except json.JSONDecodeError:
+        json.dumps(decoded, ensure_ascii=False).encode()  # half a surrogate pair is in no text that can be shown
+    except (ValueError, RecursionError):  # numbers of thousands of digits, and nesting without end
         decoded = None
     if not isinstance(decoded, dict):
         msg = f"citus:{setting}: expected a mapping of table names, got {text!r}"
@@ -196,4 +197,4 @@ def _shown(path: list[str], values: dict[str, str]) -> str:
                 value = value[part]
             else:
                 break
-    return f" = {json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value!r}"
+    return f" = {value!r}" if isinstance(value, str) else f" = {json.dumps(value, ensure_ascii=False)}"

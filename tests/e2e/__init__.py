@@ -1,0 +1,1 @@
+"""Whole stacks, through the real engine."""

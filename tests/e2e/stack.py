@@ -1,0 +1,252 @@
+"""A stack of the real program, driven by the Pulumi CLI on a backend of its own, and looked at from the outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import docker
+import psycopg
+import yaml
+
+from components.engine import MANAGED_BY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT: Final = Path(__file__).parents[2]
+DEADLINE: Final = 240
+"""Seconds that one run of the CLI may take."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of the CLI came to."""
+
+    code: int
+    output: str
+
+    @property
+    def errors(self) -> str:
+        """Return the part of the output that tells what went wrong."""
+        return self.output.partition("Diagnostics:")[2].partition("Resources:")[0] or self.output
+
+    def changes(self) -> dict[str, int]:
+        """Return the counts of the summary: created, updated, replaced, deleted, unchanged."""
+        summary = self.output.partition("Resources:")[2]
+        counts = re.findall(r"(\d+) (?:to )?(create|update|delete|replace|unchanged)", summary)
+        return {word: int(count) for count, word in counts}
+
+
+@dataclass
+class Stack:
+    """One stack: its settings, its state and its names on the engine."""
+
+    name: str
+    folder: Path
+    port: int
+    settings: dict[str, Any] = field(default_factory=dict)
+    password: str = "un secreto: 'ñ' \\ $x % @/"
+
+    def __post_init__(self) -> None:
+        """Make the backend and the stack."""
+        self.backend = self.folder / "state"
+        self.backend.mkdir(parents=True)
+        for part in ("Pulumi.yaml", "__main__.py", "components", "sql", "pyproject.toml", "uv.lock", ".venv"):
+            (self.folder / part).symlink_to(ROOT / part)
+        self.config = self.folder / f"Pulumi.{self.name}.yaml"
+        self.check("stack", "init", self.name)
+        self.check("config", "set", "--secret", "password", "--stack", self.name, "--", self.password)
+        self.set(
+            namePrefix=self.name, network=f"{self.name}net", port=self.port, readyTimeout=60, workers=2, shardCount=4
+        )
+        self.set(**self.settings)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Return the environment of the CLI: the backend and passphrase of this stack, nobody else's."""
+        mine = {
+            "PULUMI_BACKEND_URL": f"file://{self.backend}",
+            "PULUMI_CONFIG_PASSPHRASE": "only for tests",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PATH": f"{ROOT}/.cache/uv/bin:{os.environ['PATH']}",
+        }
+        return {**os.environ, **mine, **more}
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the CLI's command line, in a folder that holds the program and this stack's settings."""
+        return ["pulumi", "--cwd", str(self.folder), "--non-interactive", *arguments]
+
+    def pulumi(self, *arguments: str, **environment: str) -> Run:
+        """Run the CLI to its end."""
+        done = subprocess.run(
+            self.command(*arguments),
+            env=self.environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout)
+
+    def check(self, *arguments: str) -> None:
+        """Run the CLI, which must succeed."""
+        done = self.pulumi(*arguments)
+        assert done.code == 0, done.output
+
+    def set(self, **settings: Any) -> None:
+        """Write settings into the stack's file; None removes one."""
+        document = yaml.safe_load(self.config.read_text())
+        for key, value in settings.items():
+            if value is None:
+                document["config"].pop(f"citus:{key}", None)
+            else:
+                document["config"][f"citus:{key}"] = value
+        self.config.write_text(yaml.safe_dump(document, allow_unicode=True))
+
+    def up(self, **environment: str) -> Run:
+        """Bring the stack to what is declared."""
+        return self.pulumi("up", "--yes", "--skip-preview", "--stack", self.name, **environment)
+
+    def preview(self, *more: str, **environment: str) -> Run:
+        """Show what `up` would do."""
+        return self.pulumi("preview", "--stack", self.name, *more, **environment)
+
+    def refresh(self) -> Run:
+        """Compare the state with the live cluster."""
+        return self.pulumi("refresh", "--yes", "--skip-preview", "--stack", self.name)
+
+    def destroy(self) -> Run:
+        """Remove everything."""
+        return self.pulumi("destroy", "--yes", "--skip-preview", "--stack", self.name)
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the stack's outputs, secrets too."""
+        shown = self.pulumi("stack", "output", "--json", "--show-secrets", "--stack", self.name)
+        outputs: dict[str, Any] = json.loads(shown.output)
+        return outputs
+
+    def state(self) -> str:
+        """Return the state as it lies on the disk."""
+        return (self.backend / ".pulumi" / "stacks" / "citus" / f"{self.name}.json").read_text()
+
+    def lose_state(self) -> None:
+        """Forget all that Pulumi knew of the stack; its settings stay."""
+        settings = self.config.read_text()
+        (self.backend / ".pulumi").rename(self.folder / f"lost-{time.monotonic_ns()}")
+        self.check("stack", "init", self.name)
+        self.config.write_text(settings)
+
+    def recover(self) -> None:
+        """Free the state after a run that was killed, as `make recover` does."""
+        done = subprocess.run(
+            ["make", "--no-print-directory", "recover", f"STACK={self.name}", f"PROJECT={self.folder}"],
+            cwd=ROOT,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def start_up(self) -> subprocess.Popen[str]:
+        """Start `up`, in a process group of its own, and return at once."""
+        return subprocess.Popen(
+            self.command("up", "--yes", "--skip-preview", "--stack", self.name),
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+
+    def kill_up_at(self, sign: str, how: signal.Signals) -> str:
+        """Start `up`, and end it with a signal as soon as its output shows the sign; return what it had printed."""
+        printed = []
+        with self.start_up() as process:
+            assert process.stdout
+            for line in process.stdout:
+                printed.append(line)
+                if sign in line:
+                    os.killpg(process.pid, how) if how == signal.SIGKILL else process.send_signal(how)
+                    break
+            printed.extend(process.stdout)
+        return "".join(printed)
+
+    # --- the engine ---
+
+    @cached_property
+    def engine(self) -> docker.DockerClient:
+        """Return a client of the Docker Engine."""
+        return docker.from_env()
+
+    def container(self, node: str) -> Any:
+        """Return the container of `coordinator` or `worker_<n>`."""
+        return self.engine.containers.get(f"{self.name}_{node}")
+
+    def leftovers(self) -> list[str]:
+        """Return the name of all on the engine that bears this stack's label."""
+        return sorted(str(item.name) for kind in self._labelled() for item in kind)
+
+    def clear_engine(self) -> None:
+        """Remove all that bears this stack's label, whatever state it is in."""
+        containers, volumes, networks = self._labelled()
+        for container in containers:
+            container.remove(force=True, v=True)
+        for item in [*volumes, *networks]:
+            item.remove()
+
+    def _labelled(self) -> tuple[list[Any], list[Any], list[Any]]:
+        label = f"{MANAGED_BY}=organization/citus/{self.name}"
+        return (
+            self.engine.containers.list(all=True, filters={"label": label}),
+            self.engine.volumes.list(filters={"label": label}),
+            self.engine.networks.list(filters={"label": label}),
+        )
+
+    # --- the database ---
+
+    def query(self, sql: str) -> list[Any]:
+        """Run a statement on the coordinator; return the only value of each row, or whole rows."""
+        with (
+            closing(
+                psycopg.connect(
+                    host="127.0.0.1",
+                    port=self.port,
+                    user="postgres",
+                    dbname="coorddb",
+                    password=self.password,
+                    autocommit=True,
+                )
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(sql.encode())
+            if cursor.description is None:
+                return []
+            rows = cursor.fetchall()
+            return [row[0] for row in rows] if len(cursor.description) == 1 else rows
+
+    def wait_until(self, holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
+        """Poll until something holds."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                if holds():
+                    return
+            except psycopg.OperationalError:
+                pass
+            assert time.monotonic() < deadline, f"waited {seconds} s until {what}"
+            time.sleep(0.1)

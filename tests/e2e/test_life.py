@@ -1,0 +1,201 @@
+"""The life of the seed's stack, from nothing to nothing: one story, in the order in which it is told."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.e2e.stack import Stack
+
+pytestmark = [
+    pytest.mark.needs("docker", "image", "pulumi", "language", "plugin"),
+    pytest.mark.xdist_group("e2e"),
+]
+
+SALES = (
+    """insert into sucursal select i, i, (array['México', 'Colombia', 'Perú', 'Chile'])[i], 'Centro', 'Capital'
+    from generate_series(1, 4) i""",
+    "insert into metodo_pago (id_metodo_pago, nombre) values (1, 'efectivo')",
+    """insert into venta (id_pais, id_sucursal, id_metodo_pago, canal_venta)
+    select 1 + i % 4, 1 + i % 4, 1, 'web' from generate_series(1, 1000) i""",
+)
+
+
+@pytest.fixture(scope="module")
+def stack(new_stack: Callable[..., Stack]) -> Stack:
+    """The seed's cluster: one coordinator, four workers, 32 shards, brought up once for the module."""
+    stack = new_stack("life", workers=4, shardCount=32)
+    up = stack.up()
+    assert up.code == 0, up.output
+    return stack
+
+
+def test_up_makes_what_is_declared(stack: Stack) -> None:
+    """Four workers are registered and active, the sales tables are co-located, the small ones are on every node."""
+    nodes = stack.query("select nodename, isactive, groupid from pg_dist_node where groupid > 0 order by groupid")
+    assert nodes == [(f"{stack.name}_worker_{n}", True, n) for n in range(1, 5)]
+    tables = stack.query(
+        "select table_name::text, citus_table_type, distribution_column, colocation_id, shard_count from citus_tables"
+    )
+    sales = {"sucursal", "producto", "venta", "detalle_venta"}
+    assert {row[0] for row in tables if row[1:3] == ("distributed", "id_pais") and row[4] == 32} == sales
+    assert len({row[3] for row in tables if row[0] in sales}) == 1
+    assert {row[0] for row in tables if row[1] == "reference"} == {"metodo_pago", "cupon"}
+    placements = stack.query(
+        "select count(*) from citus_shards where citus_table_type = 'reference' group by table_name"
+    )
+    assert placements == [5, 5]
+
+
+def test_keys_hold_the_country(stack: Stack) -> None:
+    """Primary keys and the foreign keys between co-located tables begin with the country."""
+    keys = stack.query(
+        "select pg_get_constraintdef(oid) from pg_constraint where connamespace = 'public'::regnamespace"
+        " and contype in ('p', 'f') and conrelid::regclass::text in ('venta', 'detalle_venta')"
+    )
+    assert set(keys) == {
+        "PRIMARY KEY (id_pais, id_venta)",
+        "PRIMARY KEY (id_pais, id_detalle)",
+        "FOREIGN KEY (id_pais, id_sucursal) REFERENCES sucursal(id_pais, id_sucursal)",
+        "FOREIGN KEY (id_metodo_pago) REFERENCES metodo_pago(id_metodo_pago)",
+        "FOREIGN KEY (id_cupon) REFERENCES cupon(id_cupon)",
+        "FOREIGN KEY (id_pais, id_venta) REFERENCES venta(id_pais, id_venta) ON DELETE CASCADE",
+        "FOREIGN KEY (id_pais, id_producto) REFERENCES producto(id_pais, id_producto)",
+    }
+
+
+def test_outputs_tell_how_to_connect_and_what_is_there(stack: Stack) -> None:
+    """The outputs name the nodes, the tables and the versions; the connection string works."""
+    outputs = stack.outputs()
+    assert outputs["coordinator"] == f"{stack.name}_coordinator:5432"
+    assert outputs["workers"] == [f"{stack.name}_worker_{n}:5432" for n in range(1, 5)]
+    assert outputs["tables"]["venta"]["distributionColumn"] == "id_pais"
+    assert outputs["tables"]["venta"]["shardCount"] == 32
+    assert outputs["tables"]["cupon"]["kind"] == "reference"
+    assert outputs["versions"]["citus"].startswith("12.1")
+    import psycopg  # noqa: PLC0415
+
+    with psycopg.connect(outputs["dsn"]) as connection:
+        assert connection.execute("select current_user").fetchone() == ("postgres",)
+
+
+def test_the_password_is_nowhere_in_the_open(stack: Stack) -> None:
+    """It stands in no container's description, in no line of the state, and in no settings file."""
+    for node in ("coordinator", "worker_1"):
+        assert stack.password not in json.dumps(stack.container(node).attrs, ensure_ascii=False)
+    assert json.dumps(stack.password)[1:-1] not in stack.state()
+    assert stack.password not in stack.state()
+    assert "secreto" not in stack.config.read_text()
+
+
+def test_only_the_coordinator_is_published_and_only_here(stack: Stack) -> None:
+    """The coordinator's port is bound to 127.0.0.1; the workers have none."""
+    assert stack.container("coordinator").ports["5432/tcp"] == [{"HostIp": "127.0.0.1", "HostPort": str(stack.port)}]
+    assert not any(stack.container(f"worker_{n}").ports.get("5432/tcp") for n in range(1, 5))
+
+
+def test_a_second_up_changes_nothing(stack: Stack) -> None:
+    """A preview that expects no changes passes, right after up and after a refresh."""
+    assert stack.preview("--expect-no-changes").code == 0
+    assert stack.refresh().code == 0
+    assert stack.preview("--expect-no-changes").code == 0
+
+
+def test_nodes_log_in_to_each_other_after_a_restart(stack: Stack) -> None:
+    """The password file is in place at every start, not just at the first."""
+    for statement in SALES:
+        stack.query(statement)
+    for node in ("worker_1", "worker_2", "coordinator"):
+        stack.container(node).restart()
+    healthy = "select bool_and(coalesce(result, false)) from citus_check_cluster_node_health()"
+    stack.wait_until(lambda: stack.query(healthy) == [True], "all pairs are healthy")
+    assert stack.query("select count(*) from venta") == [1000]
+
+
+def test_drift_is_reported_and_mended(stack: Stack) -> None:
+    """Tables undistributed and a worker made inactive by hand are seen by a refresh and mended by up, rows kept."""
+    stack.query("select undistribute_table('venta', cascade_via_foreign_keys => true)")
+    stack.query(f"select citus_disable_node('{stack.name}_worker_4', 5432, synchronous => true)")
+    refreshed = stack.refresh()
+    assert refreshed.code == 0, refreshed.output
+    assert refreshed.changes()["delete"] == 7
+    assert stack.preview("--expect-no-changes").code != 0
+    mended = stack.up()
+    assert mended.code == 0, mended.output
+    assert stack.query("select isactive from pg_dist_node where nodename like '%worker_4'") == [True]
+    assert stack.query("select count(*) from citus_tables where distribution_column = 'id_pais'") == [4]
+    assert stack.query("select count(*) from venta") == [1000]
+    assert stack.preview("--expect-no-changes").code == 0
+
+
+def test_a_container_removed_by_hand_comes_back_on_its_volume(stack: Stack) -> None:
+    """Refresh sees it gone, up brings it back, no row is lost."""
+    stack.container("worker_3").remove(force=True)
+    assert stack.refresh().code == 0
+    assert stack.up().code == 0
+    assert stack.query("select count(*) from venta") == [1000]
+    assert stack.preview("--expect-no-changes").code == 0
+
+
+def test_a_lost_state_is_found_again(stack: Stack) -> None:
+    """With Pulumi's state gone, up takes over the running cluster with all its rows."""
+    stack.lose_state()
+    up = stack.up()
+    assert up.code == 0, up.output
+    assert "adopted with its data" in up.output
+    assert stack.query("select count(*) from venta") == [1000]
+    assert stack.preview("--expect-no-changes").code == 0
+
+
+def test_another_password_fails_fast_and_the_old_one_mends_it(stack: Stack) -> None:
+    """The volumes were initialised with the old password: up says so at once, and shows neither."""
+    settings = stack.config.read_text()
+    assert stack.pulumi("config", "set", "--secret", "password", "--stack", stack.name, "otra-distinta").code == 0
+    up = stack.up()
+    assert up.code != 0
+    assert "initialised with another" in up.errors
+    assert "otra-distinta" not in up.output
+    stack.config.write_text(settings)
+    assert stack.up().code == 0
+    assert stack.query("select count(*) from venta") == [1000]
+
+
+def test_a_worker_joins_and_leaves(stack: Stack) -> None:
+    """A fifth worker gets the reference tables; it leaves without a trace, while one that holds shards is kept."""
+    stack.set(workers=5)
+    assert stack.up().code == 0
+    assert stack.query("select count(*) from citus_shards where table_name::text = 'cupon'") == [6]
+    stack.set(workers=3)
+    refused = stack.up()
+    assert refused.code != 0
+    assert f"worker {stack.name}_worker_4:5432 still holds" in refused.errors
+    assert stack.container("worker_4").status == "running"
+    stack.set(workers=4)
+    up = stack.up()
+    assert up.code == 0, up.output
+    assert f"{stack.name}_worker_5_data" not in stack.leftovers()
+    assert stack.query("select count(*) from venta") == [1000]
+
+
+def test_a_worker_recreated_empty_is_refused(stack: Stack) -> None:
+    """A worker whose volume was emptied under its name is no member: nothing is served wrong, the way back is told."""
+    stack.container("worker_2").remove(force=True, v=True)
+    stack.engine.volumes.get(f"{stack.name}_worker_2_data").remove()
+    assert stack.refresh().code == 0
+    up = stack.up()
+    assert up.code != 0
+    assert f"worker {stack.name}_worker_2:5432 is not the node that was registered" in up.errors
+    assert "restore the cluster from a backup" in up.errors
+
+
+def test_destroy_removes_every_trace_fast_even_with_the_coordinator_dead(stack: Stack) -> None:
+    """Nothing is asked of a database that does not answer, and nothing bears the stack's label afterwards."""
+    stack.container("coordinator").kill()
+    destroy = stack.destroy()
+    assert destroy.code == 0, destroy.output
+    assert stack.leftovers() == []
