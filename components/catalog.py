@@ -18,7 +18,8 @@ import psycopg
 from psycopg.rows import class_row, dict_row
 
 from components.errors import AccessError, DriftError, IdentityError, NotReadyError, StackError
-from components.postgres import is_permanent, wait_until
+from components.postgres import is_permanent
+from components.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,8 @@ __all__ = [
 _SQL: Final = Path(__file__).parent.parent / "sql" / "citus"
 LOCK: Final = zlib.crc32(b"citus-pulumi")
 """Key of the advisory lock that keeps two runs apart in one database."""
+PROBE_SECONDS: Final = 5
+"""How long a node may take to answer one question before it is asked again."""
 
 
 @functools.cache
@@ -73,11 +76,24 @@ def exclusive(connection: Connection, *, doing: str, timeout: float) -> Iterator
         holder = _value(connection, "get_lock_holder", key=LOCK) or "a session that has just ended"
         msg = f"{doing}: gave up after {timeout:.0f} s: another run holds this cluster's lock ({holder}); wait for it to end"
         raise NotReadyError(msg) from None
+    yield
+    connection.execute("select pg_advisory_unlock(%s)", [LOCK])  # after an error, the connection is closed
+
+
+@contextmanager
+def _at_most(connection: Connection, seconds: float) -> Iterator[None]:
+    """Let no statement take longer: a node that is paused takes connections, then says nothing for ever.
+
+    Raises:
+        NotReadyError: one did.
+    """
+    connection.execute("select set_config('statement_timeout', %s, false)", [f"{seconds:.0f}s"])
     try:
         yield
-    finally:
-        if not connection.closed and not connection.broken:
-            connection.execute("select pg_advisory_unlock(%s)", [LOCK])
+    except psycopg.errors.QueryCanceled:
+        msg = f"no answer within {seconds:.0f} s"
+        raise NotReadyError(msg) from None
+    connection.execute("select set_config('statement_timeout', '0', false)")
 
 
 # --- nodes -----------------------------------------------------------------------------------------------------------
@@ -215,15 +231,21 @@ def wait_until_node_ready(connection: Connection, name: str, port: int, timeout:
         AccessError: it will not let the coordinator in (wrong password, no such database, unknown host).
         NotReadyError: it does not answer within `timeout` seconds.
     """
+
+    def attempt() -> str:
+        with _at_most(connection, min(timeout, PROBE_SECONDS)):
+            return _ask(connection, name, port, statement("has_citus"))
+
     has_citus = wait_until(
-        lambda: _ask(connection, name, port, statement("has_citus")),
+        attempt,
         what=f"worker {name}:{port} answers the coordinator",
         timeout=timeout,
         hint=f"see: docker logs {name}",
     )
-    if has_citus != "t":
-        _ask(connection, name, port, statement("create_extension"))
-    return _identify(connection, name, port)
+    with _at_most(connection, timeout):
+        if has_citus != "t":
+            _ask(connection, name, port, statement("create_extension"))
+        return _identify(connection, name, port)
 
 
 def _identify(connection: Connection, name: str, port: int) -> NodeIdentity:
@@ -318,16 +340,33 @@ def remove_node(connection: Connection, name: str, port: int) -> None:
     connection.execute("select citus_remove_node(%s, %s)", [name, port])
 
 
-def get_unreachable_pairs(connection: Connection) -> list[str]:
-    """Return `a → b` for each pair of nodes of which the first cannot reach the second."""
-    return [row[0] for row in connection.execute(statement("get_unreachable_pairs"))]
+def get_unreachable_pairs(connection: Connection, timeout: float) -> list[str]:
+    """Return `a → b` for each pair of nodes of which the first cannot reach the second, with the cause where it is known.
+
+    The coordinator asks each node first. Citus's own check of all pairs waits for ever on a connection that it kept to
+    a node that is paused, and cannot be cancelled there.
+
+    Raises:
+        NotReadyError: the check of all pairs took longer than `timeout` seconds.
+    """
+    silent = []
+    for coordinator, name, port in connection.execute(statement("get_nodes")).fetchall():
+        try:
+            with _at_most(connection, min(timeout, PROBE_SECONDS)):
+                _ask(connection, name, port, "select 1")
+        except (AccessError, NotReadyError) as error:
+            silent.append(f"{coordinator} → {name}:{port} ({error})")
+    if silent:
+        return silent
+    with _at_most(connection, timeout):
+        return [row[0] for row in connection.execute(statement("get_unreachable_pairs"))]
 
 
 def wait_until_healthy(connection: Connection, timeout: float) -> int:
     """Wait until every node reaches every node, and return how many pairs were tried."""
 
     def attempt() -> int:
-        broken = get_unreachable_pairs(connection)
+        broken = get_unreachable_pairs(connection, timeout)
         if broken:
             more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""  # noqa: PLR2004
             msg = f"unreachable: {', '.join(broken[:3])}{more}"

@@ -31,3 +31,14 @@ class IdentityError(StackError):
 
 class DriftError(StackError):
     """What is in the database contradicts what is declared, and mending it could lose data."""
+
+
+class ReshardingError(DriftError):
+    """A table that is sharded in another way than declared."""
+
+    def __init__(self, table: object, what: str) -> None:
+        """Say how the table is and how it was to be, in `what`, and the ways out."""
+        super().__init__(
+            f"table {table} {what}. Changing that rewrites every row, so it is not done by itself: declare the table as it is, "
+            "or change it by hand with alter_distributed_table or undistribute_table, then refresh and run up again"
+        )

@@ -45,6 +45,8 @@ class SqlProvider(ResourceProvider):
     """Properties whose difference between state and program makes an update."""
     replacing: ClassVar[tuple[str, ...]] = ()
     """Those of them that make another resource of it."""
+    outputs: ClassVar[tuple[str, ...]] = ()
+    """Properties that the provider adds to the inputs."""
 
     def configure(self, req: ConfigureRequest) -> None:
         """Take the password from the stack's settings, so that it is no property of any resource."""
@@ -100,7 +102,11 @@ class SqlProvider(ResourceProvider):
             return self.unreachable(id_, props)
         if found is None:
             return ReadResult("", {})
-        return ReadResult(id_, {**props, **found})
+        # Inputs too: what `check` compares the program with is then what is really there.
+        inputs = {
+            name: value for name, value in {**props, **found}.items() if name not in (*self.outputs, "__provider")
+        }
+        return ReadResult(id_, {**props, **found}, inputs)
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
         """Return the properties as they are in the cluster now, or None where the resource is gone."""

@@ -11,7 +11,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, UpdateResult
 
 from components.errors import IdentityError
-from components.lifecycle import ServerArgs, SqlProvider, SqlResource
+from components.lifecycle import READ_TIMEOUT, ServerArgs, SqlProvider, SqlResource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,7 @@ class CoordinatorNodeProvider(SqlProvider):
     """Extension, ownership and address of the coordinator. Deleting it does nothing: its server goes with it."""
 
     compared = ("server", "node_name", "node_port", "generation", "stack")
+    outputs = ("citus_version", "postgres_version", "server_id")
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Wait for the server, then make it the coordinator."""
@@ -78,7 +79,7 @@ class CoordinatorNode(SqlResource, module="citus", name="CoordinatorNode"):
     server_id: pulumi.Output[str]
 
     def __init__(self, name: str, args: CoordinatorNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        outputs = {"citus_version": None, "postgres_version": None, "server_id": None}
+        outputs = dict.fromkeys(CoordinatorNodeProvider.outputs)
         super().__init__(CoordinatorNodeProvider(), name, {**args, **outputs}, opts)
 
 
@@ -100,6 +101,7 @@ class WorkerNodeProvider(SqlProvider):
 
     compared = ("server", "node_name", "node_port", "generation")
     replacing = ("node_name", "node_port")
+    outputs = ("node_id", "group_id", "server_id")
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Wait for the worker, register or activate it, and prove it."""
@@ -145,7 +147,7 @@ class WorkerNode(SqlResource, module="citus", name="WorkerNode"):
     server_id: pulumi.Output[str]
 
     def __init__(self, name: str, args: WorkerNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        outputs = {"node_id": None, "group_id": None, "server_id": None}
+        outputs = dict.fromkeys(WorkerNodeProvider.outputs)
         super().__init__(WorkerNodeProvider(), name, {**args, **outputs}, opts)
 
 
@@ -153,6 +155,7 @@ class ClusterHealthProvider(SqlProvider):
     """The proof that every node reaches every other, asked again when a node changes or a refresh saw one missing."""
 
     compared = ("server", "generations", "healthy")
+    outputs = ("pairs",)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Wait until all pairs are healthy."""
@@ -172,7 +175,7 @@ class ClusterHealthProvider(SqlProvider):
         """Return whether all pairs are healthy now."""
         from components import catalog  # noqa: PLC0415
 
-        broken = catalog.get_unreachable_pairs(connection)
+        broken = catalog.get_unreachable_pairs(connection, READ_TIMEOUT)
         if broken:
             print(f"unreachable now: {', '.join(broken)}")  # noqa: T201
         return {"healthy": not broken}

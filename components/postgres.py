@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: connect, wait until ready, tell what can pass from what cannot. The only user of tenacity.
+"""Connections to PostgreSQL: connect, wait until ready, tell what can pass from what cannot.
 
 Knows nothing of Citus or Pulumi.
 """
@@ -6,26 +6,21 @@ Knows nothing of Citus or Pulumi.
 from __future__ import annotations
 
 import re
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
-import tenacity
 
 from components.errors import AccessError, NotReadyError, StackError
+from components.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["Connection", "Server", "connected", "is_permanent", "reworded", "wait_until"]
+__all__ = ["Connection", "Server", "connected", "is_permanent", "reworded"]
 
 Connection = psycopg.Connection[Any]
-T = TypeVar("T")
-
-REPORT_EVERY: Final = 5.0
-"""Seconds between two lines that tell what is being waited for."""
 
 _PERMANENT: Final = re.compile(
     r"password authentication failed|authentication failed|no password supplied|no pg_hba\.conf entry"
@@ -61,38 +56,6 @@ def is_permanent(message: str) -> bool:
     All of them share SQLSTATE 08006 with what does pass (a server that starts), so the message decides.
     """
     return _PERMANENT.search(message) is not None
-
-
-def wait_until(attempt: Callable[[], T], *, what: str, timeout: float, hint: str = "") -> T:
-    """Call `attempt` until it stops raising NotReadyError, at most `timeout` seconds, and return what it returns.
-
-    Prints what it waits for every few seconds. `what` completes "waiting until …"; `hint` ends the error.
-
-    Raises:
-        NotReadyError: the deadline passed; names what, how long and the last cause.
-    """
-    started = reported = time.monotonic()
-
-    def report(state: tenacity.RetryCallState) -> None:
-        nonlocal reported
-        now = time.monotonic()
-        if now - reported >= REPORT_EVERY and state.outcome is not None:
-            reported = now
-            print(f"waiting until {what} ({now - started:.0f} of {timeout:.0f} s; last: {state.outcome.exception()})")  # noqa: T201
-
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(NotReadyError),
-        stop=tenacity.stop_after_delay(timeout),
-        wait=tenacity.wait_exponential(multiplier=0.02, max=0.5),
-        before_sleep=report,
-    )
-    try:
-        return retrying(attempt)
-    except tenacity.RetryError as error:
-        cause = error.last_attempt.exception()
-        see = f"; {hint}" if hint else ""
-        msg = f"gave up after {timeout:.0f} s of waiting until {what} (last error: {cause}){see}"
-        raise NotReadyError(msg) from cause
 
 
 def _connect(server: Server, password: str, patience: float) -> Connection:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import pulumi
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, UpdateResult
 
+from components.errors import ReshardingError
 from components.lifecycle import ServerArgs, SqlProvider, SqlResource
 from components.names import TableName
 
@@ -25,6 +26,12 @@ def _table(props: dict[str, Any], key: str = "table") -> TableName:
     return TableName(**props[key])
 
 
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(TableName(**value))
+    return "nothing" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _wire(table: TableName) -> dict[str, str]:
     return {"schema": table.schema, "name": table.name}
 
@@ -33,6 +40,7 @@ class SchemaScriptProvider(SqlProvider):
     """A SQL file that runs once. Its text is an input, so that a preview shows it."""
 
     compared = ("server", "text")
+    outputs = ("sha256",)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Refuse, at preview, a file that was applied and has been edited since."""
@@ -108,7 +116,25 @@ class DistributedTableArgs(TypedDict):
 class DistributedTableProvider(SqlProvider):
     """A table distributed by a column. Sharded in another way than declared, it is refused, never rewritten."""
 
-    compared = ("server", "distribution_column", "colocate_with", "shard_count")
+    compared = ("server",)
+    outputs = ("colocation_group", "shards")
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Refuse, at preview, to shard a table in another way than it is."""
+        table = _table(news)
+        failures = []
+        for name, what in (
+            ("distribution_column", "distributed by"),
+            ("colocate_with", "colocated with"),
+            ("shard_count", "split into shards to the number of"),
+        ):
+            old, new = _olds.get(name), news.get(name)
+            follows = name == "shard_count" and news.get("colocate_with")
+            if _olds and old != new and not follows:
+                is_now, declared = (_shown(value) for value in (old, new))
+                error = ReshardingError(table, f"is {what} {is_now}, but is declared as {what} {declared}")
+                failures.append(CheckFailure("", str(error)))
+        return CheckResult(news, failures)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Distribute the table, or adopt it where it is distributed so already."""
@@ -141,11 +167,17 @@ class DistributedTableProvider(SqlProvider):
         state = catalog.get_table(connection, _table(props))
         if state is None or state.kind != "distributed":
             return None
-        return {
+        found: dict[str, Any] = {
             "distribution_column": state.distribution_column,
             "colocation_group": state.colocation_group,
             "shards": state.shard_count,
         }
+        if not props.get("colocate_with"):
+            return {**found, "shard_count": state.shard_count}
+        target = catalog.get_table(connection, _table(props, "colocate_with"))
+        if target is None or target.colocation_group != state.colocation_group:
+            found["colocate_with"] = None
+        return found
 
 
 class DistributedTable(SqlResource, module="citus", name="DistributedTable"):
@@ -183,6 +215,7 @@ class ReferenceTableProvider(SqlProvider):
     """A table with a copy on every node."""
 
     compared = ("server", "nodes", "missing")
+    outputs = ("colocation_group", "placements")
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Replicate the table, or adopt it where it is a reference table already."""

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from components import keys
 from components.catalog import ShardedTable, get_table, statement
-from components.errors import DriftError, StackError
+from components.errors import DriftError, ReshardingError, StackError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -120,7 +120,8 @@ def ensure_distributed(
     will be sharded later; foreign keys to them wait until then.
 
     Raises:
-        DriftError: the table is sharded in another way, or its rows do not fit the new key.
+        ReshardingError: the table is sharded in another way.
+        DriftError: its rows do not fit the new key.
         StackError: rows were lost on the way; everything is rolled back.
     """
     state = _existing(connection, table)
@@ -141,7 +142,7 @@ def refuse_other_sharding(
     colocate_with: TableName | None,
     shard_count: int,
 ) -> None:
-    """Raise DriftError where the table is not distributed as wanted, naming what it is and what was wanted."""
+    """Raise ReshardingError where the table is not distributed as wanted, naming what it is and what was wanted."""
     what = None
     if state.kind != "distributed":
         what = f"is a {state.kind} table, but is declared as distributed by {column}"
@@ -152,11 +153,7 @@ def refuse_other_sharding(
     elif colocate_with is None and state.shard_count != shard_count:
         what = f"has {state.shard_count} shards, but {shard_count} are declared"
     if what is not None:
-        msg = (
-            f"table {table} {what}. Changing that rewrites every row, so it is not done by itself: declare the table as "
-            "it is, or change it by hand with alter_distributed_table or undistribute_table, then refresh and run up again"
-        )
-        raise DriftError(msg)
+        raise ReshardingError(table, what)
 
 
 def _distribute(
@@ -227,17 +224,14 @@ def ensure_reference(connection: Connection, table: TableName, *, still_to_come:
     """Replicate the table to every node; where it is a reference table already, to the nodes that lack it.
 
     Raises:
-        DriftError: the table is distributed.
+        ReshardingError: the table is distributed.
         StackError: rows were lost on the way; everything is rolled back.
     """
     state = _existing(connection, table)
     if state.kind == "distributed":
-        msg = (
-            f"table {table} is distributed by {state.distribution_column}, but is declared as a reference table. Changing "
-            f"that rewrites every row, so it is not done by itself: select undistribute_table('{table}'); then refresh and "
-            "run up again"
+        raise ReshardingError(
+            table, f"is distributed by {state.distribution_column}, but is declared as a reference table"
         )
-        raise DriftError(msg)
     if state.kind == "local":
         with _changing(connection, table):
             before = _count(connection, table)

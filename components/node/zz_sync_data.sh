@@ -1,3 +1,3 @@
-# Sourced once, when the data folder has just been made. initdb was told not to wait for the disk (it would for each of
-# its files); this flushes the whole file system instead, while the server goes on.
-sync -f "$PGDATA" &
+# Sourced once, when the data folder has just been made: initdb was told not to wait for the disk. Its files are flushed now,
+# while the server goes on.
+initdb --sync-only -D "$PGDATA" >/dev/null &

@@ -1,0 +1,121 @@
+"""How long the tool takes, as ratios to what one would do without it, side by side in one run.
+
+From nothing to a verified, sharded cluster: against a plain script of docker and psql that does the same. With nothing to
+do: against a Pulumi program that declares nothing. Times alone mean little; read the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import docker
+import yaml
+
+from tests.e2e.stack import ROOT, Run, Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PREFIX: Final = "bench"
+PLAIN_PORT, STACK_PORT = 5938, 5939
+NOTHING: Final = '"""A program that declares nothing."""\n\nimport pulumi\n\npulumi.export("nothing", 0)\n'
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Return how many seconds an action takes."""
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def succeed(run: Run) -> None:
+    """Stop where a run of the CLI failed: its time would mean nothing."""
+    if run.code != 0:
+        sys.exit(run.output)
+
+
+def plain(**environment: str) -> float:
+    """Return the seconds of the plain script, and remove what it made."""
+
+    def script() -> None:
+        subprocess.run(
+            ["benchmarks/plain.sh", PREFIX, str(PLAIN_PORT)], cwd=ROOT, env={**os.environ, **environment}, check=True
+        )
+
+    seconds = timed(script)
+    engine = docker.from_env()
+    label = f"bench={PREFIX}"
+    for container in engine.containers.list(all=True, filters={"label": label}):
+        container.remove(force=True)
+    for network in engine.networks.list(filters={"label": label}):
+        network.remove()
+    for volume in engine.volumes.list(filters={"name": f"{PREFIX}_"}):
+        volume.remove()
+    return seconds
+
+
+def show(title: str, seconds: dict[str, list[float]], base: str) -> None:
+    """Print the median and spread of each, and its ratio to the base."""
+    print(f"\n{title}")
+    unit = statistics.median(seconds[base])
+    for name, runs in seconds.items():
+        median = statistics.median(runs)
+        print(f"  {name:44} {median:6.2f} s  ({min(runs):.2f} to {max(runs):.2f})  {median / unit:5.2f} x")
+
+
+def main() -> None:
+    """Measure, interleaved, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="how often each is run")
+    runs = parser.parse_args().runs
+    settings: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())["config"]
+    tables = settings["citus:tables"]
+    fresh: dict[str, list[float]] = {
+        "plain script": [],
+        "plain script, initdb --no-sync": [],
+        "pulumi up": [],
+    }
+    idle: dict[str, list[float]] = {"empty program, up": [], "up": [], "empty program, preview": [], "preview": []}
+    with tempfile.TemporaryDirectory() as folder:
+        stack = Stack(
+            PREFIX, Path(folder) / "stack", STACK_PORT, settings={"tables": tables, "workers": 4, "shardCount": 32}
+        )
+        empty = Stack("empty", Path(folder) / "empty", STACK_PORT)
+        (empty.folder / "__main__.py").unlink()
+        (empty.folder / "__main__.py").write_text(NOTHING)
+        succeed(empty.up())
+        for _ in range(runs):
+            fresh["plain script"].append(plain())
+            fresh["plain script, initdb --no-sync"].append(plain(INITDB_ARGS="--no-sync"))
+            fresh["pulumi up"].append(timed(lambda: succeed(stack.up())))
+            succeed(stack.destroy())
+        succeed(stack.up())
+        for _ in range(runs):
+            idle["empty program, up"].append(timed(lambda: succeed(empty.up())))
+            idle["up"].append(timed(lambda: succeed(stack.up())))
+            idle["empty program, preview"].append(timed(lambda: succeed(empty.preview())))
+            idle["preview"].append(timed(lambda: succeed(stack.preview("--expect-no-changes"))))
+        versions = stack.outputs()["versions"]
+        succeed(stack.destroy())
+
+    cli = subprocess.run(["pulumi", "version"], capture_output=True, text=True, check=True).stdout.strip()
+    engine = docker.from_env().version()["Version"]
+    print(f"{os.cpu_count()} cores, {platform.platform()}, Docker {engine}, Pulumi {cli}, Citus {versions['citus']},")
+    print(f"PostgreSQL {versions['postgres']}, Python {platform.python_version()}; {runs} runs, interleaved; medians")
+    show("from nothing to a verified, sharded cluster", fresh, "plain script")
+    show("up, with nothing to do", {name: idle[name] for name in ("empty program, up", "up")}, "empty program, up")
+    both = ("empty program, preview", "preview")
+    show("preview, with nothing to do", {name: idle[name] for name in both}, both[0])
+
+
+if __name__ == "__main__":
+    main()
