@@ -225,8 +225,8 @@ class Stack:
                 psycopg.connect(
                     host="127.0.0.1",
                     port=self.port,
-                    user="postgres",
-                    dbname="coorddb",
+                    user=self.settings.get("user", "postgres"),
+                    dbname=self.settings.get("database", "coorddb"),
                     password=self.password,
                     autocommit=True,
                 )
