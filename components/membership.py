@@ -99,7 +99,7 @@ class WorkerNodeArgs(TypedDict):
 class WorkerNodeProvider(SqlProvider):
     """A worker in pg_dist_node: registered, active, and proved to be the one that was registered."""
 
-    compared = ("server", "node_name", "node_port", "generation")
+    compared = ("server", "node_name", "node_port", "generation", "active")
     replacing = ("node_name", "node_port")
     outputs = ("node_id", "group_id", "server_id")
 
@@ -130,13 +130,13 @@ class WorkerNodeProvider(SqlProvider):
         return {**props, **worker}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the worker's row, or None where it is not registered or not active."""
+        """Return the worker's row, or None where it is not registered; inactive, it may still hold shards."""
         from components import catalog  # noqa: PLC0415
 
         node = catalog.get_node(connection, props["node_name"], int(props["node_port"]))
-        if node is None or not node.is_active:
+        if node is None:
             return None
-        return {"node_id": node.node_id, "group_id": node.group_id}
+        return {"node_id": node.node_id, "group_id": node.group_id, "active": node.is_active}
 
 
 class WorkerNode(SqlResource, module="citus", name="WorkerNode"):
@@ -148,7 +148,7 @@ class WorkerNode(SqlResource, module="citus", name="WorkerNode"):
 
     def __init__(self, name: str, args: WorkerNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         outputs = dict.fromkeys(WorkerNodeProvider.outputs)
-        super().__init__(WorkerNodeProvider(), name, {**args, **outputs}, opts)
+        super().__init__(WorkerNodeProvider(), name, {**args, "active": True, **outputs}, opts)
 
 
 class ClusterHealthProvider(SqlProvider):

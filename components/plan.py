@@ -181,6 +181,11 @@ def _keys(schema: Schema, tables: Mapping[TableName, TableSettings]) -> Iterable
                     f"citus:tables.{name}.colocateWith = {target}: {by} is {column.type}, but {target}.{target_by} is "
                     f"{target_type}: colocated tables need one type: alter table {name} alter column {by} type {target_type}"
                 )
+        if settings.primary_key and not any(key.kind == "primary key" for key in table.keys):
+            yield (
+                f"citus:tables.{name}.primaryKey: {table.at}: the table has no primary key to rewrite: remove the setting, or "
+                "declare the key in the SQL file"
+            )
         for key in table.keys:
             if key.kind != "primary key" and by.name not in key.columns:
                 yield (

@@ -63,7 +63,7 @@ def ensure_script(connection: Connection, file_name: str, text: str) -> None:
                 connection.execute(text.encode())
             except psycopg.Error as error:
                 raise StackError(_located(file_name, text, error)) from error
-        connection.execute("reset all")
+        connection.execute("reset all; reset session authorization; reset role")
         connection.execute(statement("record_script"), {"file_name": file_name, "sha256": sha256(text)})
 
 

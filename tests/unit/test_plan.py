@@ -1,0 +1,522 @@
+"""The sharding plan: what Citus would refuse is refused at preview, and the tables come in an order that works."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.errors import PlanError
+from components.names import TableName
+from components.plan import ShardingPlan
+from components.schema import Schema, SqlFile
+from components.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = {"reference": True}
+
+Declared = dict[str, Any]
+
+
+def by(column: str, **options: Any) -> Declared:
+    """Declare a table distributed by a column."""
+    return {"distributeBy": column, **options}
+
+
+def plan(sql: str, tables: Declared) -> ShardingPlan:
+    """Make the plan of a schema of one file, 1.sql."""
+    schema = Schema([SqlFile("1.sql", sql)])
+    assert schema.problems == []
+    settings = Settings.parse({"password": "x", "tables": json.dumps(tables)}, stack="test")
+    return ShardingPlan.make(schema, settings.tables)
+
+
+def findings(sql: str, tables: Declared) -> list[str]:
+    """Return all that speaks against the plan."""
+    with pytest.raises(PlanError) as caught:
+        plan(sql, tables)
+    return str(caught.value).splitlines()
+
+
+def order(sql: str, tables: Declared) -> list[str]:
+    """Return the tables in the order of the plan."""
+    return [str(table.name) for table in plan(sql, tables).tables]
+
+
+def test_the_demonstrations_schema_fits_its_settings() -> None:
+    """The retail schema with the settings of Pulumi.dev.yaml makes a plan, reference tables first, parents before children."""
+    tables = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text("utf-8"))["config"]["citus:tables"]
+    settings = Settings.parse({"password": "x", "tables": json.dumps(tables)}, stack="dev")
+    made = ShardingPlan.make(Schema.read(ROOT / settings.schema_dir), settings.tables)
+    assert [(str(table.name), table.distribution_column) for table in made.tables] == [
+        ("cupon", None),
+        ("metodo_pago", None),
+        ("sucursal", "id_pais"),
+        ("producto", "id_pais"),
+        ("venta", "id_pais"),
+        ("detalle_venta", "id_pais"),
+    ]
+    assert [file.name for file in made.files] == sorted(path.name for path in (ROOT / "sql/schema").glob("*.sql"))
+
+
+def test_nothing_declared_is_an_empty_plan() -> None:
+    """A schema without settings stays local, and its files still run."""
+    made = plan("create table a (x int)", {})
+    assert made.tables == ()
+    assert [file.name for file in made.files] == ["1.sql"]
+
+
+def test_a_planned_table_carries_what_was_declared() -> None:
+    """Column, colocation, key and related tables reach the plan in the catalogue's spelling."""
+    made = plan(
+        'create table "P" ("K" int, id int primary key); create table c ("K" int, n int primary key references "P", r int references r);'
+        "create table r (x int primary key)",
+        {'"P"': by('"K"'), "c": by('"K"', colocateWith='"P"', primaryKey=["N", '"K"']), "r": REFERENCE},
+    )
+    reference, parent, child = made.tables
+    p, c, r = TableName("public", "P"), TableName("public", "c"), TableName("public", "r")
+    assert (reference.name, reference.reference, reference.distribution_column) == (r, True, None)
+    assert (reference.related, reference.after) == ((c,), ())
+    assert (parent.name, parent.reference, parent.distribution_column) == (p, False, "K")
+    assert (parent.colocate_with, parent.primary_key) == (None, None)
+    assert (parent.related, parent.after) == ((c,), ())
+    assert (child.distribution_column, child.colocate_with, child.primary_key) == ("K", p, ("n", "K"))
+    assert (child.related, child.after) == ((p, r), (p, r))
+
+
+def test_a_declared_primary_key_needs_one_in_the_files() -> None:
+    """There is nothing to rewrite in a table without a key, so the setting would be silently void."""
+    with pytest.raises(
+        PlanError, match="citus:tables.a.primaryKey: 1.sql:1:1: the table has no primary key to rewrite"
+    ):
+        plan("create table a (k int, n int)", {"a": by("k", primaryKey=["k", "n"])})
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        (
+            {"vneta": REFERENCE},
+            (
+                "citus:tables.vneta: no SQL file of citus:schemaDir creates this table (did you mean venta?): add the file, or "
+                "remove the table from the settings"
+            ),
+        ),
+        (
+            {'"Venta"': REFERENCE},
+            'citus:tables."Venta": no SQL file of citus:schemaDir creates this table (did you mean venta?)',
+        ),
+        (
+            {"app.venta": REFERENCE},
+            "citus:tables.app.venta: no SQL file of citus:schemaDir creates this table (did you mean",
+        ),
+        ({"zzz": REFERENCE}, "citus:tables.zzz: no SQL file of citus:schemaDir creates this table: add the file"),
+        (
+            {"venta": by("id_pias")},
+            (
+                "citus:tables.venta.distributeBy = id_pias: 1.sql:1:1: the table has no such column (did you mean id_pais?): "
+                'name one of id_pais, "ID", total'
+            ),
+        ),
+        (
+            {"venta": by("id")},
+            "citus:tables.venta.distributeBy = id: 1.sql:1:1: the table has no such column (did you mean",
+        ),
+        (
+            {"venta": by("id_pais", primaryKey=["id_pais", "zzz"])},
+            "citus:tables.venta.primaryKey = zzz: 1.sql:1:1: the table has no such column: name one of id_pais",
+        ),
+        (
+            {"venta": by("id_pais", colocateWith="otra")},
+            "citus:tables.venta.colocateWith = otra: the settings do not distribute that table: add it to citus:tables",
+        ),
+        (
+            {"venta": by("id_pais", colocateWith="linae"), "linea": by("id_pais")},
+            "citus:tables.venta.colocateWith = linae: the settings do not distribute that table (did you mean linea?)",
+        ),
+        (
+            {"venta": by("id_pais", colocateWith="linea"), "linea": REFERENCE},
+            "citus:tables.venta.colocateWith = linea: that is a reference table, which has no shards to share: remove",
+        ),
+        (
+            {"venta": by("id_pais", colocateWith="venta")},
+            "citus:tables.venta.colocateWith = venta: a cycle (venta → venta): let one of them stand without colocateWith",
+        ),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_found(tables: Declared, message: str) -> None:
+    """A table or column that is not there is named by its setting, with a near one if any, and the remedy."""
+    sql = 'create table venta (id_pais int, "ID" int, total int); create table linea (id_pais int)'
+    (found,) = findings(sql, tables)
+    assert found.startswith(message)
+
+
+def test_a_cycle_of_colocation_is_found_at_each_of_its_tables() -> None:
+    """Tables that wait for each other's group are named with the whole cycle; one that merely leads into it is not."""
+    sql = "create table a (x int); create table b (x int); create table c (x int)"
+    tables = {"a": by("x", colocateWith="b"), "b": by("x", colocateWith="c"), "c": by("x", colocateWith="b")}
+    found = findings(sql, tables)
+    assert [line.split(": ")[1] for line in found] == ["a cycle (b → c → b)", "a cycle (c → b → c)"]
+
+
+def test_columns_that_the_files_do_not_tell_are_not_checked() -> None:
+    """A table made by a query may be distributed by any column: the database will know."""
+    assert order("create table a as select 1 as x", {"a": by("x", primaryKey=["x", "y"])}) == ["a"]
+
+
+# --- tables and their own keys ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables", "message"),
+    [
+        (
+            "\ncreate temp table a (x int)",
+            {"a": by("x")},
+            "1.sql:2:1: a is a temporary table, which cannot be sharded: create it without TEMPORARY",
+        ),
+        ("create temp table a (x int)", {"a": REFERENCE}, "1.sql:1:1: a is a temporary table"),
+        (
+            "create table a (x int generated always as (1) stored)",
+            {"a": by("x")},
+            "1.sql:1:1: a cannot be distributed by x: its value is generated; name a plain column",
+        ),
+        (
+            "create table a (x int, y int);\ncreate unique index on a (y)",
+            {"a": by("x")},
+            (
+                "1.sql:2:1: a: this unique index (y) lacks the distribution column x, so no worker could check it alone: make it "
+                "(x, y), or remove it"
+            ),
+        ),
+        (
+            "create table a (x int, y int unique)",
+            {"a": by("x")},
+            "1.sql:1:30: a: this unique (y) lacks the distribution column x",
+        ),
+        (
+            "create table a (x int, y int, z int, unique (y, z))",
+            {"a": by("x")},
+            "1.sql:1:38: a: this unique (y, z) lacks the distribution column x",
+        ),
+        (
+            "create table a (x int, y int, exclude using gist (y with &&))",
+            {"a": by("x")},
+            "1.sql:1:31: a: this exclude (y) lacks the distribution column x",
+        ),
+        (
+            "create table a (x text); create unique index on a (lower(x))",
+            {"a": by("x")},
+            "1.sql:1:26: a: this unique index (<expression>) lacks the distribution column x",
+        ),
+        (
+            "create table a (x int);\ncreate table b (y bigint)",
+            {"a": by("x"), "b": by("y", colocateWith="a")},
+            (
+                "citus:tables.b.colocateWith = a: y is int8, but a.x is int4: colocated tables need one type: alter table b "
+                "alter column y type int4"
+            ),
+        ),
+        (
+            "create table a (x int) partition by hash (x); create table p partition of a default",
+            {"a": by("x"), "p": by("x")},
+            "1.sql:1:47: p is a partition of a and sharded with it: take it out of citus:tables, and let a stand there",
+        ),
+        (
+            "create table a (x int) partition by hash (x); create table p partition of a default",
+            {"p": by("x")},
+            "1.sql:1:47: p is a partition of a and sharded with it: take it out of citus:tables, and let a stand there",
+        ),
+        (
+            "create table a (x int) partition by hash (x)",
+            {"a": REFERENCE},
+            "1.sql:1:1: a is partitioned, which a reference table cannot be: distribute it instead",
+        ),
+    ],
+)
+def test_a_table_that_citus_would_refuse_is_found(sql: str, tables: Declared, message: str) -> None:
+    """What cannot be sharded as declared is found where it stands, with the reason and the remedy."""
+    (found,) = findings(sql, tables)
+    assert found.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("create table a (x int primary key, y int)", {"a": by("y")}),
+        ("create table a (x int, y int unique)", {"a": REFERENCE}),
+        ("create table a (x int, y int, unique (y, x))", {"a": by("x")}),
+        ("create table a (x int unique)", {"a": by("x")}),
+        ("create table a (x int, y int); create unique index u on a (y); drop index u", {"a": by("x")}),
+        ("create table a (x int, y int unique); alter table a drop constraint a_y_key", {"a": by("x")}),
+        ("create table a (x int generated always as identity)", {"a": by("x")}),
+        ("create table a (x int, g int generated always as (1) stored)", {"a": by("x")}),
+        ("create table a (x int generated always as (1) stored)", {"a": REFERENCE}),
+        ("create table a (x serial); create table b (x int)", {"a": by("x"), "b": by("x", colocateWith="a")}),
+        ("create table a (x varchar(2)); create table b (x varchar)", {"a": by("x"), "b": by("x", colocateWith="a")}),
+        ("create table a (x int); create table b (x text)", {"a": by("x"), "b": by("x")}),
+        ("create table a (x int); create table b (x text)", {"a": by("x"), "b": REFERENCE}),
+        (
+            "create table a (x int) partition by hash (x); create table p partition of a default",
+            {"a": by("x")},
+        ),
+        ("create table a (x int); create table b (y int) inherits (a)", {"b": by("x")}),
+        ("create unlogged table a (x int)", {"a": by("x")}),
+        ("create table a as select 1 as x; create table b (x int)", {"a": by("x"), "b": by("x", colocateWith="a")}),
+    ],
+)
+def test_a_table_that_citus_takes_makes_a_plan(sql: str, tables: Declared) -> None:
+    """Nothing is found where Citus, after the primary key is rewritten, has nothing to refuse."""
+    assert sorted(order(sql, tables)) == sorted(tables)
+
+
+# --- foreign keys ----------------------------------------------------------------------------------------------------
+
+PARENT = "create table p (x int, id int, primary key (x, id));\n"
+PARENT_BY_ID = "create table p (x int, id int primary key);\n"
+CHILD = "create table c (x int, id int, foreign key (x, id) references p{})"
+CHILD_BY_ID = "create table c (x int, id int references p{})"
+COLOCATED = {"p": by("x"), "c": by("x", colocateWith="p")}
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        (
+            {"c": by("x")},
+            (
+                "c is spread over the workers, p would stay on the coordinator alone: make it a reference table (citus:tables.p: "
+                "{reference: true}), or distribute it too"
+            ),
+        ),
+        (
+            {"c": REFERENCE},
+            "c is copied to every node, p would stay on the coordinator alone: make it a reference table",
+        ),
+        (
+            {"p": by("x")},
+            "a local table cannot reference a distributed one: distribute c too, colocated with p, or remove the foreign key",
+        ),
+        ({"c": REFERENCE, "p": by("x")}, "a reference table cannot reference a distributed one: distribute c too"),
+        (
+            {"c": by("x"), "p": by("x")},
+            (
+                "the two are not colocated, so no worker could check it alone: citus:tables.c.colocateWith: p, or remove the "
+                "foreign key"
+            ),
+        ),
+        (
+            {"c": by("id", colocateWith="p"), "p": by("x")},
+            "it pairs a distribution column with another column, but must pair id with x: mend the foreign key",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "sql", [PARENT + CHILD.format(""), PARENT + CHILD.format(" (x, id)")], ids=["implicit", "explicit"]
+)
+def test_a_foreign_key_that_no_node_could_check_is_found(sql: str, tables: Declared, message: str) -> None:
+    """A foreign key in a direction that Citus refuses is found where it stands, with the way to keep it."""
+    (found,) = findings(sql, tables)
+    assert found.startswith(f"1.sql:2:32: c (x, id) → p: {message}")
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {},
+        {"p": REFERENCE},
+        {"c": REFERENCE, "p": REFERENCE},
+        {"c": by("x"), "p": REFERENCE},
+        {"c": by("id"), "p": REFERENCE},
+        {"c": by("x", colocateWith="p"), "p": by("x")},
+        {"c": by("x"), "p": by("x", colocateWith="c")},
+    ],
+)
+@pytest.mark.parametrize("sql", [PARENT + CHILD.format(""), PARENT_BY_ID + CHILD_BY_ID.format(" (id)")])
+def test_a_foreign_key_that_a_node_can_check_makes_a_plan(sql: str, tables: Declared) -> None:
+    """Local to local or reference, anything to reference, and colocated to colocated are all let through."""
+    assert sorted(order(sql, tables)) == sorted(tables)
+
+
+def test_colocation_by_way_of_a_third_table_is_colocation() -> None:
+    """Two tables that join the group of a third may reference each other."""
+    sql = PARENT + CHILD.format("") + "; create table g (x int)"
+    assert order(sql, {"p": by("x", colocateWith="g"), "c": by("x", colocateWith="g"), "g": by("x")}) == ["g", "p", "c"]
+
+
+@pytest.mark.parametrize(
+    ("actions", "refused"),
+    [
+        ("", []),
+        (" on delete cascade", []),
+        (" on delete restrict on update restrict", []),
+        (" on delete no action on update no action", []),
+        (" on delete set null", ["ON DELETE SET NULL"]),
+        (" on delete set default", ["ON DELETE SET DEFAULT"]),
+        (" on update set null", ["ON UPDATE SET NULL"]),
+        (" on update set default", ["ON UPDATE SET DEFAULT"]),
+        (" on update cascade", ["ON UPDATE CASCADE"]),
+        (" on delete set null on update cascade", ["ON DELETE SET NULL", "ON UPDATE CASCADE"]),
+    ],
+)
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        (PARENT + CHILD, COLOCATED),
+        (PARENT_BY_ID + CHILD_BY_ID, COLOCATED),
+        (PARENT + CHILD, {"p": REFERENCE, "c": by("x")}),
+    ],
+    ids=["colocated", "colocated, the column added", "reference, by the key's own column"],
+)
+def test_an_action_that_would_change_the_distribution_column_is_found(
+    sql: str, tables: Declared, actions: str, refused: list[str]
+) -> None:
+    """Once the distribution column is in a foreign key, no action may set it; each that would is a finding."""
+    if not refused:
+        assert len(order(sql.format(actions), tables)) == 2
+        return
+    found = findings(sql.format(actions), tables)
+    assert [line.split(": ")[2].split(" would")[0] for line in found] == refused
+    assert all(re.search(r": use ON (DELETE CASCADE or|UPDATE) NO ACTION$", line) for line in found)
+
+
+def test_an_action_on_other_columns_is_let_through() -> None:
+    """A foreign key to a reference table, without the distribution column in it, may set its columns to anything."""
+    sql = PARENT_BY_ID + CHILD_BY_ID.format(" on delete set null on update cascade")
+    assert order(sql, {"p": REFERENCE, "c": by("x")}) == ["p", "c"]
+
+
+def test_a_table_may_reference_itself() -> None:
+    """A foreign key within a table is checked like one between two colocated tables."""
+    sql = "create table a (x int, id int primary key, boss int references a{})"
+    assert order(sql.format(""), {"a": by("x")}) == ["a"]
+    assert order(sql.format(" on delete set null"), {"a": REFERENCE}) == ["a"]
+    assert "ON DELETE SET NULL" in findings(sql.format(" on delete set null"), {"a": by("x")})[0]
+    assert "must pair id with id" in findings(sql.format(""), {"a": by("id")})[0]
+
+
+def test_a_foreign_key_to_an_unknown_table_is_left_to_the_database() -> None:
+    """What no file creates cannot be judged: PostgreSQL refuses it, if it is wrong."""
+    assert order("create table a (x int references elsewhere)", {"a": by("x")}) == ["a"]
+
+
+def test_all_findings_come_together() -> None:
+    """A person sees everything that speaks against the plan at once, a line each."""
+    sql = (
+        "create temp table t (x int);\n"
+        "create table a (x int, y int unique, z int references b);\n"
+        "create table b (z int primary key)"
+    )
+    found = findings(sql, {"t": by("x"), "a": by("x")})
+    assert [line.split(": ")[0] for line in found] == ["1.sql:1:1", "1.sql:2:30", "1.sql:2:44"]
+
+
+# --- order -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables", "expected"),
+    [
+        ("create table b (x int); create table a (x int)", {"b": by("x"), "a": by("x")}, ["a", "b"]),
+        ("create table a (x int); create table z (x int)", {"a": by("x"), "z": REFERENCE}, ["z", "a"]),
+        (
+            "create table a (x int); create table z (x int)",
+            {"a": by("x", colocateWith="z"), "z": by("x")},
+            ["z", "a"],
+        ),
+        (
+            "create table z (x int primary key); create table a (x int references z)",
+            {"a": REFERENCE, "z": REFERENCE},
+            ["z", "a"],
+        ),
+        (
+            (
+                "create table z (x int primary key); create table a (x int primary key references z);"
+                "create table b (x int references a)"
+            ),
+            {"a": by("x", colocateWith="b"), "b": by("x"), "z": by("x", colocateWith="b")},
+            ["b", "z", "a"],
+        ),
+        (
+            (
+                "create table a (x int primary key); create table b (x int primary key references a);"
+                "alter table a add foreign key (x) references b"
+            ),
+            {"a": by("x"), "b": by("x", colocateWith="a")},
+            ["a", "b"],
+        ),
+        (
+            (
+                "create table a (x int primary key); create table b (x int primary key references a);"
+                "alter table a add foreign key (x) references b"
+            ),
+            {"a": REFERENCE, "b": REFERENCE},
+            ["a", "b"],
+        ),
+    ],
+    ids=[
+        "by name",
+        "references first",
+        "group first",
+        "parent first",
+        "group before parent",
+        "cycle",
+        "reference cycle",
+    ],
+)
+def test_tables_come_in_an_order_in_which_each_finds_what_it_needs(
+    sql: str, tables: Declared, expected: list[str]
+) -> None:
+    """Reference tables, colocation targets and parents come first; a cycle of foreign keys is cut and does not hang."""
+    assert order(sql, tables) == expected
+
+
+def test_a_table_waits_only_for_tables_before_it() -> None:
+    """Where a cycle of foreign keys is cut, the first table does not wait for the second, which would be a deadlock."""
+    sql = (
+        "create table a (x int primary key); create table b (x int primary key references a);"
+        "alter table a add foreign key (x) references b"
+    )
+    first, second = plan(sql, {"a": by("x"), "b": by("x", colocateWith="a")}).tables
+    assert (first.after, second.after) == ((), (first.name,))
+    assert (first.related, second.related) == ((second.name,), (first.name,))
+
+
+@given(data=st.data(), size=st.integers(1, 7))
+def test_any_colocated_tables_are_planned_once_and_after_their_group(data: st.DataObject, size: int) -> None:
+    """Whatever foreign keys tie tables of one group, cycles too, each is planned once, and after its colocation target."""
+    names = [f"t{number}" for number in range(size)]
+    edges = data.draw(st.sets(st.tuples(st.sampled_from(names), st.sampled_from(names)), max_size=12))
+    targets = {
+        name: data.draw(st.sampled_from(names[:number])) if number else None for number, name in enumerate(names)
+    }
+    shuffled = data.draw(st.permutations(names))
+    sql = ";".join(
+        [f"create table {name} (x int primary key)" for name in names]
+        + [f"alter table {child} add foreign key (x) references {parent}" for child, parent in sorted(edges)]
+    )
+    made = plan(sql, {name: by("x", colocateWith=targets[name]) for name in shuffled})
+    placed: list[str] = []
+    for table in made.tables:
+        assert {str(name) for name in table.after} <= set(placed)
+        assert targets[str(table.name)] in (None, *placed)
+        placed.append(str(table.name))
+    assert sorted(placed) == names
+    acyclic = all(child > parent for child, parent in edges)
+    assert not acyclic or all(placed.index(parent) < placed.index(child) for child, parent in edges)
+
+
+def test_the_order_does_not_depend_on_the_order_of_the_settings() -> None:
+    """The same settings written in another order make the same plan, so that no update follows."""
+    sql = "create table a (x int); create table b (x int); create table c (x int); create table d (x int)"
+    tables = {"a": by("x"), "b": REFERENCE, "c": by("x", colocateWith="d"), "d": by("x")}
+    assert plan(sql, tables) == plan(sql, dict(reversed(tables.items())))

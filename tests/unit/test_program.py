@@ -1,0 +1,682 @@
+"""The whole program on Pulumi's mocks: what is declared, in which order, and what the providers make of a change."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextvars
+import functools
+import json
+import pickle
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pulumi
+import pytest
+import yaml
+from google.protobuf import json_format  # type: ignore[import-untyped]
+from psycopg.conninfo import conninfo_to_dict
+from pulumi.runtime import mocks
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.settings import SETTINGS
+from pulumi.runtime.stack import run_pulumi_func
+
+from components.cluster import CitusCluster
+from components.engine import Engine
+from components.lifecycle import SqlProvider
+from components.membership import ClusterHealthProvider, CoordinatorNodeProvider, WorkerNodeProvider
+from components.plan import ShardingPlan
+from components.schema import Schema
+from components.settings import Settings
+from components.sharding import DistributedTableProvider, ReferenceTableProvider, SchemaScriptProvider
+
+ROOT = Path(__file__).parents[2]
+STACK = "organization/citus/dev"
+PASSWORD = "Hüsh:1/2@'x \\%20"
+SECRET = "4dabf18193072939515e22adb298388d"
+"""Key by which Pulumi marks a secret value on its wire."""
+TABLES = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text("utf-8"))["config"]["citus:tables"]
+OUTPUTS: dict[str, dict[str, Any]] = {
+    "RemoteImage": {"imageId": "sha256:1"},
+    "CoordinatorNode": {"citus_version": "12.1-1", "postgres_version": "16.6", "server_id": "1"},
+    "WorkerNode": {"node_id": 1, "group_id": 1, "server_id": "2"},
+    "DistributedTable": {"colocation_group": 1, "shards": 32},
+    "ReferenceTable": {"colocation_group": 2, "placements": 5},
+}
+"""What the mocked providers answer beside the inputs."""
+
+
+class QuietEngine(Engine):
+    """A Docker Engine that nobody talks to."""
+
+    def __init__(self, *, stands: bool) -> None:
+        super().__init__(STACK)
+        self.stands = stands
+
+    @property
+    def client(self) -> Any:
+        """Refuse to look for a real engine."""
+        pytest.fail("the program on mocks asked a Docker Engine")
+
+    def has_network(self, name: str) -> bool:
+        """Tell whether the network stands already, as the test says."""
+        return self.stands
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A resource as it was registered: properties as on the wire, secrets marked."""
+
+    kind: str
+    name: str
+    urn: str
+    inputs: dict[str, Any]
+    request: Any
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The properties, secrets revealed."""
+        return cast(dict[str, Any], reveal(self.inputs))
+
+    @property
+    def needs(self) -> set[str]:
+        """Names of the resources that it depends on."""
+        return {urn.rpartition("::")[2] for urn in self.request.dependencies}
+
+    @property
+    def provider(self) -> SqlProvider:
+        """The provider of a dynamic resource, as Pulumi would load it."""
+        return cast(SqlProvider, pickle.loads(base64.b64decode(self.inputs["__provider"])))
+
+
+def reveal(value: Any) -> Any:
+    """Return a value of the wire with its secrets as they are."""
+    if isinstance(value, dict):
+        return reveal(value["value"]) if SECRET in value else {key: reveal(inner) for key, inner in value.items()}
+    return [reveal(inner) for inner in value] if isinstance(value, list) else value
+
+
+def conceal(value: Any) -> Any:
+    """Return a value of the wire with its secrets blotted out."""
+    if isinstance(value, dict):
+        return "…" if SECRET in value else {key: conceal(inner) for key, inner in value.items()}
+    return [conceal(inner) for inner in value] if isinstance(value, list) else value
+
+
+@dataclass
+class Recorder(mocks.MockMonitor):
+    """Takes every registration, gives each resource an id made of its name, and keeps the hooks."""
+
+    registered: list[Registered] = field(default_factory=list)
+    hooks: list[pulumi.ResourceHook] = field(default_factory=list)
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name of the call
+        """Record the resource; what it was given comes back, and what a real provider would add."""
+        kind = request.type.rpartition(":")[2]
+        urn = f"urn:pulumi:dev::citus::{request.type}::{request.name}"
+        self.registered.append(Registered(kind, request.name, urn, json_format.MessageToDict(request.object), request))
+        request.object.update(OUTPUTS.get(kind, {}))
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=f"{request.name}-id", object=request.object)
+
+    def register_resource_hook(self, hook: pulumi.ResourceHook) -> None:
+        """Record the hook, in place of the server of callbacks that a real engine would call."""
+        self.hooks.append(hook)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Everything that a run declared."""
+
+    resources: list[Registered]
+    hooks: list[pulumi.ResourceHook]
+    outputs: dict[str, Any]
+    secret_outputs: set[str]
+
+    def of(self, kind: str) -> dict[str, Registered]:
+        """Return the resources of a kind by name."""
+        return {resource.name: resource for resource in self.resources if resource.kind == kind}
+
+    @property
+    def containers(self) -> dict[str, Registered]:
+        """The containers by name, the coordinator's first."""
+        return dict(sorted(self.of("Container").items()))
+
+    @property
+    def dynamic(self) -> list[Registered]:
+        """The resources that speak SQL."""
+        return [resource for resource in self.resources if resource.request.type.startswith("pulumi-python:")]
+
+
+@functools.cache
+def declare(*, stands: bool = False, **values: str) -> Declared:
+    """Declare a cluster in an event loop of its own, as a stack with these settings would."""
+    settings = Settings.parse({"password": PASSWORD, "tables": json.dumps(TABLES), **values}, stack="dev")
+    plan = ShardingPlan.make(Schema.read(ROOT / settings.schema_dir), settings.tables)
+    recorder = Recorder()
+
+    async def program() -> tuple[dict[str, Any], set[str]]:
+        mocks.set_mocks(cast(mocks.Mocks, None), project="citus", stack="dev", monitor=recorder)
+        SETTINGS.callbacks = recorder
+        made: list[CitusCluster] = []
+        await run_pulumi_func(
+            lambda: made.append(CitusCluster(settings.name_prefix, settings, plan, QuietEngine(stands=stands)))
+        )
+        outputs = {name: pulumi.Output.from_input(value) for name, value in made[0].outputs.items()}
+        secret = {name for name, output in outputs.items() if await output.is_secret()}
+        return {name: await output.future() for name, output in outputs.items()}, secret
+
+    outputs, secret = contextvars.copy_context().run(asyncio.run, program())
+    return Declared(recorder.registered, recorder.hooks, outputs, secret)
+
+
+# --- what is declared ------------------------------------------------------------------------------------------------
+
+
+def test_the_demonstration_is_one_coordinator_four_workers_and_six_tables() -> None:
+    """The settings of the stack dev declare exactly these resources and no other."""
+    kinds = Counter(resource.kind for resource in declare().resources)
+    assert kinds == {
+        "Stack": 1,
+        "Cluster": 1,
+        "Nodes": 1,
+        "RemoteImage": 1,
+        "Network": 1,
+        "Volume": 5,
+        "Container": 5,
+        "CoordinatorNode": 1,
+        "WorkerNode": 4,
+        "ClusterHealth": 1,
+        "SchemaScript": 5,
+        "ReferenceTable": 2,
+        "DistributedTable": 4,
+    }
+
+
+def test_resources_are_named_after_what_they_are() -> None:
+    """Nodes are named after their containers, scripts after their files, tables after themselves."""
+    made = declare()
+    nodes = ["citus_coordinator", *(f"citus_worker_{number}" for number in range(1, 5))]
+    assert list(made.containers) == nodes
+    assert [*made.of("CoordinatorNode"), *made.of("WorkerNode")] == nodes
+    assert list(made.of("SchemaScript")) == sorted(path.name for path in (ROOT / "sql/schema").glob("*.sql"))
+    assert {*made.of("ReferenceTable"), *made.of("DistributedTable")} == set(TABLES)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 9])
+def test_each_worker_is_a_container_a_volume_and_a_node(workers: int) -> None:
+    """The setting `workers` alone decides how many there are, numbered from one."""
+    made = declare(workers=str(workers))
+    names = {f"citus_worker_{number}" for number in range(1, workers + 1)}
+    assert made.containers.keys() == {"citus_coordinator", *names}
+    assert made.of("WorkerNode").keys() == names
+    assert made.of("Volume").keys() == {f"{name}-data" for name in ("citus_coordinator", *names)}
+
+
+def test_names_follow_the_prefix_and_the_network() -> None:
+    """Two stacks of one engine keep apart by namePrefix and network."""
+    made = declare(namePrefix="shop", network="shopnet", workers="1")
+    assert [container.plain["name"] for container in made.containers.values()] == ["shop_coordinator", "shop_worker_1"]
+    assert {volume.plain["name"] for volume in made.of("Volume").values()} == {
+        "shop_coordinator_data",
+        "shop_worker_1_data",
+    }
+    assert [network.plain["name"] for network in made.of("Network").values()] == ["shopnet"]
+
+
+# --- containers ------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_coordinator_is_published_and_only_on_this_machine() -> None:
+    """The coordinator listens on 127.0.0.1:5437; no worker has any port outside the network."""
+    published = {name: container.plain.get("ports") for name, container in declare().containers.items()}
+    assert published.pop("citus_coordinator") == [{"internal": 5432, "external": 5437, "ip": "127.0.0.1"}]
+    assert set(published.values()) == {None}
+
+
+def test_the_coordinator_is_published_where_the_settings_say() -> None:
+    """The settings bindAddress and port decide where the coordinator is published, and where it is reached."""
+    made = declare(bindAddress="::1", port="6000", workers="1")
+    (port,) = made.containers["citus_coordinator"].plain["ports"]
+    assert (port["ip"], port["external"]) == ("::1", 6000)
+    servers = [resource.plain["server"] for resource in made.dynamic]
+    assert all((server["host"], server["port"]) == ("::1", 6000) for server in servers)
+
+
+@pytest.mark.parametrize(("address", "host"), [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("10.0.0.1", "10.0.0.1")])
+def test_a_coordinator_on_every_interface_is_reached_by_loopback(address: str, host: str) -> None:
+    """No one can connect to the address that means every interface."""
+    made = declare(bindAddress=address, workers="1")
+    assert {resource.plain["server"]["host"] for resource in made.dynamic} == {host}
+
+
+def test_the_password_stands_in_a_secret_upload_and_nowhere_else() -> None:
+    """No resource shows the password, as it is or encoded, outside the secret file that root alone may read."""
+    made = declare()
+    for resource in made.resources:
+        shown = json.dumps(conceal(resource.inputs), ensure_ascii=False)
+        assert not [form for form in (PASSWORD, "Hüsh", "H%C3%BCsh", "2%40") if form in shown], resource.name
+    for container in made.containers.values():
+        (upload,) = [file for file in container.inputs["uploads"] if file["file"] == "/etc/citus-pulumi/password"]
+        assert upload["content"].keys() == {SECRET, "value"}
+        assert upload["content"]["value"] == PASSWORD
+        assert upload["permissions"] == "0600"
+        assert list(container.request.additionalSecretOutputs) == ["uploads"]
+        assert not [env for env in container.plain["envs"] if "PASS" in env]
+
+
+def test_the_provider_of_no_resource_carries_state() -> None:
+    """Providers are stored by reference, so that no code and no password is in the state, and edits make no difference."""
+    for resource in declare().dynamic:
+        stored = base64.b64decode(resource.inputs["__provider"])
+        assert len(stored) < 120
+        assert vars(resource.provider) == {}
+        assert type(resource.provider).__module__ in ("components.membership", "components.sharding")
+
+
+def test_every_node_runs_alike() -> None:
+    """Nodes differ in name, volume and port alone: same database and user, same image, command and settings."""
+    made = declare(database="shop", user="boss")
+    alike = [
+        {
+            key: value
+            for key, value in container.inputs.items()
+            if key not in ("name", "volumes", "networksAdvanced", "ports")
+        }
+        for container in made.containers.values()
+    ]
+    assert all(inputs == alike[0] for inputs in alike)
+    assert {"POSTGRES_DB=shop", "POSTGRES_USER=boss"} <= set(alike[0]["envs"])
+    assert alike[0]["image"] == "sha256:1"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("restart", "unless-stopped"),
+        ("command", ["postgres", "-c", "wal_level=logical"]),
+        ("networkMode", "bridge"),
+        ("mustRun", True),
+        ("wait", False),
+        ("stopTimeout", 60),
+        ("destroyGraceSeconds", 60),
+        ("shmSize", 256),
+    ],
+)
+def test_every_container_is_set_up_to_last(setting: str, value: object) -> None:
+    """Each node comes back by itself, shuts down in peace, and can move shards while they are written to."""
+    assert [container.plain[setting] for container in declare().containers.values()] == [value] * 5
+
+
+def test_every_node_has_its_name_in_the_network_and_its_data_in_a_volume_of_its_own() -> None:
+    """Containers find each other by name, and a replaced container finds its data."""
+    for name, container in declare().containers.items():
+        assert container.plain["name"] == name
+        assert container.plain["networksAdvanced"] == [{"name": "citusnet", "aliases": [name]}]
+        assert container.plain["volumes"] == [
+            {"volumeName": f"{name}_data", "containerPath": "/var/lib/postgresql/data"}
+        ]
+
+
+def test_all_that_docker_holds_bears_the_stacks_name() -> None:
+    """Whatever this stack makes on an engine is labelled as its own."""
+    made = declare()
+    labelled = [*made.containers.values(), *made.of("Volume").values(), *made.of("Network").values()]
+    assert len(labelled) == 11
+    for resource in labelled:
+        assert resource.plain["labels"] == [{"label": "citus-pulumi.stack", "value": STACK}]
+
+
+def test_the_image_stays_when_the_cluster_goes() -> None:
+    """A destroy leaves the image on the engine, for the next cluster to start quickly."""
+    (image,) = declare(image="example/citus:1").of("RemoteImage").values()
+    assert (image.plain["name"], image.plain["keepLocally"]) == ("example/citus:1", True)
+
+
+def test_room_is_made_before_each_thing_with_a_fixed_name_is_created() -> None:
+    """Network, volumes and containers each have a hook of their own before they are made, and are deleted first."""
+    made = declare()
+    named = [*made.of("Network").values(), *made.of("Volume").values(), *made.containers.values()]
+    bound = [list(resource.request.hooks.before_create) for resource in named]
+    assert [names[0] for names in bound] == [
+        f"make-room-for-{resource.kind.lower()}-{resource.plain['name']}" for resource in named
+    ]
+    assert sorted(hook.name for hook in made.hooks) == sorted(name for names in bound for name in names)
+    assert all(resource.request.deleteBeforeReplace for resource in named)
+
+
+def test_a_network_that_stands_already_makes_no_difference_to_a_container() -> None:
+    """The first run, without a network, and the next ones declare the same containers, or they would be replaced."""
+    first, next_one = (
+        {name: container.inputs for name, container in declare(stands=stands).containers.items()}
+        for stands in (False, True)
+    )
+    assert first == next_one
+
+
+# --- order -----------------------------------------------------------------------------------------------------------
+
+
+def test_each_step_waits_for_the_one_before() -> None:
+    """Coordinator, workers in turn, health, schema files in turn, tables: each depends on what it needs."""
+    made = declare()
+    needs = {(resource.kind, resource.name): resource.needs for resource in made.dynamic}
+    scripts = list(made.of("SchemaScript"))
+    assert needs["CoordinatorNode", "citus_coordinator"] == {"citus_coordinator"}
+    before = "citus_coordinator"
+    for number in range(1, 5):
+        name = f"citus_worker_{number}"
+        assert {before, name} <= needs["WorkerNode", name]
+        before = name
+    assert made.of("WorkerNode").keys() <= needs["ClusterHealth", "citus-health"]
+    for earlier, later in zip(["citus-health", *scripts], scripts, strict=False):
+        assert earlier in needs["SchemaScript", later]
+    for name, settings in TABLES.items():
+        kind = "ReferenceTable" if settings.get("reference") else "DistributedTable"
+        assert {scripts[-1], "citus-health"} <= needs[kind, name]
+        assert {settings[key] for key in settings if key == "colocateWith"} <= needs[kind, name]
+    assert {"venta", "producto"} <= needs["DistributedTable", "detalle_venta"]
+    assert {"sucursal", "metodo_pago", "cupon"} <= needs["DistributedTable", "venta"]
+
+
+def test_a_cluster_without_tables_and_files_is_a_cluster(tmp_path: Path) -> None:
+    """Nodes alone make a cluster, whose tables may come later."""
+    kinds = {resource.kind for resource in declare(tables="{}", schemaDir=str(tmp_path)).dynamic}
+    assert kinds == {"CoordinatorNode", "WorkerNode", "ClusterHealth"}
+
+
+def test_what_lives_in_the_database_goes_with_the_coordinators_container() -> None:
+    """A destroy asks the database nothing: every SQL resource is deleted with the container that holds it."""
+    made = declare()
+    assert {resource.request.deletedWith for resource in made.dynamic} == {made.containers["citus_coordinator"].urn}
+
+
+def test_nodes_are_proved_again_when_their_container_is_another() -> None:
+    """A node's input is its container's id, and the cluster's health looks at all of them."""
+    made = declare()
+    assert {node.name: node.plain["generation"] for node in made.of("WorkerNode").values()} == {
+        f"citus_worker_{number}": f"citus_worker_{number}-id" for number in range(1, 5)
+    }
+    assert made.of("CoordinatorNode")["citus_coordinator"].plain["generation"] == "citus_coordinator-id"
+    assert made.of("ClusterHealth")["citus-health"].plain["generations"] == [f"{name}-id" for name in made.containers]
+
+
+def test_tables_reach_their_resources_as_planned() -> None:
+    """Column, colocation, count of shards and related tables are the inputs of a table's resource."""
+    made = declare(shardCount="8")
+    detail = made.of("DistributedTable")["detalle_venta"].plain
+    assert detail["table"] == {"schema": "public", "name": "detalle_venta"}
+    assert (detail["distribution_column"], detail["shard_count"]) == ("id_pais", 8)
+    assert detail["colocate_with"] == {"schema": "public", "name": "sucursal"}
+    assert [table["name"] for table in detail["still_to_come"]] == ["producto", "venta"]
+    coupon = made.of("ReferenceTable")["cupon"].plain
+    assert coupon["nodes"] == [f"{name}:5432" for name in made.containers]
+    assert [table["name"] for table in coupon["still_to_come"]] == ["venta"]
+
+
+# --- outputs ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, {"host": "127.0.0.1", "port": "5437", "dbname": "coorddb", "user": "postgres"}),
+        ({"password": "p@ss:w/ord?#[]%41&x=y +"}, {"user": "postgres"}),
+        ({"password": "contraseña 日本 😀"}, {"user": "postgres"}),
+        ({"user": "o'hara:@/", "database": "mi base/ñ?"}, {"user": "o'hara:@/", "dbname": "mi base/ñ?"}),
+        ({"bindAddress": "0.0.0.0", "port": "6000"}, {"host": "127.0.0.1", "port": "6000"}),
+        ({"bindAddress": "::"}, {"host": "::1", "port": "5437"}),
+    ],
+)
+def test_the_dsn_is_a_secret_that_libpq_reads_back(values: dict[str, str], expected: dict[str, str]) -> None:
+    """However odd user, password and database are, the URI means them to the letter, and it is a secret."""
+    made = declare(workers="1", **values)
+    read = conninfo_to_dict(made.outputs["dsn"])
+    assert read["password"] == values.get("password", PASSWORD)
+    assert {key: str(read[key]) for key in expected} == expected
+    assert made.secret_outputs == {"dsn"}
+
+
+def test_the_psql_command_carries_no_password() -> None:
+    """The command may be shown: psql asks for the password, and quotes in names cannot end the argument."""
+    made = declare(workers="1", user="o'hara", database="mi base")
+    assert made.outputs["psql"] == "psql 'postgresql://o%27hara@127.0.0.1:5437/mi%20base'"
+
+
+def test_outputs_tell_the_cluster() -> None:
+    """A person or another program learns the nodes, the versions and how each table is sharded."""
+    outputs = declare().outputs
+    assert outputs.keys() == {"dsn", "psql", "coordinator", "workers", "versions", "tables"}
+    assert outputs["coordinator"] == "citus_coordinator-id"
+    assert outputs["workers"] == [f"citus_worker_{number}-id" for number in range(1, 5)]
+    assert outputs["versions"] == {"citus": "12.1-1", "postgres": "16.6"}
+    assert outputs["tables"].keys() == set(TABLES)
+    assert outputs["tables"]["cupon"] == {"kind": "reference", "placements": 5, "colocationGroup": 2}
+    assert outputs["tables"]["venta"] == {
+        "kind": "distributed",
+        "distributionColumn": "id_pais",
+        "colocationGroup": 1,
+        "shardCount": 32,
+    }
+
+
+# --- what a change means ---------------------------------------------------------------------------------------------
+
+
+def updates(before: Declared, after: Declared) -> set[str]:
+    """Return the names of the SQL resources that an update from one program to another would touch."""
+    states = {(old.kind, old.name): {**old.plain, **OUTPUTS.get(old.kind, {})} for old in before.dynamic}
+    return {
+        new.name
+        for new in after.dynamic
+        if (new.kind, new.name) in states and new.provider.diff("id", states[new.kind, new.name], new.plain).changes
+    }
+
+
+def test_a_second_run_changes_nothing() -> None:
+    """The state that a run leaves, where every number is a float, differs in nothing from what the next one declares."""
+    made = declare()
+    assert updates(made, made) == set()
+
+
+@pytest.mark.parametrize(
+    ("values", "touched"),
+    [
+        ({"workers": "5"}, {"citus-health", "cupon", "metodo_pago"}),
+        ({"readyTimeout": "60"}, set()),
+        ({"password": "another"}, set()),
+        ({"network": "other"}, set()),
+        ({"tables": json.dumps(dict(reversed(TABLES.items())))}, set()),
+        ({"tables": json.dumps({"cupon": {"reference": True}})}, set()),
+    ],
+    ids=["workers", "readyTimeout", "password", "network", "tables in another order", "fewer tables"],
+)
+def test_a_changed_setting_touches_only_what_it_concerns(values: dict[str, str], touched: set[str]) -> None:
+    """A setting makes work for the resources that depend on it, and for no other that is there already."""
+    assert updates(declare(), declare(**values)) == touched
+
+
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [
+        ({}, set()),
+        ({"workers": "5", "port": "6000"}, set()),
+        ({"shardCount": "8"}, {"sucursal"}),
+        ({"tables": json.dumps({"cupon": {"reference": True}})}, set()),
+    ],
+    ids=["nothing", "nodes", "shardCount", "fewer tables"],
+)
+def test_a_preview_refuses_to_shard_what_is_sharded_in_another_way(values: dict[str, str], refused: set[str]) -> None:
+    """A setting that would rewrite a table is refused for the tables that it concerns, before anything is touched."""
+    states = {(old.kind, old.name): old.plain for old in declare().dynamic}
+    checks = {
+        new.name: new.provider.check(states.get((new.kind, new.name), {}), new.plain)
+        for new in declare(**values).dynamic
+    }
+    assert {name for name, check in checks.items() if check.failures} == refused
+
+
+def test_what_is_compared_is_declared_and_what_a_provider_adds_is_not() -> None:
+    """A change of a compared property can be seen, and no input is taken for an output."""
+    for resource in declare().dynamic:
+        assert set(resource.provider.compared) <= resource.inputs.keys(), resource.name
+        assert set(resource.provider.replacing) <= set(resource.provider.compared)
+        assert not set(resource.provider.outputs) & resource.inputs.keys(), resource.name
+
+
+UNKNOWN = pulumi.output.Unknown()  # type: ignore[no-untyped-call]
+NODE = {
+    "server": {"name": "c", "host": "127.0.0.1", "port": 5437.0, "database": "d", "user": "u"},
+    "node_name": "citus_worker_1",
+    "node_port": 5432.0,
+    "generation": "abc",
+    "ready_timeout": 120.0,
+    "server_id": "7",
+}
+TABLE = {
+    "server": NODE["server"],
+    "table": {"schema": "public", "name": "venta"},
+    "distribution_column": "id_pais",
+    "shard_count": 32.0,
+    "primary_key": None,
+    "still_to_come": [],
+    "nodes": ["a:5432"],
+    "missing": 0.0,
+    "generations": ["a", "b"],
+    "healthy": True,
+    "text": "select 1",
+    "file_name": "1.sql",
+    "ready_timeout": 120.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("provider", "olds", "change", "changes", "replaces"),
+    [
+        (CoordinatorNodeProvider, NODE, {}, False, []),
+        (CoordinatorNodeProvider, NODE, {"generation": "def"}, True, []),
+        (CoordinatorNodeProvider, NODE, {"generation": UNKNOWN}, True, []),
+        (CoordinatorNodeProvider, NODE, {"node_name": "x"}, True, []),
+        (CoordinatorNodeProvider, NODE, {"stack": "x"}, True, []),
+        (WorkerNodeProvider, NODE, {}, False, []),
+        (WorkerNodeProvider, NODE, {"node_port": 5432}, False, []),
+        (WorkerNodeProvider, NODE, {"ready_timeout": 60.0}, False, []),
+        (WorkerNodeProvider, NODE, {"generation": "def"}, True, []),
+        (WorkerNodeProvider, NODE, {"generation": UNKNOWN}, True, []),
+        (WorkerNodeProvider, NODE, {"server": UNKNOWN}, True, []),
+        (WorkerNodeProvider, NODE, {"node_name": UNKNOWN}, True, []),
+        (WorkerNodeProvider, NODE, {"node_port": UNKNOWN}, True, []),
+        (WorkerNodeProvider, NODE, {"node_name": "x"}, True, ["node_name"]),
+        (WorkerNodeProvider, NODE, {"node_port": 5433}, True, ["node_port"]),
+        (WorkerNodeProvider, NODE, {"node_name": "x", "generation": UNKNOWN}, True, ["node_name"]),
+        (ClusterHealthProvider, TABLE, {}, False, []),
+        (ClusterHealthProvider, TABLE, {"generations": ["a"]}, True, []),
+        (ClusterHealthProvider, TABLE, {"generations": UNKNOWN}, True, []),
+        (ClusterHealthProvider, {**TABLE, "healthy": False}, {"healthy": True}, True, []),
+        (SchemaScriptProvider, TABLE, {}, False, []),
+        (SchemaScriptProvider, TABLE, {"text": "select 2"}, True, []),
+        (SchemaScriptProvider, TABLE, {"server": UNKNOWN}, True, []),
+        (DistributedTableProvider, TABLE, {"shard_count": 32}, False, []),
+        (DistributedTableProvider, TABLE, {"colocate_with": None}, False, []),
+        (DistributedTableProvider, TABLE, {"primary_key": ["a"], "still_to_come": [{}]}, False, []),
+        (DistributedTableProvider, TABLE, {"server": UNKNOWN}, True, []),
+        (ReferenceTableProvider, TABLE, {}, False, []),
+        (ReferenceTableProvider, TABLE, {"nodes": ["a:5432", "b:5432"]}, True, []),
+        (ReferenceTableProvider, {**TABLE, "missing": 1.0}, {"missing": 0}, True, []),
+    ],
+)
+def test_a_difference_means_an_update_and_hardly_ever_a_replacement(
+    provider: type[SqlProvider],
+    olds: dict[str, Any],
+    change: dict[str, Any],
+    changes: bool,  # noqa: FBT001
+    replaces: list[str],
+) -> None:
+    """Only a worker's own address makes another resource of it, and what is not known yet never does."""
+    diff = provider().diff("id", olds, {**olds, **change})
+    assert (diff.changes, diff.replaces) == (changes, replaces)
+
+
+@pytest.mark.parametrize("olds", [{}, {"text": "create table a ()", "file_name": "1.sql"}])
+def test_a_schema_file_as_it_was_is_accepted(olds: dict[str, Any]) -> None:
+    """A new file, and one that has not been touched since it was applied, pass the check as they are."""
+    news = {"text": "create table a ()", "file_name": "1.sql"}
+    result = SchemaScriptProvider().check(olds, news)
+    assert (result.failures, result.inputs) == ([], news)
+
+
+@pytest.mark.parametrize("text", ["create table a (x int)", "create table a () ", ""])
+def test_an_edited_schema_file_is_refused_at_preview(text: str) -> None:
+    """A file that was applied and has been edited, by one blank even, is refused by name, with what to do instead."""
+    olds = {"text": "create table a ()", "file_name": "1.sql"}
+    (failure,) = SchemaScriptProvider().check(olds, {"text": text, "file_name": "1.sql"}).failures
+    assert failure.reason.startswith(
+        "1.sql was applied to this cluster and has been edited since: put it back as it was"
+    )
+    assert "as a new file that sorts behind it" in failure.reason
+
+
+GROUP = {"colocate_with": {"schema": "app", "name": "Grupo"}}
+
+
+@pytest.mark.parametrize(
+    ("olds", "change"),
+    [
+        ({}, {}),
+        (TABLE, {}),
+        (TABLE, {"shard_count": 32}),
+        (TABLE, {"primary_key": ["id_pais"], "ready_timeout": 1.0, "still_to_come": [{}]}),
+        ({**TABLE, **GROUP}, {}),
+        ({**TABLE, **GROUP}, {"shard_count": 8.0}),
+    ],
+)
+def test_a_table_sharded_as_declared_is_accepted(olds: dict[str, Any], change: dict[str, Any]) -> None:
+    """A new table, and one whose sharding is as it was, pass the check; a colocated one has its group's shards."""
+    news = {**TABLE, **olds, **change}
+    result = DistributedTableProvider().check(olds, news)
+    assert (result.failures, result.inputs) == ([], news)
+
+
+@pytest.mark.parametrize(
+    ("olds", "change", "what"),
+    [
+        (TABLE, {"distribution_column": "id"}, "is distributed by id_pais, but is declared as distributed by id"),
+        (TABLE, GROUP, 'is colocated with nothing, but is declared as colocated with app."Grupo"'),
+        (
+            {**TABLE, **GROUP},
+            {"colocate_with": None},
+            'is colocated with app."Grupo", but is declared as colocated with nothing',
+        ),
+        (TABLE, {"shard_count": 8.0}, "of 32, but is declared as split into shards to the number of 8"),
+    ],
+)
+def test_another_sharding_is_refused_at_preview(olds: dict[str, Any], change: dict[str, Any], what: str) -> None:
+    """A table that is sharded in another way is refused by name, as it is and as declared, with the ways out."""
+    (failure,) = DistributedTableProvider().check(olds, {**olds, **change}).failures
+    assert failure.reason.startswith("table venta is ")
+    assert what in failure.reason
+    assert "declare the table as it is, or change it by hand" in failure.reason
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        CoordinatorNodeProvider,
+        ClusterHealthProvider,
+        SchemaScriptProvider,
+        DistributedTableProvider,
+        ReferenceTableProvider,
+    ],
+)
+def test_deleting_what_is_not_a_worker_asks_no_server(provider: type[SqlProvider]) -> None:
+    """A deletion of anything but a worker leaves the data where it is: nothing is connected to, though no server is there."""
+    provider().delete("id", {**TABLE, **NODE})
+
+
+def test_providers_take_the_password_from_the_stacks_settings() -> None:
+    """The password is handed to a provider by the engine, and so is no property of any resource."""
+    config = pulumi.dynamic.Config({"citus:password": PASSWORD}, "citus")
+    provider = WorkerNodeProvider()
+    provider.configure(pulumi.dynamic.ConfigureRequest(config))
+    assert provider.password == PASSWORD

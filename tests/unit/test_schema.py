@@ -1,0 +1,678 @@
+"""What the schema's SQL files say, read by PostgreSQL's own grammar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from components.errors import PlanError
+from components.names import TableName
+from components.schema import Schema, SqlFile, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def read(*texts: str) -> Schema:
+    """Read files 1.sql, 2.sql and so on, in which nothing is wrong."""
+    schema = Schema(SqlFile(f"{number}.sql", text) for number, text in enumerate(texts, 1))
+    assert schema.problems == []
+    return schema
+
+
+def only(*texts: str) -> Table:
+    """Return the only table that the files create."""
+    (table,) = read(*texts).tables.values()
+    return table
+
+
+def table(name: str, *texts: str) -> Table:
+    """Return one of the tables that the files create."""
+    return read(*texts).tables[TableName.parse(name)]
+
+
+def problem(text: str) -> str:
+    """Return the only thing that is wrong with a file 1.sql."""
+    (found,) = Schema([SqlFile("1.sql", text)]).problems
+    return found
+
+
+def keys(of: Table) -> list[tuple[str, ...]]:
+    """Return the table's keys, each as its kind and its columns."""
+    return [(key.kind, *key.columns) for key in of.keys]
+
+
+def names(of: Schema) -> list[str]:
+    """Return the names of the tables, in order."""
+    return sorted(map(str, of.tables))
+
+
+# --- tables and columns ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("create table venta ()", "venta"),
+        ("CREATE TABLE Venta ()", "venta"),
+        ('create table "Venta" ()', '"Venta"'),
+        ("create table app.venta ()", "app.venta"),
+        ('create table "Mi App"."Dos ""x" ()', '"Mi App"."Dos ""x"'),
+        ("create table if not exists venta ()", "venta"),
+        ("create unlogged table venta ()", "venta"),
+        ("-- comment\n/* another /* nested */ one */ create table venta ()", "venta"),
+        ("set search_path to app; create table venta ()", "app.venta"),
+        ("set search_path = '$user', App, public; create table venta ()", "app.venta"),
+        ('set local search_path = "App"; create table venta ()', '"App".venta'),
+        ("set search_path to app; create table public.venta ()", "venta"),
+        ("set search_path to app; reset search_path; create table venta ()", "venta"),
+        ("set search_path to app; set search_path to default; create table venta ()", "venta"),
+        ("set work_mem = '1MB'; create table venta ()", "venta"),
+        ("create table año ()", "año"),
+    ],
+)
+def test_a_table_has_the_name_that_postgresql_would_give_it(text: str, name: str) -> None:
+    """Folding, quotes and the file's search_path decide the name of a table."""
+    assert only(text).name == TableName.parse(name)
+
+
+def test_a_files_search_path_ends_with_the_file() -> None:
+    """Each file starts at the schema public, whatever the one before it set."""
+    assert names(read("set search_path to app; create table a ()", "create table b ()")) == ["app.a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "type_name"),
+    [
+        ("integer", "int4"),
+        ("int", "int4"),
+        ("bigint", "int8"),
+        ("smallint", "int2"),
+        ("serial", "int4"),
+        ("bigserial", "int8"),
+        ("smallserial", "int2"),
+        ("serial8", "int8"),
+        ("text", "text"),
+        ("varchar(20)", "varchar"),
+        ("character varying", "varchar"),
+        ("char(2)", "bpchar"),
+        ("numeric(12, 2)", "numeric"),
+        ("decimal", "numeric"),
+        ("boolean", "bool"),
+        ("double precision", "float8"),
+        ("timestamp with time zone", "timestamptz"),
+        ("timestamptz", "timestamptz"),
+        ("uuid", "uuid"),
+        ("int[]", "int4[]"),
+        ("text[][]", "text[][]"),
+        ("int array[3]", "int4[]"),
+        ("app.pais", "pais"),
+    ],
+)
+def test_a_columns_type_has_one_name_however_it_is_spelled(declared: str, type_name: str) -> None:
+    """Types are compared by PostgreSQL's own names of them, and a serial is the integer that it is."""
+    assert (only(f"create table t (a {declared})").columns or {})["a"].type == type_name
+
+
+def test_columns_keep_their_order_and_their_names() -> None:
+    """Columns are those declared, folded unless quoted, in the order of the declaration."""
+    columns = only('create table t (B int, "Dos palabras" text, a date)').columns or {}
+    assert [(name, column.name) for name, column in columns.items()] == [
+        ("b", "b"),
+        ("Dos palabras", "Dos palabras"),
+        ("a", "a"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("declared", "identity", "generated"),
+    [
+        ("int", False, False),
+        ("int default 1 not null", False, False),
+        ("int generated always as identity", True, False),
+        ("int generated by default as identity (start 7)", True, False),
+        ("int generated always as (1 + 1) stored", False, True),
+    ],
+)
+def test_identity_and_generated_columns_are_told_apart(declared: str, identity: bool, generated: bool) -> None:  # noqa: FBT001
+    """A column knows whether it is numbered by a sequence, and whether its value is computed."""
+    column = (only(f"create table t (a {declared})").columns or {})["a"]
+    assert (column.identity, column.generated) == (identity, generated)
+
+
+@pytest.mark.parametrize(
+    ("text", "persistence"),
+    [
+        ("create table t ()", "p"),
+        ("create temporary table t ()", "t"),
+        ("create temp table t as select 1", "t"),
+        ("create unlogged table t ()", "u"),
+    ],
+)
+def test_a_table_knows_how_long_it_lasts(text: str, persistence: str) -> None:
+    """Permanent, temporary and unlogged tables are told apart by pg_class's own letters."""
+    assert only(text).persistence == persistence
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("create table t (a int primary key)", [("primary key", "a")]),
+        ("create table t (a int, b int, primary key (b, a))", [("primary key", "b", "a")]),
+        ("create table t (a int unique)", [("unique", "a")]),
+        ("create table t (a int, b int, constraint u unique (a, b))", [("unique", "a", "b")]),
+        ('create table t ("A" int, primary key ("A"))', [("primary key", "A")]),
+        ("create table t (a int primary key, b int unique)", [("primary key", "a"), ("unique", "b")]),
+        ("create table t (a int, b int, exclude using gist (a with =, b with &&))", [("exclude", "a", "b")]),
+        ("create table t (a text); create unique index on t (a)", [("unique index", "a")]),
+        ("create table t (a int); create unique index u on only t (a) where a > 1", [("unique index", "a")]),
+        ("create table t (a text); create unique index on t (a, lower(a))", [("unique index", "a", "<expression>")]),
+        ("create table t (a int); create index on t (a)", []),
+        ("create table t (a int); alter table t add primary key (a)", [("primary key", "a")]),
+        ("create table t (a int); alter table t add constraint u unique (a)", [("unique", "a")]),
+        ("create table t (); alter table t add column a int primary key", [("primary key", "a")]),
+        (
+            "create table t (a int); create unique index u on t (a); alter table t add constraint k unique using index u",
+            [("unique", "a")],
+        ),
+        (
+            "create table t (a int); create unique index u on t (a); alter table t add primary key using index u",
+            [("primary key", "a")],
+        ),
+        ("create table t (a int unique); alter table t drop constraint t_a_key", []),
+        ("create table t (a int primary key); alter table t drop constraint t_pkey", []),
+        ("create table t (a int, constraint k primary key (a)); alter table t drop constraint k", []),
+        ("create table t (a int, b int, unique (a, b)); alter table t drop constraint t_a_b_key", []),
+        ("create table t (a int unique); alter table t drop constraint if exists other", [("unique", "a")]),
+        ("create table t (a int unique, b int); alter table t drop column a", []),
+        ("create table t (a int unique); alter table t drop column a, add column a int", []),
+        ("create table t (a int unique); alter table t rename column a to b", [("unique", "b")]),
+        ("create table t (a int); create unique index u on t (a); drop index u", []),
+        ("create table s.t (a int); create unique index u on s.t (a); drop index s.u", []),
+        ("create table s.t (a int); create unique index u on s.t (a); drop index u", [("unique index", "a")]),
+        ("create table t (a int); create unique index u on t (a); alter index u rename to v; drop index v", []),
+        ("create table t (a int unique); alter table t rename to u; alter table u drop constraint t_a_key", []),
+        (
+            "create table t (a int unique); alter table t rename constraint t_a_key to k; alter table t drop constraint k",
+            [],
+        ),
+        ("create table t (a int unique); alter table t rename a to b; alter table t drop constraint t_a_key", []),
+    ],
+)
+def test_a_table_has_the_keys_that_its_statements_leave_it(text: str, expected: list[tuple[str, ...]]) -> None:
+    """Keys declared, added, renamed and dropped add up to those that the table ends with, in order."""
+    assert [found for item in read(text).tables.values() for found in keys(item)] == expected
+
+
+def test_a_key_says_where_it_was_declared() -> None:
+    """A finding about a key can point at the line and column of the very constraint."""
+    made = only("create table t (\n  a int,\n  b int unique,\n  primary key (a)\n);\ncreate unique index on t (a)")
+    assert [str(key.at) for key in made.keys] == ["1.sql:3:9", "1.sql:4:3", "1.sql:6:1"]
+
+
+# --- foreign keys ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "parent", "referenced", "actions"),
+    [
+        ("create table t (a int references p)", ("a",), "p", (), "aa"),
+        ("create table t (a int references p (x))", ("a",), "p", ("x",), "aa"),
+        ("create table t (a int references app.p (x))", ("a",), "app.p", ("x",), "aa"),
+        ("create table t (a int, b int, foreign key (b, a) references p (x, y))", ("b", "a"), "p", ("x", "y"), "aa"),
+        ("create table t (a int references p on delete cascade on update restrict)", ("a",), "p", (), "rc"),
+        ("create table t (a int references p on delete set null)", ("a",), "p", (), "an"),
+        ("create table t (a int references p on update set default)", ("a",), "p", (), "da"),
+        ("create table t (a int); alter table t add foreign key (a) references p", ("a",), "p", (), "aa"),
+        ("create table t (); alter table t add a int references p", ("a",), "p", (), "aa"),
+        ("create table t (a int references t (a))", ("a",), "t", ("a",), "aa"),
+        ("set search_path to app; create table t (a int references p)", ("a",), "app.p", (), "aa"),
+        ("create table t (a int references p); alter table t rename a to b", ("b",), "p", (), "aa"),
+        ("create table t (a int references t (a)); alter table t rename a to b", ("b",), "t", ("b",), "aa"),
+        ("create table t (a int references t); alter table t rename to u", ("a",), "u", (), "aa"),
+    ],
+)
+def test_a_foreign_key_is_read_whole(
+    text: str, columns: tuple[str, ...], parent: str, referenced: tuple[str, ...], actions: str
+) -> None:
+    """Columns, table, referenced columns and both actions of a foreign key are those declared."""
+    (fk,) = only(text).foreign_keys
+    assert (fk.columns, fk.table, fk.referenced) == (columns, TableName.parse(parent), referenced)
+    assert fk.on_update + fk.on_delete == actions
+
+
+@pytest.mark.parametrize(
+    ("change", "parent", "referenced"),
+    [
+        ("alter table p rename to q", "q", ("x",)),
+        ("alter table p set schema app", "app.p", ("x",)),
+        ("alter table p rename column x to y", "p", ("y",)),
+        ("alter table p rename to q; alter table q rename x to y; alter table q set schema app", "app.q", ("y",)),
+        ("alter table t rename to u", "p", ("x",)),
+    ],
+)
+def test_foreign_keys_follow_what_they_reference(change: str, parent: str, referenced: tuple[str, ...]) -> None:
+    """When a table or a column is renamed or moved, the foreign keys of other tables point to its new name."""
+    schema = read("create table p (x int primary key); create table t (a int references p (x))", change)
+    (fk,) = [fk for item in schema.tables.values() for fk in item.foreign_keys]
+    assert (fk.table, fk.referenced) == (TableName.parse(parent), referenced)
+    assert fk.table in schema.tables
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "alter table t drop constraint t_a_fkey",
+        "alter table t drop column a",
+        "alter table t rename constraint t_a_fkey to f; alter table t drop constraint f",
+        "alter table t rename to u; alter table u drop constraint t_a_fkey",
+        "drop table t; create table t ()",
+    ],
+)
+def test_a_dropped_foreign_key_is_gone(change: str) -> None:
+    """A foreign key that a later statement drops, by the name that PostgreSQL gave it too, is no longer there."""
+    assert only("create table t (a int references p)", change).foreign_keys == ()
+
+
+# --- tables made from others -----------------------------------------------------------------------------------------
+
+SOURCE = "create table s (a int primary key, b int unique, c int generated always as (a + 1) stored);"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "expected"),
+    [
+        ("create table t (like s)", "abc", []),
+        ("create table t (like s, d int)", "abcd", []),
+        ("create table t (like s including indexes)", "abc", [("primary key", "a"), ("unique", "b")]),
+        ("create table t (like s including all)", "abc", [("primary key", "a"), ("unique", "b")]),
+        ("create table t (like s including all excluding indexes)", "abc", []),
+        ("create table t (d int) inherits (s)", "abcd", []),
+        ("create table t partition of s for values in (1)", "abc", [("primary key", "a"), ("unique", "b")]),
+    ],
+)
+def test_a_table_made_after_another_has_its_columns_and_the_keys_it_takes_over(
+    text: str, columns: str, expected: list[tuple[str, ...]]
+) -> None:
+    """LIKE copies keys only where it says so, INHERITS copies none, and a partition has those of its parent."""
+    made = table("t", SOURCE + text)
+    assert sorted(made.columns or ()) == list(columns)
+    assert keys(made) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "generated"), [("", False), (" including generated", True), (" including all", True)]
+)
+def test_a_copied_column_is_generated_only_where_like_says_so(options: str, generated: bool) -> None:  # noqa: FBT001
+    """LIKE makes a plain column of a generated one unless it includes GENERATED."""
+    columns = table("t", f"{SOURCE} create table t (like s{options})").columns or {}
+    assert columns["c"].generated is generated
+
+
+def test_a_copied_key_has_a_name_of_its_own() -> None:
+    """A key that LIKE copies is dropped by the name that PostgreSQL gives the copy."""
+    made = table("t", SOURCE, "create table t (like s including all); alter table t drop constraint t_b_key")
+    assert keys(made) == [("primary key", "a")]
+
+
+def test_partitions_know_their_parent() -> None:
+    """A partitioned table says so, and each of its partitions names it."""
+    schema = read(
+        "create table p (a int) partition by range (a);"
+        "create table p1 partition of p for values from (1) to (2);"
+        "create table p2 partition of p default; alter table p rename to q"
+    )
+    assert [(str(item.name), item.partitioned, str(item.parent)) for item in schema.tables.values()] == [
+        ("p1", False, "q"),
+        ("p2", False, "q"),
+        ("q", True, "None"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "create table t as select 1 as a",
+        "create table t as table other",
+        "select 1 as a into t",
+        "create table t (like other)",
+        "create table t () inherits (other)",
+        "create table t partition of other default",
+        "create table t of a_type",
+        "create table other as select 1; create table t (like other, a int)",
+        "create table other as select 1; create table t (a int) inherits (other)",
+    ],
+)
+def test_columns_that_the_files_do_not_tell_are_unknown_rather_than_none(text: str) -> None:
+    """A table made by a query, or after a table or type of which nothing is known, has columns nobody can check."""
+    assert table("t", text).columns is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "create view t as select 1",
+        "create materialized view t as select 1",
+        "create function f() returns int language sql as 'create table t ()'",
+        "do $$ begin create table t (); end $$",
+        "comment on table t is 'create table t ()'",
+        "alter table t add column a int",
+        "create unique index on t (a)",
+        "select 1",
+        "-- create table t ();",
+        "",
+        ";;",
+    ],
+)
+def test_what_creates_no_table_creates_none(text: str) -> None:
+    """Views, functions, comments and changes to unknown tables leave no table behind."""
+    assert read(text).tables == {}
+
+
+# --- later changes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "columns"),
+    [
+        ("alter table t add column c text", {"a": "int4", "b": "int4", "c": "text"}),
+        ("alter table t add column if not exists b text", {"a": "int4", "b": "int4"}),
+        ("alter table if exists t drop column b", {"a": "int4"}),
+        ("alter table t drop column if exists z", {"a": "int4", "b": "int4"}),
+        ("alter table t alter column a type bigint", {"a": "int8", "b": "int4"}),
+        (
+            "alter table t alter b set data type text using b::text, add c int[]",
+            {"a": "int4", "b": "text", "c": "int4[]"},
+        ),
+        ("alter table t rename column b to c", {"a": "int4", "c": "int4"}),
+        ("alter table t rename b to c", {"a": "int4", "c": "int4"}),
+        ("alter table t alter a set not null, owner to x", {"a": "int4", "b": "int4"}),
+        ("create table if not exists t (z int)", {"a": "int4", "b": "int4"}),
+        ("create table if not exists t as select 1", {"a": "int4", "b": "int4"}),
+        ("drop table t; create table t (z text)", {"z": "text"}),
+        ("drop view t", {"a": "int4", "b": "int4"}),
+        ("drop function t()", {"a": "int4", "b": "int4"}),
+        ("drop trigger t on t", {"a": "int4", "b": "int4"}),
+    ],
+)
+def test_later_files_change_the_columns(change: str, columns: dict[str, str]) -> None:
+    """A table's columns are those that it has once every file has run."""
+    made = table("t", "create table t (a int, b int)", change)
+    assert {name: column.type for name, column in (made.columns or {}).items()} == columns
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ("drop table a", ["app.c", "b"]),
+        ("drop table if exists a, b, nothing", ["app.c"]),
+        ("drop table app.c cascade", ["a", "b"]),
+        ("drop table c", ["a", "app.c", "b"]),
+        ("set search_path to app; drop table c", ["a", "b"]),
+        ("alter table a rename to d", ["app.c", "b", "d"]),
+        ('alter table app.c rename to "D"', ["a", 'app."D"', "b"]),
+        ("alter table a set schema app", ["app.a", "app.c", "b"]),
+        ("alter table app.c set schema public", ["a", "b", "c"]),
+        ("alter table nothing rename to x; alter table nothing set schema x", ["a", "app.c", "b"]),
+        ("alter view a_view rename to a", ["a", "app.c", "b"]),
+    ],
+)
+def test_tables_are_dropped_renamed_and_moved(change: str, left: list[str]) -> None:
+    """The tables are those that are left once every file has run, under their last names."""
+    schema = read("create table a (); create table b (); create table app.c ();", change)
+    assert names(schema) == left
+    assert all(item.name == name for name, item in schema.tables.items())
+
+
+def test_a_table_is_found_where_it_was_created() -> None:
+    """A finding about a table can point at its CREATE TABLE, past the comments before it, whatever changed it later."""
+    made = only(
+        "", "-- a comment\n\n  /* é */ create table t (a int)", "alter table t add b int; alter table t rename to u"
+    )
+    assert str(made.at) == "2.sql:3:11"
+
+
+# --- what cannot be read ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        ("x", "1:1", 'syntax error at or near "x"'),
+        ("create table t (\n    a int,\n    b int,\n)", "4:1", 'syntax error at or near ")"'),
+        ("select 1;\n\n  selec 2", "3:3", 'syntax error at or near "selec"'),
+        ("select 'ñññ日本😀' from from", "1:22", 'syntax error at or near "from"'),
+        ("-- ¡día!\nselect '😀', from", "2:13", 'syntax error at or near "from"'),
+        ("create table t (a int", "1:22", "syntax error at end of input"),
+        ("select 'a", "1:8", "unterminated quoted string"),
+        ("select 1 /* ", "1:10", "unterminated /* comment"),
+        ("create table t (a int);\n\\i other.sql", "2:1", 'syntax error at or near "\\"'),
+        ("\tselect from from", "1:14", 'syntax error at or near "from"'),
+    ],
+)
+def test_a_syntax_error_is_found_by_file_line_and_column(text: str, where: str, what: str) -> None:
+    """The grammar's own message comes with the place, columns counted in characters whatever their bytes."""
+    assert problem(text).startswith(f"1.sql:{where}: {what}")
+
+
+@given(prefix=st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=40))
+@example(prefix="\n\n")
+@example(prefix="😀\nñ")
+def test_a_syntax_error_is_found_behind_any_text(prefix: str) -> None:
+    """The position of an error is exact whatever characters and lines stand before it."""
+    before = "select $body$" + prefix.replace("$", "") + "$body$ "
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    assert problem(f"{before}from from").startswith(f"1.sql:{line}:{column + 5}: syntax error")
+
+
+TRANSACTIONS = "begins or ends a transaction"
+VACUUM = "VACUUM cannot run in a transaction"
+ALONE = "cannot run in a transaction"
+CONCURRENTLY = "CONCURRENTLY cannot run in a transaction"
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("begin", TRANSACTIONS),
+        ("start transaction", TRANSACTIONS),
+        ("commit", TRANSACTIONS),
+        ("end", TRANSACTIONS),
+        ("rollback", TRANSACTIONS),
+        ("prepare transaction 'a'", TRANSACTIONS),
+        ("vacuum", VACUUM),
+        ("vacuum (analyze) t", VACUUM),
+        ("create database d", ALONE),
+        ("drop database d", ALONE),
+        ("create tablespace s location '/x'", ALONE),
+        ("alter system set work_mem = '1MB'", ALONE),
+        ("create index concurrently on t (a)", CONCURRENTLY),
+        ("create unique index concurrently i on t (a)", CONCURRENTLY),
+        ("drop index concurrently i", CONCURRENTLY),
+        ("reindex table concurrently t", CONCURRENTLY),
+        ("alter table t detach partition p concurrently", CONCURRENTLY),
+    ],
+)
+def test_what_cannot_run_in_a_files_transaction_is_refused(statement: str, why: str) -> None:
+    """A statement that needs to be alone, or ends the transaction of its file, is refused where it stands."""
+    text = f"create table t (a int); -- ñ\n/* x */  {statement};"
+    assert problem(text) == f"1.sql:2:10: this {why}, but each file runs as one transaction: remove it"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "analyze",
+        "analyze t (a)",
+        "create index on t (a)",
+        "drop index i",
+        "reindex table t",
+        "alter table t detach partition p",
+        "refresh materialized view concurrently v",
+        "comment on table t is 'begin; vacuum; commit'",
+        "-- begin;\n/* commit; */",
+    ],
+)
+def test_what_can_run_in_a_files_transaction_is_let_through(text: str) -> None:
+    """Nothing is refused that PostgreSQL runs in a transaction."""
+    assert Schema([SqlFile("1.sql", text)]).problems == []
+
+
+@pytest.mark.parametrize(("text", "where"), [("\0", "1:1"), ("select 1;\nselect 'ñ\0'", "2:10")])
+def test_a_nul_byte_is_found(text: str, where: str) -> None:
+    """A NUL byte, at which the grammar would stop reading, is refused where it stands."""
+    assert problem(text) == f"1.sql:{where}: a NUL byte, which SQL cannot hold: remove it"
+
+
+@pytest.fixture(params=[True, False], ids=["unlimited", "limited"])
+def nesting(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Whether protobuf reads trees of any depth, as Pulumi tells it to for the whole process, or has its own limit."""
+    upb = pytest.importorskip("google._upb._message", reason="another implementation of protobuf has other limits")
+    upb.SetAllowOversizeProtos(request.param)
+    yield request.param
+    upb.SetAllowOversizeProtos(True)  # noqa: FBT003
+
+
+@pytest.mark.parametrize("terms", [100, 2000])
+def test_a_statement_that_nests_deep_is_read_or_refused_where_it_stands(terms: int, nesting: bool) -> None:  # noqa: FBT001
+    """A long chain of operators is read; where protobuf has a limit, it is a problem with a place, and no crash."""
+    text = f"create table t (a int);\ncreate view ñ as\nselect {' || '.join(['a'] * terms)} from t;\nselect 1"
+    schema = Schema([SqlFile("1.sql", text)])
+    if nesting:
+        assert (names(schema), schema.problems) == (["t"], [])
+    else:
+        (found,) = schema.problems
+        assert found.startswith("1.sql:2:1: this statement nests too deep to be read")
+
+
+def test_every_file_with_a_problem_is_reported() -> None:
+    """Problems of several files come together, in the order of the files."""
+    schema = Schema([SqlFile("a.sql", "x"), SqlFile("b.sql", "select 1"), SqlFile("c.sql", "commit; begin")])
+    assert [text.split(": ")[0] for text in schema.problems] == ["a.sql:1:1", "c.sql:1:1", "c.sql:1:9"]
+
+
+# --- the folder ------------------------------------------------------------------------------------------------------
+
+
+def test_the_files_of_a_folder_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
+    """Every *.sql file counts, sorted by name; others and folders within do not."""
+    for name in ("020_b.sql", "100_d.sql", "010_a.sql", "notes.txt", "020_b.sql.bak"):
+        (tmp_path / name).write_text("create table t (); drop table t;", encoding="utf-8")
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "000.sql").write_text("x", encoding="utf-8")
+    assert [file.name for file in Schema.read(tmp_path).files] == ["010_a.sql", "020_b.sql", "100_d.sql"]
+
+
+def test_an_empty_folder_is_a_schema_without_tables(tmp_path: Path) -> None:
+    """A cluster may start without any table."""
+    assert Schema.read(tmp_path).tables == {}
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    """A file that an editor on Windows wrote, with its mark and line ends, reads like any other."""
+    (tmp_path / "1.sql").write_bytes(b"\xef\xbb\xbf-- \xc3\xb1\r\ncreate table t\r\n(a int)")
+    schema = Schema.read(tmp_path)
+    assert [str(item.at) for item in schema.tables.values()] == ["1.sql:2:1"]
+    assert schema.files[0].text.startswith("-- ñ\n")
+
+
+def test_a_missing_folder_is_refused_by_its_setting(tmp_path: Path) -> None:
+    """A schemaDir that is not there is named with the two remedies."""
+    with pytest.raises(PlanError, match="there is no such folder: create it, or name the one with your SQL files"):
+        Schema.read(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("content", [b"select '\xff'", b"\xf1", "select 1".encode("utf-16")])
+def test_a_file_that_is_not_utf_8_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    """A file in another encoding is refused as such, before anything runs."""
+    (tmp_path / "latin.sql").write_bytes(content)
+    with pytest.raises(PlanError, match=r"^latin\.sql: cannot be read as UTF-8 text"):
+        Schema.read(tmp_path)
+
+
+def test_a_folder_named_like_a_file_is_refused_by_name(tmp_path: Path) -> None:
+    """What cannot be read as a file is refused by name."""
+    (tmp_path / "a.sql").mkdir()
+    with pytest.raises(PlanError, match=r"^a\.sql: cannot be read"):
+        Schema.read(tmp_path)
+
+
+def test_all_problems_of_a_folder_are_one_error(tmp_path: Path) -> None:
+    """A person sees the problems of every file at once, a line each."""
+    for name in ("a.sql", "b.sql"):
+        (tmp_path / name).write_text("\nx", encoding="utf-8")
+    with pytest.raises(PlanError) as caught:
+        Schema.read(tmp_path)
+    assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == ["a.sql:2:1", "b.sql:2:1"]
+
+
+# --- anything at all -------------------------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(["t", "u", '"T"', "app.t", "public.u", "a", "b", "a.b.c", '"é"'])
+COLUMN = st.sampled_from(
+    [
+        *("int", "serial primary key", "int unique", "text[]", "int check (a > 0) default 1", "int references t"),
+        *("int references u (a) on delete set null", "int generated always as identity"),
+        "int generated always as (1) stored",
+    ]
+)
+TEMPLATES = [
+    "create table {0} ({1} {2}, {3} {2})",
+    "create table {0} (like {1} including all, {3} {2})",
+    "create table {0} ({1} {2}) inherits ({3})",
+    "create table {0} partition of {1} default",
+    "create table {0} ({1} int) partition by hash ({1})",
+    "create table {0} ({1} int, exclude using gist ({1} with =, ({3} + 1) with &&))",
+    "create table {0} as select 1",
+    "select 1 into {0}",
+    "create unique index {1} on {0} ({1}, lower({3}))",
+    "alter table {0} add {1} {2}, drop column {3}, drop constraint {1}, alter column {3} type bigint",
+    "alter table {0} add constraint {1} unique using index {3}",
+    "alter table {0} add foreign key ({1}, {3}) references {3}",
+    "alter table {0} attach partition {1} default",
+    "alter table {0} rename to {1}",
+    "alter table {0} rename {1} to {3}",
+    "alter table {0} rename constraint {1} to {3}",
+    "alter index {0} rename to {1}",
+    "alter table {0} set schema {1}",
+    "alter function {0}() rename to {1}",
+    "alter type {0} rename attribute {1} to {3}",
+    "alter schema {0} rename to {1}",
+    "drop table {0}, {1}",
+    "drop index {0}, {1}",
+    "drop schema {0} cascade",
+    "drop function {0}(int)",
+    "drop type {0}",
+    "drop cast (int as {0})",
+    "drop trigger {0} on {1}",
+    "set search_path to {0}, {1}",
+    "set search_path to 1.5",
+    "reset search_path",
+]
+STATEMENTS = st.builds(str.format, st.sampled_from(TEMPLATES), NAMES, NAMES, COLUMN, NAMES)
+
+
+@given(text=st.text())
+@example(text="\0")
+@example(text="\ufeffselect 1")
+@example(text="(" * 20_000)
+def test_any_text_is_a_schema_or_a_problem(text: str) -> None:
+    """Arbitrary text raises nothing: it is read, or recorded as a problem of its file."""
+    schema = Schema([SqlFile("any.sql", text)])
+    assert all(found.startswith("any.sql:") for found in schema.problems)
+
+
+@given(texts=st.lists(st.lists(STATEMENTS, max_size=12).map(";\n".join), max_size=3))
+def test_any_statements_leave_a_consistent_schema_or_a_problem(texts: list[str]) -> None:
+    """Any sequence of statements about tables, sensible or not, raises nothing and files each table under its name."""
+    schema = Schema(SqlFile("any.sql", text) for text in texts)
+    assert all(found.startswith("any.sql:") for found in schema.problems)
+    assert all(item.name == name for name, item in schema.tables.items())
+    assert all(name == column.name for item in schema.tables.values() for name, column in (item.columns or {}).items())

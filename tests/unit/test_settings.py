@@ -1,0 +1,501 @@
+"""The stack's settings: what each takes, and one clear error for each thing that is wrong."""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pulumi.runtime import set_all_config
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticUndefined
+
+from components.errors import SettingsError
+from components.names import ColumnName, TableName
+from components.settings import Settings, TableSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+PROJECT: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text("utf-8"))
+PASSWORD = "Contraseña:1/2@x"
+
+
+def parse(stack: str = "test", **values: str) -> Settings:
+    """Read settings as Pulumi hands them over, with a password."""
+    return Settings.parse({"password": PASSWORD, **values}, stack=stack)
+
+
+def refusal(stack: str = "test", **values: str) -> str:
+    """Return the error for the settings."""
+    with pytest.raises(SettingsError) as caught:
+        parse(stack, **values)
+    return str(caught.value)
+
+
+def tables(declared: object) -> str:
+    """Write the setting `tables` as Pulumi hands it over."""
+    return json.dumps(declared)
+
+
+# --- what they take --------------------------------------------------------------------------------------------------
+
+
+def test_a_password_is_all_that_a_stack_must_set() -> None:
+    """Everything but the password has a default, and the defaults are the demonstration's topology."""
+    given = parse()
+    assert given.password.get_secret_value() == PASSWORD
+    assert given.model_dump(exclude={"password"}) == {
+        "image": "citusdata/citus:12.1",
+        "workers": 4,
+        "port": 5437,
+        "bind_address": "127.0.0.1",
+        "database": "coorddb",
+        "user": "postgres",
+        "network": "citusnet",
+        "name_prefix": "citus",
+        "shard_count": 32,
+        "schema_dir": Path("sql/schema"),
+        "tables": {},
+        "ready_timeout": 120,
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "value"),
+    [
+        ("image", "registry.local:5000/citus:12.1-pg15", "registry.local:5000/citus:12.1-pg15"),
+        ("workers", "1", 1),
+        ("workers", "64", 64),
+        ("port", "1", 1),
+        ("port", "65535", 65535),
+        ("bindAddress", "0.0.0.0", "0.0.0.0"),
+        ("bindAddress", "::1", "::1"),
+        ("bindAddress", "0:0:0:0:0:0:0:1", "::1"),
+        ("database", "Mi base ñ", "Mi base ñ"),
+        ("database", "d" * 63, "d" * 63),
+        ("user", "admin", "admin"),
+        ("network", "my-net.1", "my-net.1"),
+        ("namePrefix", "retail_2", "retail_2"),
+        ("shardCount", "1", 1),
+        ("shardCount", "64000", 64000),
+        ("schemaDir", "/srv/sql", Path("/srv/sql")),
+        ("readyTimeout", "86400", 86400),
+        ("tables", "{}", {}),
+        (
+            "tables",
+            tables({'App."Línea"': {"distributeBy": "ID", "colocateWith": "venta", "primaryKey": ["id", '"N"']}}),
+            {
+                TableName("app", "Línea"): TableSettings(
+                    distributeBy=ColumnName("id"),
+                    colocateWith=TableName("public", "venta"),
+                    primaryKey=(ColumnName("id"), ColumnName("N")),
+                )
+            },
+        ),
+        (
+            "tables",
+            tables({"a": {"reference": True}, "b": {"distributeBy": "x", "reference": False}}),
+            {
+                TableName("public", "a"): TableSettings(reference=True),
+                TableName("public", "b"): TableSettings(distributeBy=ColumnName("x")),
+            },
+        ),
+    ],
+)
+def test_a_setting_is_read_from_the_text_that_pulumi_hands_over(setting: str, text: str, value: object) -> None:
+    """Every setting arrives as a string, numbers and mappings too, and becomes its own type."""
+    field = next(name for name in Settings.model_fields if to_camel(name) == setting)
+    assert getattr(parse(**{setting: text}), field) == value
+
+
+@pytest.mark.parametrize("password", ["x", " ", "0000 ", "'; drop --", "ñ" * 1000, '{"a": 1}', "123"])
+def test_a_password_is_kept_to_the_letter(password: str) -> None:
+    """Any one line of 1 to 1000 characters is a password, and nothing of it is stripped or read as a number."""
+    assert parse(password=password).password.get_secret_value() == password
+
+
+def test_the_demonstrations_password_is_for_the_demonstrations_stack() -> None:
+    """The stack dev may use the published password."""
+    assert parse("dev", password="0000").password.get_secret_value() == "0000"
+
+
+# --- what is wrong ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "reason"),
+    [
+        ("workers", "0", "greater than or equal to 1"),
+        ("workers", "65", "less than or equal to 64"),
+        ("workers", "-1", "greater than or equal to 1"),
+        ("workers", "four", "valid integer"),
+        ("workers", "2.5", "valid integer"),
+        ("workers", "", "valid integer"),
+        ("workers", "true", "valid integer"),
+        ("workers", "[4]", "valid integer"),
+        ("port", "0", "greater than or equal to 1"),
+        ("port", "70000", "less than or equal to 65535"),
+        ("port", "http", "valid integer"),
+        ("port", "5437/tcp", "valid integer"),
+        ("shardCount", "0", "greater than or equal to 1"),
+        ("shardCount", "64001", "less than or equal to 64000"),
+        ("readyTimeout", "0", "greater than or equal to 1"),
+        ("readyTimeout", "2 min", "valid integer"),
+        ("bindAddress", "localhost", "127.0.0.1 for this machine alone"),
+        ("bindAddress", "300.1.1.1", "127.0.0.1 for this machine alone"),
+        ("bindAddress", "127.0.0.1:5437", "127.0.0.1 for this machine alone"),
+        ("bindAddress", "", "127.0.0.1 for this machine alone"),
+        ("image", "", "at least 1 character"),
+        ("image", "citus 12", "match pattern"),
+        ("database", "", "at least 1 character"),
+        ("database", "d" * 64, "at most 63 bytes"),
+        ("database", "ñ" * 32, "at most 63 bytes"),
+        ("database", "a\nb", "printable"),
+        ("user", "", "at least 1 character"),
+        ("user", "a\0", "printable"),
+        ("network", "", "match pattern"),
+        ("network", "-net", "match pattern"),
+        ("namePrefix", "a b", "match pattern"),
+        ("namePrefix", "a\n", "match pattern"),
+        ("namePrefix", "n" * 41, "at most 40 characters"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_by_name_value_and_reason(setting: str, text: str, reason: str) -> None:
+    """One line names the setting as Pulumi.yaml spells it, shows its value and says what it must be."""
+    message = refusal(**{setting: text})
+    assert message.startswith(f"citus:{setting} = {text!r}: ")
+    assert reason in message
+    assert message.count("\n") == 0
+
+
+@pytest.mark.parametrize("setting", ["worker", "Workers", "bind_address", "name_prefix", "shards", "tables.venta", ""])
+def test_an_unknown_setting_is_refused_with_those_that_there_are(setting: str) -> None:
+    """A misspelt setting is never ignored: the error tells to remove it and lists every setting."""
+    message = refusal(**{setting: "x"})
+    assert message.startswith(f"citus:{setting} is no setting of this project: remove it; there are ")
+    assert message.split("there are ")[1].split(", ") == sorted(PROJECT["config"])
+
+
+def test_each_wrong_setting_has_a_line_of_its_own() -> None:
+    """A person sees everything that is wrong at once."""
+    lines = refusal(workers="0", port="x", nope="1").splitlines()
+    assert sorted(line.split()[0] for line in lines) == ["citus:nope", "citus:port", "citus:workers"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "x", "[]", "null", "true", "3", '"a"', "{", '{"a": }', "NaN", "[" * 100_000, '{"a":' * 100_000),
+        '{"a": ' + "1" * 5000 + "}",
+        '{"\\ud800": {"reference": true}}',
+        '{"a": {"distributeBy": "\\udfff"}}',
+    ],
+    ids=lambda text: text[:12],
+)
+def test_tables_must_be_a_mapping(text: str) -> None:
+    """Whatever `tables` holds that is no mapping, or no JSON, or no text, is refused as such."""
+    assert refusal(tables=text).startswith("citus:tables: expected a mapping of table names, got ")
+
+
+@pytest.mark.parametrize(
+    ("declared", "where", "reason"),
+    [
+        ({"venta": {}}, "venta = {}", "say how the table is sharded: distributeBy: <column>, or reference: true"),
+        ({"venta": {"reference": False}}, "venta", "say how the table is sharded"),
+        ({"venta": {"colocateWith": "a"}}, "venta", "say how the table is sharded"),
+        ({"venta": {"distributeBy": None}}, "venta", "say how the table is sharded"),
+        ({"venta": None}, "venta = null", "valid dictionary"),
+        ({"venta": "id_pais"}, "venta = 'id_pais'", "valid dictionary"),
+        (
+            {"venta": {"shardBy": "a"}},
+            "venta.shardBy",
+            "a table takes distributeBy, colocateWith, primaryKey, reference",
+        ),
+        ({"venta": {"distribute_by": "a"}}, "venta.distribute_by", "a table takes distributeBy"),
+        ({"venta": {"reference": True, "distributeBy": "a"}}, "venta", "a reference table takes no distributeBy"),
+        ({"venta": {"reference": True, "primaryKey": ["a"]}}, "venta", "a reference table takes no"),
+        ({"venta": {"reference": True, "colocateWith": "b"}}, "venta", "a reference table takes no"),
+        ({"venta": {"reference": "maybe"}}, "venta.reference = 'maybe'", "valid boolean"),
+        ({"venta": {"distributeBy": 3}}, "venta.distributeBy = 3", "expected a name, got 3"),
+        ({"venta": {"distributeBy": "a.b"}}, "venta.distributeBy = 'a.b'", "is not a name"),
+        ({"venta": {"distributeBy": "a", "colocateWith": "x y"}}, "venta.colocateWith = 'x y'", "is not a name"),
+        ({"venta": {"distributeBy": "a", "primaryKey": []}}, "venta.primaryKey = []", "at least 1 item"),
+        ({"venta": {"distributeBy": "a", "primaryKey": "a"}}, "venta.primaryKey = 'a'", "valid tuple"),
+        ({"venta": {"distributeBy": "a", "primaryKey": ["a", 1]}}, "venta.primaryKey.1", "expected a name, got 1"),
+        (
+            {"venta": {"distributeBy": "a", "primaryKey": ["b"]}},
+            "venta",
+            "must contain the distribution column a: add it",
+        ),
+        ({"venta": {"distributeBy": "a", "primaryKey": ["a", "A"]}}, "venta", "names a column twice: remove one"),
+        ({"dos palabras": {"reference": True}}, "dos palabras = ", "'dos palabras' is not a name"),
+        ({"": {"reference": True}}, " = ", "'' is not a name"),
+    ],
+)
+def test_a_wrong_table_is_refused_by_its_path_and_reason(declared: object, where: str, reason: str) -> None:
+    """One line leads to the very option of the table, shows what stands there and says what should."""
+    message = refusal(tables=tables(declared))
+    assert message.startswith(f"citus:tables.{where}")
+    assert reason in message
+    assert message.count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    "names", [("venta", "Venta"), ("venta", '"venta"'), ("venta", "public.venta"), ("App.t", "app.T")]
+)
+def test_two_spellings_of_one_table_are_refused(names: tuple[str, str]) -> None:
+    """A table that stands twice after folding is refused, since one would silently win."""
+    message = refusal(tables=tables({name: {"reference": True} for name in names}))
+    assert message == "citus:tables names a table twice: unquoted names are folded to lower case; remove one"
+
+
+@pytest.mark.parametrize("values", [{}, {"password": ""}])
+def test_a_missing_password_is_refused_with_the_command_that_sets_one(values: dict[str, str]) -> None:
+    """There is no default password, and the error carries the remedy."""
+    with pytest.raises(SettingsError, match="password is not set: set it with `pulumi config set --secret password`"):
+        Settings.parse(values, stack="dev")
+
+
+@pytest.mark.parametrize("password", ["hush\n", "hu\nsh", "hush\r", "hu\0sh", "h" * 1001])
+def test_a_password_that_is_no_line_of_a_file_is_refused(password: str) -> None:
+    """PostgreSQL reads the password from a line of a file, so what does not fit in one is refused."""
+    message = refusal(password=password)
+    assert message.startswith("citus:password: must be 1 to 1000 characters on one line")
+    assert "hush" not in message
+    assert "hhh" not in message
+
+
+@pytest.mark.parametrize("stack", ["prod", "staging", "Dev", "dev2", ""])
+def test_the_published_password_is_refused_outside_its_stack(stack: str) -> None:
+    """The demonstration's password is known to everyone, so no other stack may use it."""
+    message = refusal(stack, password="0000")
+    assert "set another with `pulumi config set --secret password`" in message
+    assert "0000" not in message.replace(stack, "")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"workers": "0"},
+        {"nope": "1"},
+        {"tables": "["},
+        {"tables": tables({"a": {}})},
+        {"tables": tables({"a": {"reference": True}, "A": {"reference": True}})},
+        {"password": f"{PASSWORD}\n"},
+        {"password": PASSWORD * 100},
+        {"password": f"{PASSWORD}\0", "port": "x"},
+    ],
+)
+def test_no_error_shows_the_password(values: dict[str, str]) -> None:
+    """Whatever is wrong, with the password or beside it, its text stands in no message."""
+    assert PASSWORD not in refusal(**values)
+
+
+def test_settings_do_not_show_the_password() -> None:
+    """Settings that are printed or logged show no password."""
+    assert PASSWORD not in f"{parse()!r} {parse()}"
+
+
+def test_settings_cannot_be_changed() -> None:
+    """Settings are read once, and nothing rewrites them later."""
+    with pytest.raises(ValueError, match="frozen"):
+        parse().workers = 5  # type: ignore[misc]
+
+
+# --- Pulumi.yaml and Pulumi's own configuration ----------------------------------------------------------------------
+
+
+def test_pulumi_yaml_declares_exactly_the_settings_that_are_read() -> None:
+    """`pulumi config` offers every setting of the program and no other, each with what it is."""
+    declared = PROJECT["config"]
+    assert set(declared) == {to_camel(name) for name in Settings.model_fields}
+    assert all(len(declaration["description"]) > 20 for declaration in declared.values())
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_pulumi_yaml_declares_a_setting_as_the_program_reads_it(name: str) -> None:
+    """Type, default and secrecy in Pulumi.yaml are those of the program."""
+    field = Settings.model_fields[name]
+    declaration = PROJECT["config"][to_camel(name)]
+    default = field.get_default(call_default_factory=True)
+    kind = "object" if name == "tables" else "integer" if field.annotation is int else "string"
+    assert declaration["type"] == kind
+    assert declaration.get("secret", False) == (name == "password")
+    if default is PydanticUndefined:
+        assert "default" not in declaration
+    else:
+        assert declaration["default"] == (str(default) if isinstance(default, Path) else default)
+
+
+def load(config: dict[str, str], *, secret: list[str], stack: str = "dev") -> Settings:
+    """Load the settings in a Pulumi program of their own."""
+
+    def program() -> Settings:
+        pulumi.runtime.settings.configure(
+            pulumi.runtime.Settings(project="citus", stack=stack, monitor=object(), engine=object())
+        )
+        set_all_config(config, secret)
+        return Settings.load()
+
+    run: Callable[[Callable[[], Settings]], Settings] = contextvars.copy_context().run
+    return run(program)
+
+
+def test_a_stacks_settings_are_read_from_its_configuration() -> None:
+    """Settings come from the keys of this project; those of other projects and providers are left alone."""
+    config = {"citus:password": "x", "citus:workers": "2", "docker:host": "ssh://x", "citusx:workers": "9"}
+    assert load(config, secret=["citus:password"]).workers == 2
+
+
+def test_a_plain_text_password_is_refused() -> None:
+    """A password that stands in the settings file for everyone to read is refused without being shown."""
+    with pytest.raises(SettingsError, match="plain text: set it with `pulumi config set --secret password`") as caught:
+        load({"citus:password": PASSWORD}, secret=[])
+    assert PASSWORD not in str(caught.value)
+
+
+def test_the_running_stack_decides_on_the_published_password() -> None:
+    """The name of the stack that runs is what the rule on the demonstration's password looks at."""
+    config = {"citus:password": "0000"}
+    assert load(config, secret=list(config), stack="dev").password.get_secret_value() == "0000"
+    with pytest.raises(SettingsError, match="the stack prod"):
+        load(config, secret=list(config), stack="prod")
+
+
+def test_the_demonstrations_settings_are_valid() -> None:
+    """What Pulumi.dev.yaml sets is accepted as it stands, once Pulumi has decrypted the password."""
+    given = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text("utf-8"))["config"]
+    config = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
+    assert load({**config, "citus:password": "0000"}, secret=["citus:password"]).tables
+
+
+# --- anything at all -------------------------------------------------------------------------------------------------
+
+WORDS = st.sampled_from(
+    ["venta", "Venta", '"V"', "id", "a.b", "", "a b", "reference", "distributeBy", "\0", "ñ", "0000"]
+)
+TEXT = st.one_of(WORDS, st.text(max_size=20))
+NUMBERS = st.one_of(st.integers().map(str), st.floats().map(str), TEXT)
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXT),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXT, inner, max_size=4)),
+    max_leaves=8,
+)
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "distributeBy": st.one_of(WORDS, JSON),
+        "colocateWith": st.one_of(WORDS, JSON),
+        "primaryKey": st.one_of(st.lists(WORDS), JSON),
+        "reference": st.one_of(st.booleans(), JSON),
+        "other": JSON,
+    },
+)
+COUNTS = ["workers", "port", "shardCount", "readyTimeout"]
+STRINGS = ["image", "bindAddress", "database", "user", "network", "namePrefix", "schemaDir", "password"]
+FAMILIES: dict[str, st.SearchStrategy[dict[str, str]]] = {
+    "text anywhere": st.dictionaries(st.one_of(st.sampled_from(sorted(PROJECT["config"])), TEXT), TEXT, max_size=6),
+    "numbers": st.fixed_dictionaries({}, optional=dict.fromkeys(COUNTS, NUMBERS)),
+    "strings": st.fixed_dictionaries({}, optional=dict.fromkeys(STRINGS, st.text())),
+    "long strings": st.fixed_dictionaries({}, optional=dict.fromkeys(STRINGS, st.text(min_size=30, max_size=80))),
+    "unknown settings": st.dictionaries(st.text(), st.text(), max_size=4),
+    "passwords": st.fixed_dictionaries({"password": st.text()}),
+    "tables that are text": st.fixed_dictionaries({"tables": st.text()}),
+    "tables that are JSON": st.fixed_dictionaries({"tables": JSON.map(json.dumps)}),
+    "tables of names": st.fixed_dictionaries({"tables": st.dictionaries(TEXT, JSON, max_size=4).map(json.dumps)}),
+    "tables of options": st.fixed_dictionaries({"tables": st.dictionaries(TEXT, OPTIONS, max_size=4).map(json.dumps)}),
+}
+
+
+def settings_or_error(values: dict[str, str], stack: str) -> bool:
+    """Tell whether the settings are accepted; fails on any other exception, and on an error that tells too much."""
+    try:
+        Settings.parse({"password": PASSWORD, **values}, stack=stack)
+    except SettingsError as error:
+        assert str(error).startswith("citus:")  # noqa: PT017 - either outcome is right
+        assert PASSWORD not in str(error)  # noqa: PT017
+        assert str(error).encode()  # noqa: PT017 - a text that can be shown
+        return False
+    return True
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_malformed_settings_give_settings_or_a_settings_error_and_nothing_else(family: str) -> None:
+    """No example of the ten families raises another exception; CITUS_PULUMI_EXAMPLES=1000 makes 10,000 of them."""
+
+    @given(values=FAMILIES[family], stack=st.sampled_from(["dev", "prod"]))
+    @example(values={}, stack="dev")
+    def check(values: dict[str, str], stack: str) -> None:
+        settings_or_error(values, stack)
+
+    check()
+
+
+NASTY = [
+    *("", " ", "0", "1", "-1", "4", "4.0", "1e3", "0x10", "९", "64", "65", "70000", "9" * 5000),
+    *("inf", "nan", "true", "null", "a", "A b", "ñ", "\0", "a\nb", "'", '"', "\\", "%s", "{}", "[]", "{", '{"a":'),
+    *(
+        "[" * 2000,
+        "x" * 2000,
+        "😀" * 70,
+        "127.0.0.1",
+        "::",
+        "::1%x",
+        "0.0.0.0/0",
+        "localhost",
+        "../..",
+        "$(id)",
+        "0000",
+    ),
+]
+OPTION_VALUES = [
+    None,
+    True,
+    False,
+    0,
+    1.5,
+    "",
+    "id",
+    "ID",
+    '"ID"',
+    "a.b",
+    "a b",
+    "\0",
+    [],
+    ["id"],
+    ["id", "id"],
+    [1],
+    {},
+    {"a": 1},
+]
+TABLE_NAMES = ["venta", "Venta", '"Venta"', "public.venta", "app.t", "a.b.c", "", "a b", '"', "[key]", "ñ", "\0"]
+OPTION_NAMES = ["distributeBy", "colocateWith", "primaryKey", "reference", "other", ""]
+
+
+def test_ten_thousand_combinations_of_nasty_values_raise_nothing_but_settings_errors() -> None:
+    """Of 10,000 combinations of edge values, always the same, some are accepted and none raises another exception."""
+    dice = random.Random(20240229)
+
+    def table() -> object:
+        if dice.random() < 0.1:
+            return dice.choice(OPTION_VALUES)
+        return {dice.choice(OPTION_NAMES): dice.choice(OPTION_VALUES) for _ in range(dice.randrange(4))}
+
+    accepted = 0
+    for _ in range(10_000):
+        values = {dice.choice(COUNTS + STRINGS): dice.choice(NASTY) for _ in range(dice.randrange(4))}
+        if dice.random() < 0.5:
+            values["tables"] = json.dumps({dice.choice(TABLE_NAMES): table() for _ in range(dice.randrange(4))})
+        elif dice.random() < 0.1:
+            values[dice.choice(["tables", *NASTY])] = dice.choice(NASTY)
+        accepted += settings_or_error(values, dice.choice(["dev", "prod"]))
+    assert 500 < accepted < 9_500
