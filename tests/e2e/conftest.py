@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,4 +41,6 @@ def new_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
 
     yield make
     for stack in made:
+        # The plugins of an engine that was killed go on, waiting for it.
+        subprocess.run(["pkill", "-f", str(stack.folder)], check=False)
         stack.clear_engine()
