@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ __all__ = [
     "remove_node",
     "wait_until_healthy",
     "wait_until_node_ready",
+    "wait_until_nodes_answer",
 ]
 
 _SQL: Final = Path(__file__).parent.parent / "sql" / "citus"
@@ -47,6 +49,8 @@ LOCK: Final = zlib.crc32(b"citus-pulumi")
 """Key of the advisory lock that keeps two runs apart in one database."""
 PROBE_SECONDS: Final = 5
 """How long a node may take to answer one question before it is asked again."""
+ANSWER_HOLDS: Final = 10
+"""Seconds for which an answer of all nodes is good: the steps of one update follow each other closely."""
 
 
 @functools.cache
@@ -93,7 +97,9 @@ def _at_most(connection: Connection, seconds: float) -> Iterator[None]:
     except psycopg.errors.QueryCanceled:
         msg = f"no answer within {seconds:.0f} s"
         raise NotReadyError(msg) from None
-    connection.execute("select set_config('statement_timeout', '0', false)")
+    finally:
+        if not (connection.closed or connection.broken):
+            connection.execute("select set_config('statement_timeout', '0', false)")
 
 
 # --- nodes -----------------------------------------------------------------------------------------------------------
@@ -216,6 +222,8 @@ def _ask(connection: Connection, name: str, port: int, command: str) -> str:
         msg = "it has just begun to answer"
         raise NotReadyError(msg)
     cause = "; ".join(notices).rpartition("following error: ")[2] or "no connection"
+    if "server does not support SSL" in cause:
+        cause += ": the extension citus, which turns TLS on, is in no database of that server: create it in this one"
     if is_permanent(cause):
         msg = f"{name}:{port} cannot be reached from the coordinator, and waiting will not help: {cause}"
         if "password authentication failed" in cause:
@@ -340,6 +348,29 @@ def remove_node(connection: Connection, name: str, port: int) -> None:
     connection.execute("select citus_remove_node(%s, %s)", [name, port])
 
 
+_answered: dict[str, float] = {}
+"""When all nodes of a cluster last answered, by its connection string without the password."""
+
+
+def get_silent_nodes(connection: Connection, timeout: float) -> list[str]:
+    """Return `coordinator → node (cause)` for each active node that does not answer the coordinator by SQL."""
+    seconds = min(timeout, PROBE_SECONDS)
+    try:
+        with _at_most(connection, seconds):
+            if _value(connection, "ask_all_nodes"):
+                return []
+    except NotReadyError:
+        pass  # One by one, to learn which it is.
+    silent = []
+    for coordinator, name, port in connection.execute(statement("get_nodes")).fetchall():
+        try:
+            with _at_most(connection, seconds):
+                _ask(connection, name, port, "select 1")
+        except (AccessError, NotReadyError) as error:
+            silent.append(f"{coordinator} → {name}:{port} ({error})")
+    return silent
+
+
 def get_unreachable_pairs(connection: Connection, timeout: float) -> list[str]:
     """Return `a → b` for each pair of nodes of which the first cannot reach the second, with the cause where it is known.
 
@@ -349,31 +380,44 @@ def get_unreachable_pairs(connection: Connection, timeout: float) -> list[str]:
     Raises:
         NotReadyError: the check of all pairs took longer than `timeout` seconds.
     """
-    silent = []
-    for coordinator, name, port in connection.execute(statement("get_nodes")).fetchall():
-        try:
-            with _at_most(connection, min(timeout, PROBE_SECONDS)):
-                _ask(connection, name, port, "select 1")
-        except (AccessError, NotReadyError) as error:
-            silent.append(f"{coordinator} → {name}:{port} ({error})")
+    silent = get_silent_nodes(connection, timeout)
     if silent:
         return silent
     with _at_most(connection, timeout):
         return [row[0] for row in connection.execute(statement("get_unreachable_pairs"))]
 
 
+def _refuse_unreachable(broken: list[str]) -> None:
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""  # noqa: PLR2004
+        msg = f"unreachable: {', '.join(broken[:3])}{more}"
+        raise NotReadyError(msg)
+
+
+def wait_until_nodes_answer(connection: Connection, timeout: float) -> None:
+    """Wait until every node answers the coordinator: what changes all of them waits for ever on one that is paused."""
+    cluster = connection.info.dsn
+    if time.monotonic() - _answered.get(cluster, -ANSWER_HOLDS) < ANSWER_HOLDS:
+        return
+    wait_until(
+        lambda: _refuse_unreachable(get_silent_nodes(connection, timeout)),
+        what="every node answers the coordinator",
+        timeout=timeout,
+        hint="see: docker ps -a",
+    )
+    _answered[cluster] = time.monotonic()
+
+
 def wait_until_healthy(connection: Connection, timeout: float) -> int:
     """Wait until every node reaches every node, and return how many pairs were tried."""
 
     def attempt() -> int:
-        broken = get_unreachable_pairs(connection, timeout)
-        if broken:
-            more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""  # noqa: PLR2004
-            msg = f"unreachable: {', '.join(broken[:3])}{more}"
-            raise NotReadyError(msg)
+        _refuse_unreachable(get_unreachable_pairs(connection, timeout))
         return int(_value(connection, "count_nodes")) ** 2
 
-    return wait_until(attempt, what="every node reaches every other", timeout=timeout, hint="see: docker ps -a")
+    pairs = wait_until(attempt, what="every node reaches every other", timeout=timeout, hint="see: docker ps -a")
+    _answered[connection.info.dsn] = time.monotonic()
+    return pairs
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

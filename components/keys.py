@@ -209,7 +209,10 @@ def restore_foreign_keys(connection: Connection, table: TableName, still_to_come
             continue
         if child.distribution_column and parent.distribution_column:
             key = rewritten_foreign_key(key, child.distribution_column, parent.distribution_column)
-        connection.execute(sql.SQL("alter table {} add {}").format(identifier(key.child), key.definition()))
+        if not any(
+            live.child == key.child and live.name == key.name for live in get_foreign_keys(connection, key.child)
+        ):
+            connection.execute(sql.SQL("alter table {} add {}").format(identifier(key.child), key.definition()))
         connection.execute(
             statement("forget_foreign_key"),
             {"schema": key.child.schema, "child": key.child.name, "name": key.name},

@@ -75,14 +75,17 @@ class SqlProvider(ResourceProvider):
             yield connection
 
     @contextmanager
-    def session(self, props: dict[str, Any], doing: str) -> Iterator[Connection]:
-        """Yield a connection that holds the cluster's lock."""
+    def session(self, props: dict[str, Any], doing: str, *, on_all_nodes: bool = False) -> Iterator[Connection]:
+        """Yield a connection that holds the cluster's lock; for work `on_all_nodes`, once each of them answers."""
         from components import catalog  # noqa: PLC0415
 
+        timeout = int(props["ready_timeout"])
         with (
             self.connection(props, doing) as connection,
-            catalog.exclusive(connection, doing=doing, timeout=int(props["ready_timeout"])),
+            catalog.exclusive(connection, doing=doing, timeout=timeout),
         ):
+            if on_all_nodes:
+                catalog.wait_until_nodes_answer(connection, timeout)
             yield connection
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:

@@ -64,7 +64,7 @@ class SchemaScriptProvider(SqlProvider):
     def _ensure(self, props: dict[str, Any]) -> dict[str, Any]:
         from components import tables  # noqa: PLC0415
 
-        with self.session(props, f"applying {props['file_name']}") as connection:
+        with self.session(props, f"applying {props['file_name']}", on_all_nodes=True) as connection:
             tables.ensure_script(connection, props["file_name"], props["text"])
         return {**props, "sha256": tables.sha256(props["text"])}
 
@@ -148,7 +148,7 @@ class DistributedTableProvider(SqlProvider):
         from components import tables  # noqa: PLC0415
 
         table = _table(props)
-        with self.session(props, f"distributing table {table}") as connection:
+        with self.session(props, f"distributing table {table}", on_all_nodes=True) as connection:
             state = tables.ensure_distributed(
                 connection,
                 table,
@@ -229,7 +229,7 @@ class ReferenceTableProvider(SqlProvider):
         from components import tables  # noqa: PLC0415
 
         table = _table(props)
-        with self.session(props, f"replicating table {table}") as connection:
+        with self.session(props, f"replicating table {table}", on_all_nodes=True) as connection:
             still_to_come = [TableName(**other) for other in props["still_to_come"]]
             state = tables.ensure_reference(connection, table, still_to_come=still_to_come)
         return {**props, "colocation_group": state.colocation_group, "placements": state.placements}

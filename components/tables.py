@@ -76,17 +76,31 @@ def _located(file_name: str, text: str, error: psycopg.Error) -> str:
     detail = f"; {diagnosis.message_detail}" if diagnosis.message_detail else ""
     hint = f"; {diagnosis.message_hint}" if diagnosis.message_hint else ""
     message = diagnosis.message_primary or " ".join(str(error).split())
-    return f"{where}: {message}{detail}{hint} [SQLSTATE {error.sqlstate}]; nothing of this file was applied"
+    code = f" [SQLSTATE {error.sqlstate}]" if error.sqlstate else ""
+    return f"{where}: {message}{detail}{hint}{code}; nothing of this file was applied"
+
+
+@contextmanager
+def _sequentially(connection: Connection) -> Iterator[None]:
+    """A transaction that works on one shard after the other, as keys across tables need."""
+    with connection.transaction():
+        connection.execute("set local citus.multi_shard_modify_mode = 'sequential'")
+        connection.execute("set local client_min_messages = warning")
+        yield
 
 
 @contextmanager
 def _changing(connection: Connection, table: TableName) -> Iterator[None]:
-    """A transaction in which nobody else writes to the table, one shard after the other, as keys across tables need."""
-    with connection.transaction():
-        connection.execute("set local citus.multi_shard_modify_mode = 'sequential'")
-        connection.execute("set local client_min_messages = warning")
+    """A transaction in which nobody else writes to the table."""
+    with _sequentially(connection):
         connection.execute(sql.SQL("lock table {} in share row exclusive mode").format(keys.identifier(table)))
         yield
+
+
+def _restore_foreign_keys(connection: Connection, table: TableName, still_to_come: Collection[TableName]) -> None:
+    """Put back keys that still wait: the table was sharded by hand between the run that set them aside and this one."""
+    with _sequentially(connection):
+        keys.restore_foreign_keys(connection, table, still_to_come)
 
 
 def _count(connection: Connection, table: TableName, condition: sql.Composable = sql.SQL("true")) -> int:  # noqa: B008
@@ -130,6 +144,7 @@ def ensure_distributed(
             _distribute(connection, table, column, colocate_with, shard_count, primary_key, still_to_come)
         state = _existing(connection, table)
     refuse_other_sharding(connection, table, state, column=column, colocate_with=colocate_with, shard_count=shard_count)
+    _restore_foreign_keys(connection, table, still_to_come)
     return state
 
 
@@ -240,6 +255,7 @@ def ensure_reference(connection: Connection, table: TableName, *, still_to_come:
             _drop_local_copy(connection, table, before)
             keys.restore_foreign_keys(connection, table, still_to_come)
     replicate(connection)
+    _restore_foreign_keys(connection, table, still_to_come)
     return _existing(connection, table)
 
 

@@ -20,7 +20,9 @@ _PARTS = pytest.StashKey[dict[str, Part]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Look for the genuine parts once a run; a process of xdist is told what was found."""
-    config.addinivalue_line("markers", "needs(*parts): skipped where this machine lacks one of these (tests/genuine.py)")
+    config.addinivalue_line(
+        "markers", "needs(*parts): skipped where this machine lacks one of these (tests/genuine.py)"
+    )
     told = getattr(config, "workerinput", {}).get("parts")
     config.stash[_PARTS] = {name: Part(*fields) for name, fields in told.items()} if told else detect()
 
@@ -48,7 +50,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("genuine parts")
     for name, part in config.stash[_PARTS].items():
         lost = sum(name in names for names in missing)
-        text = part.version or f"MISSING: {lost} tests did not run: {part.why}"
+        text = part.version or f"MISSING, so {lost} tests did not run: {part.why}"
         terminalreporter.write_line(f"{part.title:30} {text}", red=not part.version, green=bool(part.version))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import warnings
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +51,10 @@ def _from_engine(ask: Callable[[Any], str]) -> str:
     import docker  # noqa: PLC0415 - slow to import
 
     try:
-        with closing(docker.from_env(timeout=10)) as client:
-            return ask(client)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # its sockets, where no engine answers
+            with closing(docker.from_env(timeout=10)) as client:
+                return ask(client)
     except docker.errors.ImageNotFound:
         msg = f"the engine does not have it: docker pull {IMAGE}"
         raise MissingError(msg) from None

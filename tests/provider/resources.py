@@ -1,0 +1,265 @@
+"""Dynamic resources driven as Pulumi's engine drives them, and a cluster of throw-away servers to drive them on."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from pulumi.dynamic import Config, ConfigureRequest
+
+from components.membership import ClusterHealthProvider, CoordinatorNodeProvider, WorkerNodeProvider
+from components.names import TableName
+from components.plan import ShardingPlan
+from components.schema import Schema
+from components.settings import Settings
+from components.sharding import DistributedTableProvider, ReferenceTableProvider, SchemaScriptProvider
+from tests.servers import HOST, PASSWORD, USER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import psycopg
+
+    from components.lifecycle import SqlProvider
+    from tests.servers import PostgresServer
+
+STACK = "organization/citus/test"
+READY_TIMEOUT = 30
+"""Seconds, where a test does not wait for it to pass."""
+
+
+class RefusedError(Exception):
+    """A provider's `check` refused the inputs, as it does at preview."""
+
+
+def as_on_the_wire(props: Mapping[str, Any]) -> dict[str, Any]:
+    """Return properties as Pulumi hands them to a provider: every number a float, no property that is None."""
+
+    def without_nones(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: without_nones(item) for key, item in value.items() if item is not None}
+        return [without_nones(item) for item in value] if isinstance(value, list | tuple) else value
+
+    return cast("dict[str, Any]", json.loads(json.dumps(without_nones(dict(props))), parse_int=float))
+
+
+@dataclass
+class Resource:
+    """One dynamic resource with its state. A step that fails leaves the state as it was, as the engine does."""
+
+    provider: SqlProvider
+    inputs: dict[str, Any]
+    password: str = PASSWORD
+    id: str = ""
+    state: dict[str, Any] = field(default_factory=dict)
+    applied: dict[str, Any] = field(default_factory=dict)
+    """The inputs of the last step that succeeded."""
+
+    def __post_init__(self) -> None:
+        config = Config({"citus:password": self.password}, "citus")
+        self.provider.configure(ConfigureRequest(config))
+
+    def up(self, **changed: Any) -> str:
+        """Bring the resource to its inputs, some of them changed; return create, update, replace or same."""
+        news = as_on_the_wire({**self.inputs, **changed})
+        step = self.preview(**changed)
+        if step in ("create", "replace"):
+            if step == "replace":
+                self.delete()
+            created = self.provider.create(as_on_the_wire(news))
+            self.id, outs = str(created.id), created.outs
+        elif step == "update":
+            outs = self.provider.update(self.id, as_on_the_wire(self.state), as_on_the_wire(news)).outs
+        else:
+            outs = self.state
+        self.inputs = {**self.inputs, **changed}
+        self.applied, self.state = news, as_on_the_wire(outs or {})
+        return step
+
+    def preview(self, **changed: Any) -> str:
+        """Return what `up` would do; raises RefusedError with the reason where the provider refuses the inputs."""
+        news = as_on_the_wire({**self.inputs, **changed})
+        failures = self.provider.check(as_on_the_wire(self.applied), as_on_the_wire(news)).failures
+        if failures:
+            raise RefusedError(failures[0].reason)
+        if not self.id:
+            return "create"
+        diff = self.provider.diff(self.id, as_on_the_wire(self.state), news)
+        if diff.replaces:
+            return "replace"
+        return "update" if diff.changes else "same"
+
+    def refresh(self) -> bool:
+        """Compare with the live cluster; return whether the resource is still there."""
+        read = self.provider.read(self.id, as_on_the_wire(self.state))
+        self.id, self.state = read.id or "", as_on_the_wire(read.outs or {})
+        if not self.id:
+            self.applied = {}
+        elif read.inputs is not None:
+            self.applied = as_on_the_wire(read.inputs)
+        return bool(self.id)
+
+    def delete(self) -> None:
+        """Delete the resource."""
+        self.provider.delete(self.id, as_on_the_wire(self.state))
+        self.id, self.state, self.applied = "", {}, {}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A coordinator and its workers, in a database of their own on each."""
+
+    database: str
+    coordinator: PostgresServer
+    workers: tuple[PostgresServer, ...]
+
+    @property
+    def servers(self) -> tuple[PostgresServer, ...]:
+        """Return all nodes, the coordinator first."""
+        return (self.coordinator, *self.workers)
+
+    # --- what the program declares -----------------------------------------------------------------------------------
+
+    def _common(self, ready_timeout: int) -> dict[str, Any]:
+        server = {"name": "coordinator", "host": HOST, "port": self.coordinator.port}
+        return {"server": {**server, "database": self.database, "user": USER}, "ready_timeout": ready_timeout}
+
+    def coordinator_node(self, *, stack: str = STACK, ready_timeout: int = READY_TIMEOUT) -> Resource:
+        """Declare the coordinator."""
+        node = {"node_name": HOST, "node_port": self.coordinator.port, "generation": "1", "stack": stack}
+        return Resource(CoordinatorNodeProvider(), {**self._common(ready_timeout), **node})
+
+    def worker_node(self, worker: PostgresServer, *, ready_timeout: int = READY_TIMEOUT) -> Resource:
+        """Declare a worker."""
+        node = {"node_name": HOST, "node_port": worker.port, "generation": "1", "active": True}
+        return Resource(WorkerNodeProvider(), {**self._common(ready_timeout), **node})
+
+    def health(self, *, ready_timeout: int = READY_TIMEOUT) -> Resource:
+        """Declare that every node reaches every other."""
+        inputs = {"generations": ["1"] * len(self.servers), "healthy": True}
+        return Resource(ClusterHealthProvider(), {**self._common(ready_timeout), **inputs})
+
+    def script(self, file_name: str, text: str) -> Resource:
+        """Declare a file of the schema."""
+        inputs = {"file_name": file_name, "text": text}
+        return Resource(SchemaScriptProvider(), {**self._common(READY_TIMEOUT), **inputs})
+
+    def distributed(
+        self,
+        table: str,
+        by: str,
+        *,
+        colocate_with: str | None = None,
+        shard_count: int = 4,
+        primary_key: Sequence[str] | None = None,
+        still_to_come: Sequence[str] = (),
+        ready_timeout: int = READY_TIMEOUT,
+    ) -> Resource:
+        """Declare a distributed table; names of tables are spelled as in SQL, those of columns as in the catalogue."""
+        inputs = {
+            "table": _name(table),
+            "distribution_column": by,
+            "colocate_with": _name(colocate_with) if colocate_with else None,
+            "shard_count": shard_count,
+            "primary_key": primary_key,
+            "still_to_come": [_name(other) for other in still_to_come],
+        }
+        return Resource(DistributedTableProvider(), {**self._common(ready_timeout), **inputs})
+
+    def reference(self, table: str, *, still_to_come: Sequence[str] = ()) -> Resource:
+        """Declare a reference table."""
+        inputs = {
+            "table": _name(table),
+            "nodes": [f"{HOST}:{server.port}" for server in self.servers],
+            "still_to_come": [_name(other) for other in still_to_come],
+            "missing": 0,
+        }
+        return Resource(ReferenceTableProvider(), {**self._common(READY_TIMEOUT), **inputs})
+
+    def program(self, schema_dir: Path, tables: Mapping[str, Any], *, shard_count: int = 4) -> list[Resource]:
+        """Declare a schema's files and its tables as the program does (cluster.py), in the order of their creation."""
+        given = {"tables": json.dumps(tables), "password": PASSWORD, "shardCount": str(shard_count)}
+        settings = Settings.parse(given, stack="test")
+        plan = ShardingPlan.make(Schema.read(schema_dir), settings.tables)
+        declared = [self.script(file.name, file.text) for file in plan.files]
+        for table in plan.tables:
+            still_to_come = [str(other) for other in table.related]
+            if table.distribution_column is None:
+                declared.append(self.reference(str(table.name), still_to_come=still_to_come))
+            else:
+                resource = self.distributed(
+                    str(table.name),
+                    table.distribution_column,
+                    colocate_with=str(table.colocate_with) if table.colocate_with else None,
+                    shard_count=settings.shard_count,
+                    primary_key=table.primary_key,
+                    still_to_come=still_to_come,
+                )
+                declared.append(resource)
+        return declared
+
+    # --- what a person does by hand ----------------------------------------------------------------------------------
+
+    def form(self) -> None:
+        """Make the servers one cluster, as an update does."""
+        self.coordinator_node().up()
+        for worker in self.workers:
+            self.worker_node(worker).up()
+
+    @contextmanager
+    def connected(self, server: PostgresServer | None = None) -> Iterator[psycopg.Connection[Any]]:
+        """Yield a connection to the cluster's database on a node, the coordinator by default."""
+        with (server or self.coordinator).connect(self.database) as connection:
+            yield connection
+
+    def run(self, statements: str, *, on: PostgresServer | None = None) -> None:
+        """Run statements on a node, the coordinator by default."""
+        with self.connected(on) as connection:
+            connection.execute(statements.encode())
+
+    def rows(self, query: str, *arguments: object, on: PostgresServer | None = None) -> list[tuple[Any, ...]]:
+        """Return the rows of a query on a node, the coordinator by default."""
+        with self.connected(on) as connection:
+            return connection.execute(query.encode(), arguments or None).fetchall()
+
+    def value(self, query: str, *arguments: object, on: PostgresServer | None = None) -> Any:
+        """Return the only value of a query."""
+        ((value,),) = self.rows(query, *arguments, on=on)
+        return value
+
+    def make(self, template: Cluster | None = None) -> None:
+        """Make the database on every node, each with the extension and nothing else, or as a copy of a frozen cluster."""
+        source = template.database if template else None
+        self._each(lambda server: server.create_database(self.database, template=source))
+
+    def freeze(self) -> None:
+        """End the cluster's sessions and let nobody in any more, so that it can be copied."""
+        self._each(lambda server: server.freeze_database(self.database))
+
+    def recreate(self, worker: PostgresServer) -> None:
+        """Replace a worker's database by an empty one, as a new volume under the old name does."""
+        worker.drop_database(self.database)
+        worker.create_database(self.database)
+
+    def drop(self) -> None:
+        """Bring every server back to life and drop the database."""
+
+        def drop(server: PostgresServer) -> None:
+            server.resume()
+            server.start()
+            server.drop_database(self.database)
+
+        self._each(drop)
+
+    def _each(self, work: Callable[[PostgresServer], None]) -> None:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(work, self.servers))
+
+
+def _name(table: str) -> dict[str, str]:
+    parsed = TableName.parse(table)
+    return {"schema": parsed.schema, "name": parsed.name}
