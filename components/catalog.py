@@ -19,7 +19,7 @@ import psycopg
 from psycopg.rows import class_row, dict_row
 
 from components.errors import AccessError, DriftError, IdentityError, NotReadyError, StackError
-from components.postgres import is_permanent
+from components.postgres import is_lost, is_permanent
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ __all__ = [
     "get_node",
     "get_table",
     "remove_node",
+    "silent_nodes_named",
     "wait_until_healthy",
     "wait_until_node_ready",
     "wait_until_nodes_answer",
@@ -91,11 +92,11 @@ def _at_most(connection: Connection, seconds: float) -> Iterator[None]:
     Raises:
         NotReadyError: one did.
     """
-    connection.execute("select set_config('statement_timeout', %s, false)", [f"{seconds:.0f}s"])
+    connection.execute("select set_config('statement_timeout', %s, false)", [f"{seconds * 1000:.0f}ms"])
     try:
         yield
     except psycopg.errors.QueryCanceled:
-        msg = f"no answer within {seconds:.0f} s"
+        msg = f"no answer within {seconds:g} s"
         raise NotReadyError(msg) from None
     finally:
         if not (connection.closed or connection.broken):
@@ -406,6 +407,26 @@ def wait_until_nodes_answer(connection: Connection, timeout: float) -> None:
         hint="see: docker ps -a",
     )
     _answered[cluster] = time.monotonic()
+
+
+@contextmanager
+def silent_nodes_named(connection: Connection, doing: str) -> Iterator[None]:
+    """Say of which node a statement failed, where nodes do not answer any more: what Citus says does not always tell.
+
+    Raises:
+        NotReadyError: from any psycopg.Error inside, where at least one node is silent.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        silent = [] if is_lost(error) else get_silent_nodes(connection, PROBE_SECONDS)
+        if not silent:
+            raise
+        msg = (
+            f"{doing}: {' '.join((error.diag.message_primary or str(error)).split())}; unreachable: {', '.join(silent)}; "
+            "what was under way was undone: run up again once it is back; see: docker ps -a"
+        )
+        raise NotReadyError(msg) from error
 
 
 def wait_until_healthy(connection: Connection, timeout: float) -> int:

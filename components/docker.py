@@ -57,10 +57,6 @@ class DockerNodes(pulumi.ComponentResource):
             labels=[docker.NetworkLabelArgs(label=MANAGED_BY, value=engine.stack)],
             opts=self._child(self, "network", settings.network),
         )
-        # The plugin makes a network at once, then waits 2 s before it says so. Where there is none yet, containers go by its
-        # name and look for it themselves. One that exists may have to be made anew: then they wait until Pulumi has it.
-        exists = engine.has_network(settings.network)
-        self._network_name = self._network.name if exists else pulumi.Output.from_input(settings.network)
         coordinator, *workers = container_names(settings)
         port = {"internal": POSTGRES_PORT, "external": settings.port, "ip": settings.bind_address}
         self.coordinator = self._node(coordinator, self, ports=[port])
@@ -68,12 +64,9 @@ class DockerNodes(pulumi.ComponentResource):
         self.register_outputs({"network": self._network.name})
 
     def _child(self, parent: pulumi.Resource, kind: str, name: str) -> pulumi.ResourceOptions:
-        hooks = [pulumi.ResourceHook(f"make-room-for-{kind}-{name}", self._engine.make_room(kind, name))]
-        if kind == "container":
-            wait = self._engine.wait_for_network(self._settings.network)
-            hooks.append(pulumi.ResourceHook(f"wait-for-network-{name}", wait))
+        hook = pulumi.ResourceHook(f"make-room-for-{kind}-{name}", self._engine.make_room(kind, name))
         return pulumi.ResourceOptions(
-            parent=parent, hooks=pulumi.ResourceHookBinding(before_create=[*hooks]), delete_before_replace=True
+            parent=parent, hooks=pulumi.ResourceHookBinding(before_create=[hook]), delete_before_replace=True
         )
 
     def _node(self, name: str, parent: pulumi.Resource, **extra: Any) -> DockerNode:
@@ -113,7 +106,7 @@ class DockerNodes(pulumi.ComponentResource):
             uploads=uploads,
             volumes=[{"volume_name": volume.name, "container_path": "/var/lib/postgresql/data"}],
             network_mode="bridge",
-            networks_advanced=[{"name": self._network_name, "aliases": [name]}],
+            networks_advanced=[{"name": self._network.name, "aliases": [name]}],
             labels=[docker.ContainerLabelArgs(label=MANAGED_BY, value=stack)],
             restart="unless-stopped",
             shm_size=SHARED_MEMORY_MB,

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
 
-from components.errors import DockerError, NotReadyError
-from components.waiting import wait_until
+from components.errors import DockerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +25,6 @@ __all__ = ["MANAGED_BY", "POSTGRES_PORT", "STOP_SECONDS", "Engine", "container_n
 POSTGRES_PORT: Final = 5432
 STOP_SECONDS: Final = 60
 """How long a node may take to shut down by itself before Docker kills it."""
-NETWORK_SECONDS: Final = 30
-"""How long a container may wait for its network."""
 MANAGED_BY: Final = "citus-pulumi.stack"
 """Label of everything that a stack makes; its value is the stack's full name."""
 
@@ -177,23 +174,6 @@ class Engine:
         pulumi.log.info(f"container {name} is this stack's, but not in its state: replaced, on the same volume")
         container.stop(timeout=STOP_SECONDS)
         container.remove(v=False, force=True)
-
-    def has_network(self, name: str) -> bool:
-        """Tell whether there is a network of that name."""
-        return any(network["Name"] == name for network in self.client.api.networks(names=[name]))
-
-    def wait_for_network(self, name: str) -> Callable[[pulumi.ResourceHookArgs], None]:
-        """Return what to do right before a container is created: wait until its network stands."""
-
-        def attempt() -> None:
-            if not self.has_network(name):
-                msg = "there is no such network"
-                raise NotReadyError(msg)
-
-        def hook(_args: pulumi.ResourceHookArgs) -> None:
-            wait_until(attempt, what=f"the network {name} stands", timeout=NETWORK_SECONDS)
-
-        return hook
 
     def _clear_network(self, name: str) -> None:
         for found in self.client.networks.list(names=[name]):

@@ -71,7 +71,7 @@ class SqlProvider(ResourceProvider):
 
         server = postgres.Server.of(props["server"])
         timeout = int(props["ready_timeout"])
-        with postgres.reworded(doing), postgres.connected(server, self.password, timeout=timeout) as connection:
+        with postgres.reworded(doing, server), postgres.connected(server, self.password, timeout=timeout) as connection:
             yield connection
 
     @contextmanager
@@ -86,7 +86,10 @@ class SqlProvider(ResourceProvider):
         ):
             if on_all_nodes:
                 catalog.wait_until_nodes_answer(connection, timeout)
-            yield connection
+                with catalog.silent_nodes_named(connection, doing):
+                    yield connection
+            else:
+                yield connection
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Compare with the live cluster; a coordinator that does not answer leaves the resource as it was last seen."""
@@ -96,7 +99,7 @@ class SqlProvider(ResourceProvider):
         server = postgres.Server.of(props["server"])
         try:
             with (
-                postgres.reworded(f"reading {id_}"),
+                postgres.reworded(f"reading {id_}", server),
                 postgres.connected(server, self.password, timeout=READ_TIMEOUT) as connection,
             ):
                 found = self.find(connection, id_, props)

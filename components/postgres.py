@@ -18,7 +18,7 @@ from components.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Connection", "Server", "connected", "is_permanent", "reworded"]
+__all__ = ["Connection", "Server", "connected", "is_lost", "is_permanent", "reworded"]
 
 Connection = psycopg.Connection[Any]
 
@@ -131,22 +131,35 @@ def _usable(idle: list[Connection]) -> Connection | None:
     return None
 
 
+def is_lost(error: psycopg.Error) -> bool:
+    """Tell whether the server went away in the middle: killed, shut down, or cut off."""
+    return isinstance(error, psycopg.OperationalError) and error.sqlstate in (None, "57P01", "57P02", "57P03")
+
+
 @contextmanager
-def reworded(doing: str) -> Iterator[None]:
+def reworded(doing: str, server: Server) -> Iterator[None]:
     """Turn an error of the database into one line for a person: what was done, what the server says, its SQLSTATE.
 
     Raises:
-        StackError: from any psycopg.Error inside.
+        NotReadyError: the server went away.
+        StackError: from any other psycopg.Error inside.
     """
     try:
         yield
     except psycopg.Error as error:
         diagnosis = error.diag
-        parts = [diagnosis.message_primary or " ".join(str(error).split())]
+        parts = [diagnosis.message_primary or str(error)]
         if diagnosis.message_detail:
             parts.append(f"detail: {diagnosis.message_detail}")
         if diagnosis.message_hint:
             parts.append(f"hint: {diagnosis.message_hint}")
         code = f" [SQLSTATE {error.sqlstate}]" if error.sqlstate else ""
-        msg = f"{doing}: {'; '.join(parts)}{code}"
+        said = f"{' '.join('; '.join(parts).split())}{code}"
+        if is_lost(error):
+            msg = (
+                f"{doing}: {server} went away in the middle ({said}); what was under way is done as a whole or not at all: "
+                f"run up again once it is back; see: docker logs {server.name}"
+            )
+            raise NotReadyError(msg) from error
+        msg = f"{doing}: {said}"
         raise StackError(msg) from error

@@ -15,6 +15,7 @@ from psycopg import sql
 from components import keys
 from components.catalog import ShardedTable, get_table, statement
 from components.errors import DriftError, ReshardingError, StackError
+from components.postgres import is_lost
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -62,6 +63,8 @@ def ensure_script(connection: Connection, file_name: str, text: str) -> None:
             try:
                 connection.execute(text.encode())
             except psycopg.Error as error:
+                if is_lost(error):
+                    raise
                 raise StackError(_located(file_name, text, error)) from error
         connection.execute("reset all; reset session authorization; reset role")
         connection.execute(statement("record_script"), {"file_name": file_name, "sha256": sha256(text)})

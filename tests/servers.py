@@ -43,6 +43,7 @@ _SETTINGS: Final = {
     "unix_socket_directories": "",
     "fsync": "off",
     "full_page_writes": "off",
+    "dynamic_shared_memory_type": "mmap",
     "wal_level": "logical",
     "min_wal_size": "32MB",
     "max_wal_size": "128MB",
@@ -165,11 +166,11 @@ class PostgresServer:
         """Return the postmaster's process id; None where the server does not run."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
-    def stop(self) -> None:
-        """Shut the server down, at once but orderly."""
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Shut the server down, at once but orderly; with SIGQUIT without writing its data."""
         self.resume()
         if self._process is not None and self.pid is not None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(how)
             try:
                 self._process.wait(DEADLINE)
             except subprocess.TimeoutExpired:
@@ -285,7 +286,7 @@ def running_servers(installation: Installation, *names: str) -> Iterator[tuple[P
         yield started
     finally:
         for server in servers:
-            server.kill()
+            server.stop(signal.SIGQUIT)  # not by SIGKILL, which would leave its shared memory behind
         shutil.rmtree(folder)
 
 

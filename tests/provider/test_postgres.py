@@ -232,11 +232,22 @@ def test_refusal_of_the_database_becomes_one_line(server: PostgresServer) -> Non
     with (
         server.connect() as connection,
         pytest.raises(StackError, match=r"^doing it: no; detail: since; hint: try \[SQLSTATE P0007\]$") as caught,
-        reworded("doing it"),
+        reworded("doing it", at(server)),
     ):
         connection.execute(raising)
 
     assert isinstance(caught.value.__cause__, psycopg.Error)
+
+
+def test_server_that_goes_away_in_the_middle_is_named(server: PostgresServer) -> None:
+    """A server killed under a statement is named, and the way on is told."""
+    with connected(at(server), PASSWORD, timeout=5) as connection:
+        server.kill()
+        with (
+            pytest.raises(NotReadyError, match=r"^doing it: node_1 \(.*\) went away in the middle \(.*run up again"),
+            reworded("doing it", at(server)),
+        ):
+            connection.execute("select 1")
 
 
 def _whole(error: BaseException) -> str:

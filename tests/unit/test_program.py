@@ -51,18 +51,10 @@ OUTPUTS: dict[str, dict[str, Any]] = {
 class QuietEngine(Engine):
     """A Docker Engine that nobody talks to."""
 
-    def __init__(self, *, stands: bool) -> None:
-        super().__init__(STACK)
-        self.stands = stands
-
     @property
     def client(self) -> Any:
         """Refuse to look for a real engine."""
         pytest.fail("the program on mocks asked a Docker Engine")
-
-    def has_network(self, name: str) -> bool:
-        """Tell whether the network stands already, as the test says."""
-        return self.stands
 
 
 @dataclass(frozen=True)
@@ -150,7 +142,7 @@ class Declared:
 
 
 @functools.cache
-def declare(*, stands: bool = False, **values: str) -> Declared:
+def declare(**values: str) -> Declared:
     """Declare a cluster in an event loop of its own, as a stack with these settings would."""
     settings = Settings.parse({"password": PASSWORD, "tables": json.dumps(TABLES), **values}, stack="dev")
     plan = ShardingPlan.make(Schema.read(ROOT / settings.schema_dir), settings.tables)
@@ -161,7 +153,7 @@ def declare(*, stands: bool = False, **values: str) -> Declared:
         SETTINGS.callbacks = recorder
         made: list[CitusCluster] = []
         await run_pulumi_func(
-            lambda: made.append(CitusCluster(settings.name_prefix, settings, plan, QuietEngine(stands=stands)))
+            lambda: made.append(CitusCluster(settings.name_prefix, settings, plan, QuietEngine(STACK)))
         )
         outputs = {name: pulumi.Output.from_input(value) for name, value in made[0].outputs.items()}
         secret = {name for name, output in outputs.items() if await output.is_secret()}
@@ -344,15 +336,6 @@ def test_room_is_made_before_each_thing_with_a_fixed_name_is_created() -> None:
     ]
     assert sorted(hook.name for hook in made.hooks) == sorted(name for names in bound for name in names)
     assert all(resource.request.deleteBeforeReplace for resource in named)
-
-
-def test_a_network_that_stands_already_makes_no_difference_to_a_container() -> None:
-    """The first run, without a network, and the next ones declare the same containers, or they would be replaced."""
-    first, next_one = (
-        {name: container.inputs for name, container in declare(stands=stands).containers.items()}
-        for stands in (False, True)
-    )
-    assert first == next_one
 
 
 # --- order -----------------------------------------------------------------------------------------------------------
