@@ -55,28 +55,28 @@ class DockerNodes(pulumi.ComponentResource):
             name=settings.network,
             driver="bridge",
             labels=[docker.NetworkLabelArgs(label=MANAGED_BY, value=engine.stack)],
-            opts=self._child(self, "network", settings.network),
+            opts=self._child("network", settings.network),
         )
         coordinator, *workers = container_names(settings)
         port = {"internal": POSTGRES_PORT, "external": settings.port, "ip": settings.bind_address}
-        self.coordinator = self._node(coordinator, self, ports=[port])
-        self.workers = [self._node(worker, self) for worker in workers]
+        self.coordinator = self._node(coordinator, ports=[port])
+        self.workers = [self._node(worker) for worker in workers]
         self.register_outputs({"network": self._network.name})
 
-    def _child(self, parent: pulumi.Resource, kind: str, name: str) -> pulumi.ResourceOptions:
+    def _child(self, kind: str, name: str) -> pulumi.ResourceOptions:
         hook = pulumi.ResourceHook(f"make-room-for-{kind}-{name}", self._engine.make_room(kind, name))
         return pulumi.ResourceOptions(
-            parent=parent, hooks=pulumi.ResourceHookBinding(before_create=[hook]), delete_before_replace=True
+            parent=self, hooks=pulumi.ResourceHookBinding(before_create=[hook]), delete_before_replace=True
         )
 
-    def _node(self, name: str, parent: pulumi.Resource, **extra: Any) -> DockerNode:
+    def _node(self, name: str, **extra: Any) -> DockerNode:
         settings = self._settings
         stack = self._engine.stack
         volume = docker.Volume(
             f"{name}-data",
             name=volume_name(name),
             labels=[docker.VolumeLabelArgs(label=MANAGED_BY, value=stack)],
-            opts=self._child(parent, "volume", volume_name(name)),
+            opts=self._child("volume", volume_name(name)),
         )
         uploads = [
             docker.ContainerUploadArgs(
@@ -115,7 +115,7 @@ class DockerNodes(pulumi.ComponentResource):
             must_run=True,
             wait=False,
             opts=pulumi.ResourceOptions.merge(
-                self._child(parent, "container", name),
+                self._child("container", name),
                 pulumi.ResourceOptions(additional_secret_outputs=["uploads"]),
             ),
             **extra,

@@ -95,7 +95,7 @@ open its own connections to the workers again. A list's append and pop are atomi
 
 
 @contextmanager
-def connected(server: Server, password: str, *, timeout: float, hint: str = "") -> Iterator[Connection]:
+def connected(server: Server, password: str, *, timeout: float) -> Iterator[Connection]:
     """Yield a connection in autocommit mode, waiting at most `timeout` seconds for the server to take it.
 
     It may be one that an earlier session left behind; a session that fails leaves none.
@@ -109,7 +109,7 @@ def connected(server: Server, password: str, *, timeout: float, hint: str = "") 
         lambda: _connect(server, password, timeout),
         what=f"{server} takes connections",
         timeout=timeout,
-        hint=hint or f"see: docker logs {server.name}",
+        hint=f"see: docker logs {server.name}",
     )
     try:
         yield connection

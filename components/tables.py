@@ -235,7 +235,7 @@ def _drop_local_copy(connection: Connection, table: TableName, before: int) -> N
 
 
 def _regclass(table: TableName) -> str:
-    return f'"{table.schema.replace(chr(34), chr(34) * 2)}"."{table.name.replace(chr(34), chr(34) * 2)}"'
+    return keys.identifier(table).as_string(None)
 
 
 def ensure_reference(connection: Connection, table: TableName, *, still_to_come: Collection[TableName]) -> ShardedTable:
