@@ -85,8 +85,15 @@ class SqlProvider(ResourceProvider):
             catalog.exclusive(connection, doing=doing, timeout=timeout),
         ):
             if on_all_nodes:
+                from components import watch  # noqa: PLC0415
+                from components.postgres import Server  # noqa: PLC0415
+
                 catalog.wait_until_nodes_answer(connection, timeout)
-                with catalog.silent_nodes_named(connection, doing):
+                server = Server.of(props["server"])
+                with (
+                    watch.watched(connection, server, self.password, doing=doing, timeout=timeout),
+                    catalog.silent_nodes_named(connection, doing),
+                ):
                     yield connection
             else:
                 yield connection

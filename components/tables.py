@@ -145,7 +145,7 @@ def ensure_distributed(
     if state.kind == "local":
         with _changing(connection, table):
             _distribute(connection, table, column, colocate_with, shard_count, primary_key, still_to_come)
-        state = _existing(connection, table)
+        return _existing(connection, table)
     refuse_other_sharding(connection, table, state, column=column, colocate_with=colocate_with, shard_count=shard_count)
     _restore_foreign_keys(connection, table, still_to_come)
     return state
@@ -257,6 +257,7 @@ def ensure_reference(connection: Connection, table: TableName, *, still_to_come:
             connection.execute("select create_reference_table(%s::regclass)", [_regclass(table)])
             _drop_local_copy(connection, table, before)
             keys.restore_foreign_keys(connection, table, still_to_come)
+        return _existing(connection, table)
     replicate(connection)
     _restore_foreign_keys(connection, table, still_to_come)
     return _existing(connection, table)

@@ -126,6 +126,7 @@ class PostgresServer:
         self._passfile = folder / f"{name}.passfile"
         self._bindir = installation.bindir
         self._settings = _SETTINGS | (_CITUS_SETTINGS if installation.citus else {})
+        self._paused = False
         self._process: subprocess.Popen[bytes] | None = None
         self.log_in_with()
         pwfile = folder / f"{name}.pw"
@@ -166,6 +167,11 @@ class PostgresServer:
         """Return the postmaster's process id; None where the server does not run."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
+    @property
+    def answers(self) -> bool:
+        """Tell whether the server runs and is not paused."""
+        return self.pid is not None and not self._paused
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Shut the server down, at once but orderly; with SIGQUIT without writing its data."""
         self.resume()
@@ -185,10 +191,12 @@ class PostgresServer:
     def pause(self) -> None:
         """Freeze every process of the server: its port still takes connections, nobody answers."""
         self._signal_all(signal.SIGSTOP)
+        self._paused = True
 
     def resume(self) -> None:
         """Let a paused server go on."""
         self._signal_all(signal.SIGCONT)
+        self._paused = False
 
     def _signal_all(self, number: signal.Signals) -> None:
         if self.pid is None:

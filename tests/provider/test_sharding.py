@@ -15,6 +15,7 @@ import psycopg
 import pytest
 import yaml
 
+from components import catalog
 from components.errors import DriftError, NotReadyError, ReshardingError, StackError
 from components.tables import sha256
 from tests.provider.resources import RefusedError
@@ -843,13 +844,13 @@ def gated(cluster: Cluster) -> Cluster:
     return cluster
 
 
-def while_distributing(cluster: Cluster, act: Callable[[], object]) -> BaseException | None:
+def while_distributing(cluster: Cluster, act: Callable[[], object], *, ready_timeout: int = 5) -> BaseException | None:
     """Distribute the gated table, act while the first worker takes its rows, open the gate, and return what was raised."""
     raised: list[BaseException] = []
 
     def distribute() -> None:
         try:
-            cluster.distributed("t", "a", ready_timeout=5).up()
+            cluster.distributed("t", "a", ready_timeout=ready_timeout).up()
         except StackError as error:
             raised.append(error)
 
@@ -860,7 +861,7 @@ def while_distributing(cluster: Cluster, act: Callable[[], object]) -> BaseExcep
         distributing.start()
         eventually(lambda: gatekeeper.execute(waiting, [GATE]).fetchone() != (0,))
         act()
-        if not gatekeeper.broken and cluster.workers[0].pid is not None:
+        if cluster.workers[0].answers:
             with suppress(psycopg.OperationalError):
                 gatekeeper.execute("select pg_advisory_unlock(%s)", [GATE])
     distributing.join()
@@ -891,6 +892,24 @@ def test_worker_killed_while_a_table_is_distributed(gated: Cluster) -> None:
     assert isinstance(error, NotReadyError)
     assert re.match(rf"distributing table t: .*→ {HOST}:{gated.workers[0].port} \(.*: run up again", str(error))
     gated.workers[0].start()
+    assert_nothing_happened(gated)
+    assert_converges(gated)
+
+
+def test_worker_paused_while_a_table_is_distributed(gated: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The update gives up at the deadline and names the worker; once it answers again, the next update succeeds."""
+    monkeypatch.setattr(catalog, "PROBE_SECONDS", 1)
+    paused = gated.workers[0]
+    started = time.monotonic()
+
+    error = while_distributing(gated, paused.pause, ready_timeout=2)
+
+    assert time.monotonic() - started < 15
+    assert re.match(rf"distributing table t: gave up, .*{HOST}:{paused.port} \(.* run up again", str(error))
+    with pytest.raises(NotReadyError, match="another run holds this cluster's lock"):
+        gated.distributed("t", "a", ready_timeout=1).up()
+    paused.resume()
+    eventually(lambda: not gated.value("select count(*) from pg_locks where locktype = 'advisory'"))
     assert_nothing_happened(gated)
     assert_converges(gated)
 
