@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pulumi
@@ -10,6 +11,7 @@ import pulumi
 from components.cluster import CitusCluster
 from components.engine import Engine
 from components.errors import StackError
+from components.local import LocalHost
 from components.plan import ShardingPlan
 from components.schema import Schema
 from components.settings import Settings
@@ -17,18 +19,20 @@ from components.settings import Settings
 ERROR_WAS_SHOWN = 32
 """Exit code by which Pulumi's language host knows that the program has told the person what is wrong."""
 
-# When a resource fails, Pulumi interrupts the program, which has nothing left to do: no traceback, no waiting.
-signal.signal(signal.SIGINT, lambda *_: os._exit(ERROR_WAS_SHOWN))
+if threading.current_thread() is threading.main_thread():
+    # When a resource fails, Pulumi interrupts the program, which has nothing left to do: no traceback, no waiting.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(ERROR_WAS_SHOWN))
 
 try:
     settings = Settings.load()
     plan = ShardingPlan.make(Schema.read(Path(settings.schema_dir)), settings.tables)
-    engine = Engine(f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}")
-    engine.check(settings)
+    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    host = Engine(stack) if settings.runtime == "docker" else LocalHost(stack, Path.cwd())
+    host.check(settings)
 except StackError as error:
     pulumi.log.error(str(error))
     sys.exit(ERROR_WAS_SHOWN)
 
-cluster = CitusCluster(settings.name_prefix, settings, plan, engine)
+cluster = CitusCluster(settings.name_prefix, settings, plan, host)
 for name, value in cluster.outputs.items():
     pulumi.export(name, value)

@@ -19,6 +19,7 @@ import psycopg
 from psycopg.rows import class_row, dict_row
 
 from components.errors import AccessError, DriftError, IdentityError, NotReadyError, StackError
+from components.logs import see
 from components.postgres import is_lost, is_permanent
 from components.waiting import wait_until
 
@@ -50,6 +51,7 @@ LOCK: Final = zlib.crc32(b"citus-pulumi")
 """Key of the advisory lock that keeps two runs apart in one database."""
 PROBE_SECONDS: Final = 5
 """How long a node may take to answer one question before it is asked again."""
+RUNS: Final = "do the nodes run? `pulumi refresh` tells"
 ANSWER_HOLDS: Final = 10
 """Seconds for which an answer of all nodes is good: the steps of one update follow each other closely."""
 
@@ -233,7 +235,7 @@ def _ask(connection: Connection, name: str, port: int, command: str) -> str:
     raise NotReadyError(cause)
 
 
-def wait_until_node_ready(connection: Connection, name: str, port: int, timeout: float) -> NodeIdentity:
+def wait_until_node_ready(connection: Connection, name: str, port: int, timeout: float, *, log: str) -> NodeIdentity:
     """Wait until a node answers the coordinator by SQL, make sure it has the extension, and return who it is.
 
     Raises:
@@ -249,7 +251,7 @@ def wait_until_node_ready(connection: Connection, name: str, port: int, timeout:
         attempt,
         what=f"worker {name}:{port} answers the coordinator",
         timeout=timeout,
-        hint=f"see: docker logs {name}",
+        hint=lambda: see(log),
     )
     with _at_most(connection, timeout):
         if has_citus != "t":
@@ -404,7 +406,7 @@ def wait_until_nodes_answer(connection: Connection, timeout: float) -> None:
         lambda: _refuse_unreachable(get_silent_nodes(connection, timeout)),
         what="every node answers the coordinator",
         timeout=timeout,
-        hint="see: docker ps -a",
+        hint=lambda: RUNS,
     )
     _answered[cluster] = time.monotonic()
 
@@ -424,7 +426,7 @@ def silent_nodes_named(connection: Connection, doing: str) -> Iterator[None]:
             raise
         msg = (
             f"{doing}: {' '.join((error.diag.message_primary or str(error)).split())}; unreachable: {', '.join(silent)}; "
-            "what was under way was undone: run up again once it is back; see: docker ps -a"
+            f"what was under way was undone: run up again once it is back; {RUNS}"
         )
         raise NotReadyError(msg) from error
 
@@ -436,7 +438,7 @@ def wait_until_healthy(connection: Connection, timeout: float) -> int:
         _refuse_unreachable(get_unreachable_pairs(connection, timeout))
         return int(_value(connection, "count_nodes")) ** 2
 
-    pairs = wait_until(attempt, what="every node reaches every other", timeout=timeout, hint="see: docker ps -a")
+    pairs = wait_until(attempt, what="every node reaches every other", timeout=timeout, hint=lambda: RUNS)
     _answered[connection.info.dsn] = time.monotonic()
     return pairs
 

@@ -7,15 +7,16 @@ from urllib.parse import quote
 
 import pulumi
 
-from components.docker import DockerNodes
+from components.engine import Engine
 from components.membership import ClusterHealth, CoordinatorNode, WorkerNode
 from components.sharding import DistributedTable, ReferenceTable, SchemaScript
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from components.engine import Engine
+    from components.docker import DockerNodes
     from components.lifecycle import ServerArgs
+    from components.local import LocalHost, LocalNodes
     from components.plan import PlannedTable, ShardingPlan
     from components.settings import Settings
 
@@ -39,66 +40,68 @@ class CitusCluster(pulumi.ComponentResource):
         name: str,
         settings: Settings,
         plan: ShardingPlan,
-        engine: Engine,
+        host: Engine | LocalHost,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("citus:index:Cluster", name, None, opts)
         self._settings = settings
-        nodes = DockerNodes(name, settings, engine, pulumi.ResourceOptions(parent=self))
-        container = nodes.coordinator.container
-        # What lives in the cluster's database goes with the coordinator's container: a destroy asks the database nothing.
-        self._child = pulumi.ResourceOptions(parent=self, deleted_with=container)
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind_address, settings.bind_address)  # noqa: S104
+        nodes = _nodes(name, settings, host, pulumi.ResourceOptions(parent=self))
+        coordinator = nodes.coordinator
+        # What lives in the cluster's database goes with the coordinator's server: a destroy asks the database nothing.
+        self._child = pulumi.ResourceOptions(parent=self, deleted_with=coordinator.resource)
+        address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind_address, settings.bind_address)  # noqa: S104
         self._server: ServerArgs = {
-            "name": nodes.coordinator.node_name,
-            "host": host,
+            "name": coordinator.name,
+            "host": address,
             "port": settings.port,
             "database": settings.database,
             "user": settings.user,
+            "log": coordinator.log,
         }
 
         self.coordinator = CoordinatorNode(
-            nodes.coordinator.node_name,
+            coordinator.name,
             {
                 "server": self._server,
-                "node_name": nodes.coordinator.node_name,
-                "node_port": nodes.coordinator.node_port,
-                "generation": nodes.coordinator.generation,
-                "stack": engine.stack,
+                "node_name": coordinator.node_name,
+                "node_port": coordinator.node_port,
+                "generation": coordinator.generation,
+                "stack": host.stack,
                 "ready_timeout": settings.ready_timeout,
             },
-            self._after([container]),
+            self._after([coordinator.resource]),
         )
         self.workers: list[WorkerNode] = []
         for node in nodes.workers:
             # One after the other, so that every run gives them the same groups, and the same shards.
             before = self.workers[-1] if self.workers else self.coordinator
             worker = WorkerNode(
-                node.node_name,
+                node.name,
                 {
                     "server": self._server,
                     "node_name": node.node_name,
                     "node_port": node.node_port,
                     "generation": node.generation,
+                    "log": node.log,
                     "ready_timeout": settings.ready_timeout,
                 },
-                self._after([before, node.container]),
+                self._after([before, node.resource]),
             )
             self.workers.append(worker)
         health = ClusterHealth(
             f"{name}-health",
             server=self._server,
-            generations=[node.generation for node in (nodes.coordinator, *nodes.workers)],
+            generations=[node.generation for node in (coordinator, *nodes.workers)],
             ready_timeout=settings.ready_timeout,
             opts=self._after(self.workers),
         )
-        addresses = [f"{node.node_name}:{node.node_port}" for node in (nodes.coordinator, *nodes.workers)]
+        addresses = [f"{node.node_name}:{node.node_port}" for node in (coordinator, *nodes.workers)]
         last = self._scripts(plan, health)
         self.tables = self._tables(plan, last, health, addresses)
 
         user, database = quote(settings.user, safe=""), quote(settings.database, safe="")
         password = quote(settings.password.get_secret_value(), safe="")
-        at = f"[{host}]" if ":" in host else host
+        at = f"[{address}]" if ":" in address else address
         self.dsn = pulumi.Output.secret(f"postgresql://{user}:{password}@{at}:{settings.port}/{database}")
         self.psql = pulumi.Output.from_input(f"psql 'postgresql://{user}@{at}:{settings.port}/{database}'")
         self.outputs = {
@@ -172,3 +175,16 @@ class CitusCluster(pulumi.ComponentResource):
             "colocationGroup": made.colocation_group,
             "shardCount": made.shards,
         }
+
+
+def _nodes(
+    name: str, settings: Settings, host: Engine | LocalHost, opts: pulumi.ResourceOptions
+) -> DockerNodes | LocalNodes:
+    # Imported here: one of the two is needed, and each takes a while.
+    if isinstance(host, Engine):
+        from components.docker import DockerNodes  # noqa: PLC0415
+
+        return DockerNodes(name, settings, host, opts)
+    from components.local import LocalNodes  # noqa: PLC0415
+
+    return LocalNodes(name, settings, host, opts)

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
 import pulumi_docker as docker
 
-from components.engine import MANAGED_BY, POSTGRES_PORT, STOP_SECONDS, Engine, container_names, volume_name
+from components.engine import MANAGED_BY, POSTGRES_PORT, STOP_SECONDS, Engine, volume_name
+from components.nodes import Node, node_names
 
 if TYPE_CHECKING:
     from components.settings import Settings
 
-__all__ = ["DockerNode", "DockerNodes"]
+__all__ = ["DockerNodes"]
 
 SHARED_MEMORY_MB: Final = 256
 """Docker's own 64 are too few for PostgreSQL's parallel queries."""
 _FOLDER: Final = Path(__file__).parent / "node"
-
-
-@dataclass(frozen=True)
-class DockerNode:
-    """One node: its container, and how the other nodes reach it."""
-
-    container: docker.Container
-    node_name: str
-    node_port: int
-
-    @property
-    def generation(self) -> pulumi.Output[str]:
-        """Return what changes when the node's server is another one."""
-        return self.container.id
 
 
 class DockerNodes(pulumi.ComponentResource):
@@ -57,7 +43,7 @@ class DockerNodes(pulumi.ComponentResource):
             labels=[docker.NetworkLabelArgs(label=MANAGED_BY, value=engine.stack)],
             opts=self._child("network", settings.network),
         )
-        coordinator, *workers = container_names(settings)
+        coordinator, *workers = node_names(settings)
         port = {"internal": POSTGRES_PORT, "external": settings.port, "ip": settings.bind_address}
         self.coordinator = self._node(coordinator, ports=[port])
         self.workers = [self._node(worker) for worker in workers]
@@ -69,7 +55,7 @@ class DockerNodes(pulumi.ComponentResource):
             parent=self, hooks=pulumi.ResourceHookBinding(before_create=[hook]), delete_before_replace=True
         )
 
-    def _node(self, name: str, **extra: Any) -> DockerNode:
+    def _node(self, name: str, **extra: Any) -> Node:
         settings = self._settings
         stack = self._engine.stack
         volume = docker.Volume(
@@ -120,4 +106,11 @@ class DockerNodes(pulumi.ComponentResource):
             ),
             **extra,
         )
-        return DockerNode(container, name, POSTGRES_PORT)
+        return Node(
+            name=name,
+            resource=container,
+            generation=container.id,
+            node_name=name,
+            node_port=POSTGRES_PORT,
+            log=f"docker:{name}",
+        )

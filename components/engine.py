@@ -14,25 +14,20 @@ from typing import TYPE_CHECKING, Any, Final
 import pulumi
 
 from components.errors import DockerError
+from components.nodes import node_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from components.settings import Settings
 
-__all__ = ["MANAGED_BY", "POSTGRES_PORT", "STOP_SECONDS", "Engine", "container_names", "volume_name"]
+__all__ = ["MANAGED_BY", "POSTGRES_PORT", "STOP_SECONDS", "Engine", "volume_name"]
 
 POSTGRES_PORT: Final = 5432
 STOP_SECONDS: Final = 60
 """How long a node may take to shut down by itself before Docker kills it."""
 MANAGED_BY: Final = "citus-pulumi.stack"
 """Label of everything that a stack makes; its value is the stack's full name."""
-
-
-def container_names(settings: Settings) -> list[str]:
-    """Return the names of the containers, the coordinator's first."""
-    workers = [f"{settings.name_prefix}_worker_{number}" for number in range(1, settings.workers + 1)]
-    return [f"{settings.name_prefix}_coordinator", *workers]
 
 
 def volume_name(container_name: str) -> str:
@@ -78,7 +73,7 @@ class Engine:
         listed = self.client.api.containers(all=True)
         containers = {name.removeprefix("/"): container for container in listed for name in container["Names"] or ()}
         volumes = {volume["Name"]: volume for volume in self.client.api.volumes()["Volumes"] or ()}
-        names = container_names(settings)
+        names = node_names(settings)
         problems = [
             f"{kind} {name} exists and is not this stack's ({self.stack}): it is left alone. Choose another "
             "citus:namePrefix, or remove it yourself"
@@ -107,7 +102,7 @@ class Engine:
 
     def _moved(self, settings: Settings, volumes: dict[str, Any]) -> list[str]:
         """Refuse another prefix while there is data under the old one: renaming a volume would delete it."""
-        expected = volume_name(container_names(settings)[0])
+        expected = volume_name(node_names(settings)[0])
         suffix = expected.removeprefix(settings.name_prefix)
         return [
             f"citus:namePrefix = {settings.name_prefix!r}: this stack's data lies in {name} and its like, which another "

@@ -17,6 +17,10 @@ class DockerError(StackError):
     """A Docker Engine that cannot be reached, or on which something stands in the way."""
 
 
+class HostError(StackError):
+    """This host lacks what local nodes need, or something on it stands in the way."""
+
+
 class NotReadyError(StackError):
     """A node did not answer within the deadline; names the node, the time waited and the last cause."""
 

@@ -1,4 +1,4 @@
-"""What every dynamic resource that speaks SQL shares: the password, a locked session, how states are compared.
+"""What the dynamic resources share: the password, how states are compared, and a locked session for those that speak SQL.
 
 Providers are pickled by reference and shared by threads: they keep nothing but what `configure` gave them. Renaming
 this module or a provider's class breaks the stacks that are already up.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from components.postgres import Connection
 
-__all__ = ["ServerArgs", "SqlProvider", "SqlResource"]
+__all__ = ["ComparingProvider", "ServerArgs", "SqlProvider", "SqlResource"]
 
 READ_TIMEOUT = 5
 """Seconds that a refresh waits for the coordinator before it leaves a resource as it was last seen."""
@@ -31,13 +31,15 @@ class ServerArgs(TypedDict):
     port: pulumi.Input[int]
     database: pulumi.Input[str]
     user: pulumi.Input[str]
+    log: pulumi.Input[str]
+    """Where its log is, as logs.py takes it."""
 
 
 class SqlResource(Resource):
     """A dynamic resource of this project, with its inputs as properties."""
 
 
-class SqlProvider(ResourceProvider):
+class ComparingProvider(ResourceProvider):
     """Base of the providers. A subclass names the properties whose change means work, and does the work."""
 
     serialize_as_secret_always = False
@@ -58,6 +60,15 @@ class SqlProvider(ResourceProvider):
         known = [name for name in changed if not isinstance(_news.get(name), pulumi.output.Unknown)]
         replaces = [name for name in known if name in self.replacing]
         return DiffResult(changes=bool(changed), replaces=replaces, delete_before_replace=True)
+
+    def seen(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Return what a refresh found, as inputs too: `check` then compares the program with what is really there."""
+        inputs = {name: value for name, value in props.items() if name not in (*self.outputs, "__provider")}
+        return ReadResult(id_, props, inputs)
+
+
+class SqlProvider(ComparingProvider):
+    """Base of the providers that speak to the coordinator."""
 
     @contextmanager
     def connection(self, props: dict[str, Any], doing: str) -> Iterator[Connection]:
@@ -115,11 +126,7 @@ class SqlProvider(ResourceProvider):
             return self.unreachable(id_, props)
         if found is None:
             return ReadResult("", {})
-        # Inputs too: what `check` compares the program with is then what is really there.
-        inputs = {
-            name: value for name, value in {**props, **found}.items() if name not in (*self.outputs, "__provider")
-        }
-        return ReadResult(id_, {**props, **found}, inputs)
+        return self.seen(id_, {**props, **found})
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
         """Return the properties as they are in the cluster now, or None where the resource is gone."""

@@ -92,6 +92,8 @@ class WorkerNodeArgs(TypedDict):
     node_port: pulumi.Input[int]
     generation: pulumi.Input[str]
     """Changes when the server behind the name is another one: it is then proved again."""
+    log: pulumi.Input[str]
+    """Where the worker's log is, as logs.py takes it."""
     ready_timeout: pulumi.Input[int]
     """Seconds that each wait may take."""
 
@@ -124,7 +126,8 @@ class WorkerNodeProvider(SqlProvider):
         name, port, timeout = props["node_name"], int(props["node_port"]), int(props["ready_timeout"])
         doing = f"registering worker {name}:{port}"
         with self.connection(props, doing) as connection:
-            identity = catalog.wait_until_node_ready(connection, name, port, timeout)  # unlocked: the others wait too
+            # Unlocked, for the others wait too.
+            identity = catalog.wait_until_node_ready(connection, name, port, timeout, log=props["log"])
             with catalog.exclusive(connection, doing=doing, timeout=timeout):
                 worker = catalog.ensure_worker(connection, name, port, identity, server_id=server_id)
         return {**props, **worker}

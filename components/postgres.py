@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from components.errors import AccessError, NotReadyError, StackError
+from components.logs import see
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -40,11 +41,13 @@ class Server:
     port: int
     database: str
     user: str
+    log: str
+    """Where its log is, as logs.py takes it."""
 
     @classmethod
     def of(cls, props: Mapping[str, Any]) -> Server:
         """Read a server from a resource's properties, where every number is a float."""
-        return cls(props["name"], props["host"], int(props["port"]), props["database"], props["user"])
+        return cls(props["name"], props["host"], int(props["port"]), props["database"], props["user"], props["log"])
 
     def __str__(self) -> str:
         return f"{self.name} ({self.host}:{self.port})"
@@ -109,7 +112,7 @@ def connected(server: Server, password: str, *, timeout: float) -> Iterator[Conn
         lambda: _connect(server, password, timeout),
         what=f"{server} takes connections",
         timeout=timeout,
-        hint=f"see: docker logs {server.name}",
+        hint=lambda: see(server.log),
     )
     try:
         yield connection
@@ -158,7 +161,7 @@ def reworded(doing: str, server: Server) -> Iterator[None]:
         if is_lost(error):
             msg = (
                 f"{doing}: {server} went away in the middle ({said}); what was under way is done as a whole or not at all: "
-                f"run up again once it is back; see: docker logs {server.name}"
+                f"run up again once it is back; {see(server.log)}"
             )
             raise NotReadyError(msg) from error
         msg = f"{doing}: {said}"

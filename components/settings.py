@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
@@ -64,6 +64,7 @@ class TableSettings(_Model):
 class Settings(_Model):
     """Everything a stack may set; read once per run by `load`."""
 
+    runtime: Literal["docker", "local"] = "docker"
     image: str = Field(default="citusdata/citus:12.1", min_length=1, pattern=r"^\S+$")
     workers: int = Field(default=4, ge=1, le=64)
     port: int = Field(default=5437, ge=1, le=65535)
@@ -78,6 +79,14 @@ class Settings(_Model):
     tables: dict[TableName, TableSettings] = Field(default_factory=dict)
     ready_timeout: int = Field(default=120, ge=1, le=86400)
     """Seconds."""
+    worker_ports: str = "5441-5504"
+    """Ports of local workers, first-last; the first worker takes the first."""
+    data_dir: str = ""
+    """Folder of local nodes; empty for the one that LocalHost chooses."""
+    postgres_bin: str = ""
+    """Folder of PostgreSQL's programs for local nodes; empty to search this host."""
+    stand_in: bool = False
+    """Where a local PostgreSQL has no Citus, a stand-in that moves no rows will do."""
 
     @field_validator("bind_address")
     @classmethod
@@ -87,6 +96,16 @@ class Settings(_Model):
         except ValueError:
             msg = "not an IP address: use 127.0.0.1 for this machine alone, 0.0.0.0 for every interface"
             raise ValueError(msg) from None
+
+    @field_validator("worker_ports")
+    @classmethod
+    def _port_range(cls, value: str) -> str:
+        first, _, last = value.partition("-")
+        ports = [int(part) if part.isascii() and part.isdecimal() and len(part) < 6 else 0 for part in (first, last)]  # noqa: PLR2004
+        if not 1 <= ports[0] <= ports[1] <= 65535:  # noqa: PLR2004
+            msg = "expected a range of ports, such as 5441-5504, within 1 and 65535"
+            raise ValueError(msg)
+        return value
 
     @field_validator("database", "user")
     @classmethod
@@ -104,6 +123,28 @@ class Settings(_Model):
             msg = "must be 1 to 1000 characters on one line: PostgreSQL reads it as one line of a file"
             raise ValueError(msg)
         return value
+
+    @model_validator(mode="after")
+    def _fit_for_local(self) -> Settings:
+        if self.runtime != "local":
+            return self
+        wanted = self.local_ports[1:]
+        if len(wanted) < self.workers:
+            msg = f"workerPorts = {self.worker_ports!r}: {len(wanted)} ports are too few for {self.workers} workers: widen it"
+            raise ValueError(msg)
+        if self.port in wanted:
+            msg = f"port = {self.port}: workerPorts gives this port to a worker: choose another"
+            raise ValueError(msg)
+        if self.bind_address != "127.0.0.1":
+            msg = f"bindAddress = {self.bind_address!r}: local nodes listen on 127.0.0.1 only: remove the setting"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def local_ports(self) -> list[int]:
+        """Return the ports of local nodes, the coordinator's first."""
+        first, _, last = self.worker_ports.partition("-")
+        return [self.port, *range(int(first), int(last) + 1)[: self.workers]]
 
     @classmethod
     def load(cls) -> Settings:
@@ -174,6 +215,9 @@ def _lines(error: ValidationError, values: dict[str, str]) -> list[str]:
     for problem in error.errors(include_url=False):
         path = [str(part) for part in problem["loc"] if part != "[key]"]
         setting = ".".join(path)
+        if not path:  # of several settings together, which its text names
+            lines.append(f"citus:{problem['msg'].removeprefix('Value error, ')}")
+            continue
         if problem["type"] == "extra_forbidden" and len(path) == 1:
             lines.append(f"citus:{setting} is no setting of this project: remove it; there are {known}")
             continue

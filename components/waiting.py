@@ -20,10 +20,10 @@ REPORT_EVERY: Final = 5.0
 """Seconds between two lines that tell what is being waited for."""
 
 
-def wait_until(attempt: Callable[[], T], *, what: str, timeout: float, hint: str = "") -> T:
+def wait_until(attempt: Callable[[], T], *, what: str, timeout: float, hint: Callable[[], str] = str) -> T:
     """Call `attempt` until it stops raising NotReadyError, at most `timeout` seconds, and return what it returns.
 
-    Prints what it waits for every few seconds. `what` completes "waiting until …"; `hint` ends the error.
+    Prints what it waits for every few seconds. `what` completes "waiting until …"; what `hint` returns ends the error.
 
     Raises:
         NotReadyError: the deadline passed; names what, how long and the last cause.
@@ -47,6 +47,7 @@ def wait_until(attempt: Callable[[], T], *, what: str, timeout: float, hint: str
         return retrying(attempt)
     except tenacity.RetryError as error:
         cause = error.last_attempt.exception()
-        see = f"; {hint}" if hint else ""
-        msg = f"gave up after {timeout:.0f} s of waiting until {what} (last error: {cause}){see}"
+        msg = "; ".join(
+            filter(None, (f"gave up after {timeout:.0f} s of waiting until {what} (last error: {cause})", hint()))
+        )
         raise NotReadyError(msg) from cause

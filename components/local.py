@@ -1,0 +1,313 @@
+"""Coordinator and workers as PostgreSQL processes on this host, for a machine without a Docker Engine.
+
+A dynamic resource a node; what a server is and does is server.py's. Where the host has no Citus, and the settings allow
+it, a stand-in takes its place that keeps Citus's catalog and moves no rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+import pulumi
+from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, ReadResult, Resource, UpdateResult
+
+from components.errors import HostError
+from components.installation import STAND_IN_NEEDS, Installation, folders, reachable_by
+from components.lifecycle import ComparingProvider
+from components.nodes import Node, node_names
+from components.server import COPY_PREFIX, HOST, LocalServer, get_owner, reachable_installation
+
+if TYPE_CHECKING:
+    from components.settings import Settings
+
+__all__ = ["LocalHost", "LocalNode", "LocalNodes"]
+
+DISK_NEEDED: Final = 100 * 1024**2
+"""Bytes that a fresh node's folder takes."""
+_ROOTS_FOLDER: Final = Path("/var/lib/citus-pulumi")
+"""Where data lies by default when we are root and the project where servers may not enter, such as in root's home."""
+
+
+# --- this host, before the update --------------------------------------------------------------------------------------
+
+
+class LocalHost:
+    """This host as it is before the update: which PostgreSQL it has, and what stands in the way."""
+
+    def __init__(self, stack: str, project: Path) -> None:
+        self.stack = stack
+        self._project = project
+
+    def data_dir(self, settings: Settings) -> Path:
+        """Return the folder of this stack's nodes."""
+        if settings.data_dir:
+            base = (self._project / settings.data_dir).absolute()
+        elif reachable_by(self._project):
+            base = self._project / ".data"
+        else:
+            name = f"{self._project.name}-{hashlib.sha256(str(self._project).encode()).hexdigest()[:8]}"
+            base = _ROOTS_FOLDER / name
+        return base / self.stack.rpartition("/")[2]
+
+    def installation(self, settings: Settings) -> Installation:
+        """Return the PostgreSQL to use: one with Citus, else, where the settings allow it, one that takes the stand-in.
+
+        Where the stack's data was made by a server of some major version, only that one will do.
+
+        Raises:
+            HostError: there is none; says what was found, and what to do.
+        """
+        if settings.postgres_bin and Installation.at(Path(settings.postgres_bin)) is None:
+            msg = (
+                f"citus:postgresBin = {settings.postgres_bin!r}: there is no PostgreSQL server (initdb, postgres, pg_ctl, "
+                "pg_config): name the folder that holds them, or remove the setting"
+            )
+            raise HostError(msg)
+        found = [installation for folder in folders(settings.postgres_bin) if (installation := Installation.at(folder))]
+        major = self._major_of_data(settings)
+        fitting = [installation for installation in found if major in (None, installation.major)]
+        if found and not fitting:
+            msg = f"this stack's data was made by PostgreSQL {major}, and this host has only {_listed(found)}: install that one"
+            raise HostError(msg)
+        for installation in fitting:
+            if installation.citus:
+                return installation
+        if settings.stand_in:
+            for installation in fitting:
+                if installation.takes_stand_in:
+                    return installation
+            msg = (
+                f"this host has neither Citus nor a PostgreSQL of {STAND_IN_NEEDS} or later, which the stand-in for Citus "
+                f"needs (found: {_listed(found)}): `make setup` installs one, or let citus:postgresBin name one"
+            )
+            raise HostError(msg)
+        msg = (
+            f"no PostgreSQL of this host has Citus (found: {_listed(found)}): install it, or let citus:postgresBin name the "
+            "programs of one that has. To rehearse on a stand-in that moves no rows, set citus:standIn: true"
+        )
+        raise HostError(msg)
+
+    def _major_of_data(self, settings: Settings) -> int | None:
+        try:
+            return int((self.data_dir(settings) / node_names(settings)[0] / "data" / "PG_VERSION").read_text())
+        except (OSError, ValueError):
+            return None
+
+    def check(self, settings: Settings) -> None:
+        """Look for all that would make the update fail half-way.
+
+        Raises:
+            HostError: with one line for each obstacle: what it is, and what removes it.
+        """
+        installation = self.installation(settings)
+        folder = self.data_dir(settings)
+        problems = []
+        nodes = list(zip(node_names(settings), settings.local_ports, strict=True))
+        for name, port in nodes:
+            try:
+                owner = get_owner(folder / name)
+            except HostError as error:
+                problems.append(str(error))
+                continue
+            if owner is not None and owner.stack != self.stack:
+                problems.append(
+                    f"{folder / name} belongs to the stack {owner.stack}: choose another citus:dataDir for this one"
+                )
+            elif _is_taken(port) and not (owner and _port_of_running(folder / name) == port):
+                setting = "citus:port" if port == settings.port else "citus:workerPorts"
+                problems.append(
+                    f"{setting}: port {port} of {HOST}, meant for {name}, is in use: choose free ones with `pulumi config "
+                    "set`, or stop what uses it"
+                )
+        missing = sum(not (folder / name).exists() for name, _ in nodes)
+        problems += self._room(folder, missing * DISK_NEEDED)
+        if problems:
+            raise HostError("\n".join(problems))
+        if not installation.citus:
+            pulumi.log.warn(
+                f"no Citus on this host: a STAND-IN on {installation} keeps its catalog and refuses what Citus refuses, but "
+                "moves no rows. Good for rehearsing a plan; measure nothing on it"
+            )
+
+    def _room(self, folder: Path, needed: int) -> list[str]:
+        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        free = shutil.disk_usage(there).free
+        if free >= needed:
+            return []
+        return [f"{folder}: {needed >> 20} MB are needed for the nodes' data, {free >> 20} MB are free: make room"]
+
+
+def _listed(found: list[Installation]) -> str:
+    return ", ".join(map(str, found)) or "none"
+
+
+def _is_taken(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except PermissionError:
+            return False
+        except OSError:
+            return True
+    return False
+
+
+def _port_of_running(folder: Path) -> int | None:
+    """Return the port on which the folder's server says that it listens, if it lives."""
+    try:
+        lines = (folder / "data" / "postmaster.pid").read_text("utf-8").splitlines()
+        os.kill(int(lines[0]), 0)
+        return int(lines[3])
+    except PermissionError:
+        return int(lines[3])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+# --- a node as a resource ------------------------------------------------------------------------------------------------
+
+
+class LocalNodeArgs(TypedDict):
+    """Inputs of LocalNode."""
+
+    node: str
+    stack: str
+    """The stack whose node it is; no other touches its folder."""
+    folder: str
+    port: int
+    user: str
+    database: str
+    bindir: str
+    """Folder of PostgreSQL's programs."""
+    ready_timeout: int
+    """Seconds that each wait may take."""
+
+
+class LocalNodeProvider(ComparingProvider):
+    """A server of this host: running, with its data folder. Deleting it deletes its data."""
+
+    compared = ("port", "database", "bindir", "running")
+    outputs = ("generation",)
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Refuse what would leave the data behind or the node unknown to the others: another folder, port or user."""
+        settings = {"folder": "dataDir", "port": "port or workerPorts", "user": "user"}
+        failures = [
+            CheckFailure(
+                "",
+                f"{news['node']}: citus:{setting} gives {_plain(news[name])!r}, but its data was made with "
+                f"{_plain(_olds[name])!r}, and stays there: set that back, or start another stack",
+            )
+            for name, setting in settings.items()
+            if name in _olds and _olds[name] != news[name]
+        ]
+        return CheckResult(news, failures)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Make the node, or take over what an earlier run of this stack left."""
+        return CreateResult(props["folder"], self._ensure(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Stop the server if it is to run otherwise; start it again with its data."""
+        if _olds.get("bindir") != _news["bindir"]:
+            _server(_news).stop()
+        return UpdateResult(self._ensure(_news))
+
+    def _ensure(self, props: dict[str, Any]) -> dict[str, Any]:
+        generation = _server(props).ensure(self.password, props["database"], int(props["ready_timeout"]))
+        return {**props, "generation": generation}
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Tell whether the folder is there and its server runs."""
+        server = _server(props)
+        if server.get_owner() is None:
+            return ReadResult("", {})
+        return self.seen(id_, {**props, "running": server.is_running()})
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Stop the server and delete its folder."""
+        server = _server(_props)
+        server.remove()
+        _tidy(server.folder.parent)
+
+
+def _server(props: dict[str, Any]) -> LocalServer:
+    installation = Installation.at(Path(props["bindir"]))
+    if installation is None:
+        msg = f"{props['node']}: the programs of its server are gone from {props['bindir']}: put them back"
+        raise HostError(msg)
+    folder = Path(props["folder"])
+    return LocalServer(
+        name=props["node"],
+        stack=props["stack"],
+        folder=folder,
+        port=int(props["port"]),
+        user=props["user"],
+        installation=reachable_installation(installation, folder.parent),
+    )
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, float) else value
+
+
+def _tidy(folder: Path) -> None:
+    """Remove a stack's folder once no node is left in it, with the copies of programs that its servers ran."""
+    if folder.exists() and all(child.name.startswith(COPY_PREFIX) for child in folder.iterdir()):
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another stack's nodes are beside it
+            folder.parent.rmdir()
+
+
+class LocalNode(Resource, module="citus", name="LocalNode"):
+    """A running PostgreSQL server of this host. Its id is its folder."""
+
+    generation: pulumi.Output[str]
+
+    def __init__(self, name: str, args: LocalNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(LocalNodeProvider(), name, {**args, "running": True, "generation": None}, opts)
+
+
+class LocalNodes(pulumi.ComponentResource):
+    """Each node as a server of this host."""
+
+    def __init__(
+        self, name: str, settings: Settings, host: LocalHost, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("citus:local:Nodes", name, None, opts)
+        installation = host.installation(settings)
+        folder = host.data_dir(settings)
+        self.coordinator, *self.workers = [
+            self._node(
+                {
+                    "node": node,
+                    "stack": host.stack,
+                    "folder": str(folder / node),
+                    "port": port,
+                    "user": settings.user,
+                    "database": settings.database,
+                    "bindir": str(installation.bindir),
+                    "ready_timeout": settings.ready_timeout,
+                }
+            )
+            for node, port in zip(node_names(settings), settings.local_ports, strict=True)
+        ]
+        self.register_outputs({"folder": str(folder)})
+
+    def _node(self, args: LocalNodeArgs) -> Node:
+        server = LocalNode(f"{args['node']}-server", args, pulumi.ResourceOptions(parent=self))
+        return Node(
+            name=args["node"],
+            resource=server,
+            generation=server.generation,
+            node_name=HOST,
+            node_port=args["port"],
+            log=f"file:{args['folder']}/log",
+        )
