@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import docker
 import yaml
 
+from tests.e2e.nodes import DockerNodes
 from tests.e2e.stack import ROOT, Run, Stack
 
 if TYPE_CHECKING:
@@ -87,9 +88,13 @@ def main() -> None:
     idle: dict[str, list[float]] = {"empty program, up": [], "up": [], "empty program, preview": [], "preview": []}
     with tempfile.TemporaryDirectory() as folder:
         stack = Stack(
-            PREFIX, Path(folder) / "stack", STACK_PORT, settings={"tables": tables, "workers": 4, "shardCount": 32}
+            PREFIX,
+            Path(folder) / "stack",
+            STACK_PORT,
+            DockerNodes(PREFIX),
+            settings={"tables": tables, "workers": 4, "shardCount": 32},
         )
-        empty = Stack("empty", Path(folder) / "empty", STACK_PORT)
+        empty = Stack("empty", Path(folder) / "empty", STACK_PORT, DockerNodes("empty"))
         (empty.folder / "__main__.py").unlink()
         (empty.folder / "__main__.py").write_text(NOTHING)
         succeed(empty.up())

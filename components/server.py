@@ -34,6 +34,7 @@ STOP_SECONDS: Final = 60
 COPY_PREFIX: Final = "postgresql-"
 """Begins the name of a copy of programs that the account may not run where they are."""
 _OWNER_FILE: Final = "citus-pulumi.json"
+_PASSFILE: Final = "passfile"
 _SETTINGS: Final = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -99,7 +100,7 @@ class LocalServer:
         elif owner != Owner(self.stack, self.name):
             msg = f"{self.folder} belongs to node {owner.node} of the stack {owner.stack}: choose another citus:dataDir"
             raise HostError(msg)
-        self._configure(password)
+        self._configure()
         if not self.is_running():
             self._start(timeout)
         server = postgres.Server(self.name, HOST, self.port, "postgres", self.user, f"file:{self.log}")
@@ -117,6 +118,7 @@ class LocalServer:
             postgres.connected(own, password, timeout=timeout) as connection,
         ):
             connection.execute(statement("create_extension"))
+        _write(self.folder / _PASSFILE, self._passfile(password))  # now that it is known to be right
         return str(row[0]) if row else ""
 
     def _initialise(self, password: str) -> None:
@@ -137,6 +139,7 @@ class LocalServer:
             secret.unlink()
             with (making / "data" / "postgresql.conf").open("a", encoding="utf-8") as conf:
                 conf.write("include = '../citus-pulumi.conf'\n")
+            _write(making / _PASSFILE, self._passfile(password))
             _write(making / _OWNER_FILE, json.dumps(asdict(Owner(self.stack, self.name))))
             making.rename(self.folder)
         except OSError as error:
@@ -145,7 +148,7 @@ class LocalServer:
         finally:
             shutil.rmtree(making, ignore_errors=True)
 
-    def _configure(self, password: str) -> None:
+    def _configure(self) -> None:
         settings = {**_SETTINGS, "port": str(self.port)}
         if self.installation.citus is None:
             shutil.copytree(STAND_IN, self.folder / "standin", dirs_exist_ok=True)
@@ -157,8 +160,10 @@ class LocalServer:
         quoted = {name: value.replace("'", "''") for name, value in settings.items()}
         lines = [f"{name} = '{value}'" for name, value in quoted.items()]
         _write(self.folder / "citus-pulumi.conf", "\n".join(["# Written anew at every change.", *lines, ""]))
+
+    def _passfile(self, password: str) -> str:
         fields = (part.replace("\\", r"\\").replace(":", r"\:") for part in (self.user, password))
-        _write(self._passfile, f"*:*:*:{':'.join(fields)}\n")
+        return f"*:*:*:{':'.join(fields)}\n"
 
     def _start(self, timeout: float) -> None:
         how = ["-w", "-t", str(int(timeout)), "-s"]
@@ -188,14 +193,10 @@ class LocalServer:
         self.stop()
         shutil.rmtree(self.folder)
 
-    @property
-    def _passfile(self) -> Path:
-        return self.folder / "passfile"
-
     def _program(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
-            "PGPASSFILE": str(self._passfile),
+            "PGPASSFILE": str(self.folder / _PASSFILE),
             "LC_ALL": "C.UTF-8",
         }
         return subprocess.run(  # noqa: S603 - the programs of the installation

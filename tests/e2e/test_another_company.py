@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 
 SCHEMA = ROOT / "tests" / "schemas" / "ads"
 
-pytestmark = [
-    pytest.mark.needs("docker", "image", "pulumi", "language", "plugin"),
-    pytest.mark.xdist_group("e2e"),
-]
-
 
 @pytest.fixture(scope="module")
 def stack(new_stack: Callable[..., Stack]) -> Stack:

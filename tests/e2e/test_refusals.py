@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import socket
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.e2e.stack import Stack
-
-pytestmark = [
-    pytest.mark.needs("docker", "image", "pulumi", "language", "plugin"),
-    pytest.mark.xdist_group("e2e"),
-]
 
 
 @pytest.fixture(scope="module")
 def stack(new_stack: Callable[..., Stack]) -> Stack:
     """A stack that is never brought up."""
     return new_stack("refused")
-
-
-@pytest.fixture
-def settings(stack: Stack) -> Iterator[None]:
-    """Put the stack's settings back after the test."""
-    before = stack.config.read_text()
-    yield
-    stack.config.write_text(before)
 
 
 @pytest.mark.parametrize(
@@ -42,10 +27,6 @@ def settings(stack: Stack) -> Iterator[None]:
         ({"workers": "four"}, "'workers' must be of type 'integer'"),
         ({"password": None}, "password"),
         ({"password": "in the open"}, "password"),
-        (
-            {"image": "localhost:1/no/such:image"},
-            "citus:image = 'localhost:1/no/such:image': the engine does not have it",
-        ),
         (
             {"tables": {"vent": {"reference": True}}},
             "citus:tables.vent: no SQL file of citus:schemaDir creates this table",
@@ -78,25 +59,6 @@ def test_a_bad_setting_is_refused_at_preview(stack: Stack, settings: None, chang
     assert stack.leftovers() == []
 
 
-def test_a_port_in_use_is_refused_at_preview(stack: Stack, settings: None) -> None:
-    """The port's holder is left alone, and the setting that chooses another is named."""
-    with closing(socket.socket()) as holder:
-        holder.bind(("127.0.0.1", 0))
-        holder.listen()
-        stack.set(port=holder.getsockname()[1])
-        preview = stack.preview()
-    assert preview.code != 0
-    assert "cannot be published on 127.0.0.1 (Address already in use)" in preview.errors
-
-
-def test_a_missing_engine_is_said_plainly(stack: Stack) -> None:
-    """Not by the traceback of a plugin."""
-    preview = stack.preview(DOCKER_HOST="unix:///no/such/docker.sock")
-    assert preview.code != 0
-    assert "no Docker Engine answers at unix:///no/such/docker.sock (No such file or directory)" in preview.errors
-    assert "Traceback" not in preview.output
-
-
 def test_a_file_that_does_not_parse_is_named_to_the_column(stack: Stack, settings: None, tmp_path: Path) -> None:
     """File, line and column of the first thing that PostgreSQL's grammar does not take."""
     (tmp_path / "010_a.sql").write_text("create table a (\n    ñ integer,\n    b integer nto null\n);\n")
@@ -104,15 +66,3 @@ def test_a_file_that_does_not_parse_is_named_to_the_column(stack: Stack, setting
     preview = stack.preview()
     assert preview.code != 0
     assert "010_a.sql:3:15: syntax error" in preview.errors
-
-
-def test_a_strangers_container_is_left_alone(stack: Stack) -> None:
-    """A name that is taken is refused at preview, and its holder goes on."""
-    stranger = stack.engine.containers.create("citusdata/citus:12.1", name=f"{stack.name}_worker_1")
-    try:
-        preview = stack.preview()
-        assert preview.code != 0
-        assert f"container {stack.name}_worker_1 exists and is not this stack's" in preview.errors
-        stranger.reload()
-    finally:
-        stranger.remove(v=True)
