@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import pulumi
 import typer
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pulumi import automation
 
 from cli.choice import choose_stack
 from cli.shown import show_cluster
+from components.installation import wheel_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +128,22 @@ def recover(stack: StackOption = "") -> None:
 def show(stack: StackOption = "") -> None:
     """Show nodes, tables and shards of the running cluster."""
     show_cluster(carry_out(stack or choose_stack(), lambda _it, _show: None))
+
+
+@app.command()
+def psql(stack: StackOption = "") -> None:
+    """Connect to the coordinator with psql; the password stands on no command line."""
+    name = stack or choose_stack()
+    outputs = carry_out(name, lambda _it, _show: None).outputs()
+    if "dsn" not in outputs:
+        print(f"nothing is up: make up STACK={name}", file=sys.stderr)
+        raise typer.Exit(1)
+    target = conninfo_to_dict(outputs["dsn"].value)
+    password = str(target.pop("password"))
+    own = next((folder / "psql" for folder in wheel_folders() if (folder / "psql").exists()), "psql")
+    program = shutil.which("psql") or str(own)
+    os.environ["PGPASSWORD"] = password
+    os.execlp(program, "psql", make_conninfo("", **target))  # noqa: S606 - a terminal's program takes its place
 
 
 if __name__ == "__main__":

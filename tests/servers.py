@@ -28,7 +28,7 @@ from components.server import reachable_installation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["HOST", "PASSWORD", "USER", "PostgresServer", "find_installation", "find_wheel", "running_servers"]
+__all__ = ["HOST", "PASSWORD", "USER", "PostgresServer", "find_installation", "find_wheel", "free_port", "running_servers"]
 
 HOST: Final = "127.0.0.1"
 USER: Final = "postgres"
@@ -87,7 +87,7 @@ class PostgresServer:
     def __init__(self, installation: Installation, folder: Path, name: str) -> None:
         """Make the data folder; the server is not started yet."""
         self.name = name
-        self.port = _free_port()
+        self.port = free_port()
         self._folder = folder
         self.log = folder / f"{name}.log"
         self._passfile = folder / f"{name}.passfile"
@@ -275,7 +275,7 @@ def _as_passfile_field(text: str) -> str:
     return text.replace("\\", r"\\").replace(":", r"\:")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a port that is free now, outside the range from which systems take those of outgoing connections."""
     while True:
         port = random.randint(15000, 30000)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from components.lifecycle import SqlProvider
+    from components.lifecycle import ComparingProvider
     from tests.servers import PostgresServer
 
 STACK = "organization/citus/test"
@@ -51,7 +51,7 @@ def as_on_the_wire(props: Mapping[str, Any]) -> dict[str, Any]:
 class Resource:
     """One dynamic resource with its state. A step that fails leaves the state as it was, as the engine does."""
 
-    provider: SqlProvider
+    provider: ComparingProvider
     inputs: dict[str, Any]
     password: str = PASSWORD
     id: str = ""
