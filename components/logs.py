@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,8 @@ def _of_container(name: str) -> list[str]:
     import docker  # noqa: PLC0415 - slow to import, and needed only where something went wrong
 
     try:
-        text: bytes = docker.from_env(timeout=5).containers.get(name).logs(tail=LAST_LINES)
+        with closing(docker.from_env(timeout=5)) as engine:
+            text: bytes = engine.containers.get(name).logs(tail=LAST_LINES)
     except (docker.errors.DockerException, OSError):
         return []
     return text.decode("utf-8", errors="replace").splitlines()

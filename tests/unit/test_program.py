@@ -25,7 +25,9 @@ from pulumi.runtime.stack import run_pulumi_func
 
 from components.cluster import CitusCluster
 from components.engine import Engine
+from components.installation import Installation
 from components.lifecycle import SqlProvider
+from components.local import LocalHost
 from components.membership import ClusterHealthProvider, CoordinatorNodeProvider, WorkerNodeProvider
 from components.plan import ShardingPlan
 from components.schema import Schema
@@ -46,6 +48,14 @@ OUTPUTS: dict[str, dict[str, Any]] = {
     "ReferenceTable": {"colocation_group": 2, "placements": 5},
 }
 """What the mocked providers answer beside the inputs."""
+
+
+class OneHost(LocalHost):
+    """A host with one PostgreSQL, which nobody looks for."""
+
+    def installation(self, settings: Settings) -> Installation:
+        """Return a server with Citus."""
+        return Installation(Path("/pg/bin"), "16.1", "12.1-1")
 
 
 class QuietEngine(Engine):
@@ -147,14 +157,13 @@ def declare(**values: str) -> Declared:
     settings = Settings.parse({"password": PASSWORD, "tables": json.dumps(TABLES), **values}, stack="dev")
     plan = ShardingPlan.make(Schema.read(ROOT / settings.schema_dir), settings.tables)
     recorder = Recorder()
+    host = QuietEngine(STACK) if settings.runtime == "docker" else OneHost(STACK, Path("/project"))
 
     async def program() -> tuple[dict[str, Any], set[str]]:
         mocks.set_mocks(cast(mocks.Mocks, None), project="citus", stack="dev", monitor=recorder)
         SETTINGS.callbacks = recorder
         made: list[CitusCluster] = []
-        await run_pulumi_func(
-            lambda: made.append(CitusCluster(settings.name_prefix, settings, plan, QuietEngine(STACK)))
-        )
+        await run_pulumi_func(lambda: made.append(CitusCluster(settings.name_prefix, settings, plan, host)))
         outputs = {name: pulumi.Output.from_input(value) for name, value in made[0].outputs.items()}
         secret = {name for name, output in outputs.items() if await output.is_secret()}
         return {name: await output.future() for name, output in outputs.items()}, secret
@@ -215,6 +224,58 @@ def test_names_follow_the_prefix_and_the_network() -> None:
         "shop_worker_1_data",
     }
     assert [network.plain["name"] for network in made.of("Network").values()] == ["shopnet"]
+
+
+# --- local nodes -----------------------------------------------------------------------------------------------------
+
+
+def local() -> Declared:
+    """Declare two workers as processes of this host."""
+    return declare(runtime="local", workers="2", port="6000", workerPorts="6001-6010", dataDir="/data")
+
+
+def test_local_nodes_are_processes_with_a_folder_and_a_port_each() -> None:
+    """No Docker resource is declared; the servers stand side by side under the stack's own folder."""
+    made = local()
+    kinds = Counter(resource.kind for resource in made.resources)
+    assert kinds["LocalNode"] == 3
+    assert not kinds.keys() & {"Container", "Network", "Volume", "RemoteImage"}
+    servers = [node.plain for node in made.of("LocalNode").values()]
+    assert sorted((server["folder"], server["port"]) for server in servers) == [
+        ("/data/dev/citus_coordinator", 6000),
+        ("/data/dev/citus_worker_1", 6001),
+        ("/data/dev/citus_worker_2", 6002),
+    ]
+
+
+def test_local_nodes_know_each_other_by_the_loopback_address() -> None:
+    """Never as localhost, which Citus refuses for a coordinator; the log that an error shows is the server's own."""
+    made = local()
+    nodes = [*made.of("CoordinatorNode").values(), *made.of("WorkerNode").values()]
+    assert sorted((node.plain["node_name"], node.plain["node_port"]) for node in nodes) == [
+        ("127.0.0.1", 6000),
+        ("127.0.0.1", 6001),
+        ("127.0.0.1", 6002),
+    ]
+    assert made.of("WorkerNode")["citus_worker_2"].plain["log"] == "file:/data/dev/citus_worker_2/log"
+    assert (
+        made.of("CoordinatorNode")["citus_coordinator"].plain["server"]["log"] == "file:/data/dev/citus_coordinator/log"
+    )
+
+
+def test_a_local_node_carries_no_password_but_a_secret_mark_of_it() -> None:
+    """So that another password is noticed, and none can be read from the state."""
+    for node in local().of("LocalNode").values():
+        assert PASSWORD not in json.dumps(node.inputs, ensure_ascii=False)
+        assert node.inputs["password_mark"].keys() == {SECRET, "value"}
+
+
+def test_what_lives_in_the_database_goes_with_the_coordinators_process() -> None:
+    """A destroy stops the server and asks its database nothing."""
+    made = local()
+    (server,) = (node.urn for node in made.of("LocalNode").values() if node.name == "citus_coordinator-server")
+    others = [resource for resource in made.dynamic if resource.kind != "LocalNode"]
+    assert {resource.request.deletedWith for resource in others} == {server}
 
 
 # --- containers ------------------------------------------------------------------------------------------------------
