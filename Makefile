@@ -1,13 +1,10 @@
 # Each target explains itself: `make help`. What you have set in the environment wins over what is set here.
 
 SHELL := bash
-STACK ?= dev
-PROJECT ?= $(CURDIR)
-UV_VERSION := 0.13.9
-TOOLS := $(CURDIR)/.cache/uv
-UV := $(TOOLS)/bin/uv
+STACK ?=
+PYTHON ?= python3
 
-export PATH := $(TOOLS)/bin:$(PATH)
+export PATH := $(CURDIR)/.cache/bin:$(CURDIR)/.cache/uv/bin:$(PATH)
 export PULUMI_BACKEND_URL ?= file://$(CURDIR)/.state?metadata=skip
 ifndef PULUMI_CONFIG_PASSPHRASE_FILE
 export PULUMI_CONFIG_PASSPHRASE ?= citus
@@ -20,51 +17,46 @@ export PULUMI_SKIP_UPDATE_CHECK ?= true
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/.locked: pyproject.toml uv.lock
-	@test -x $(UV) && $(UV) --version | grep -qF '$(UV_VERSION)' || { \
-	  echo 'installing uv $(UV_VERSION) into .cache/uv'; \
-	  python3 -m venv $(TOOLS) && $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check 'uv==$(UV_VERSION)'; }
-	@$(UV) sync --frozen --compile-bytecode --quiet
+.venv/.locked: pyproject.toml uv.lock bootstrap.py
+	@$(PYTHON) bootstrap.py
 	@touch $@
 
 .PHONY: setup
-setup: .venv/.locked ## virtual environment with locked dependencies; quick when there is nothing to do
+setup: .venv/.locked ## all that a fresh clone needs, from package registries; quick when there is nothing to do
+	@test -x .venv/bin/python -a -x .cache/bin/pulumi || $(PYTHON) bootstrap.py
 	@mkdir -p .state
 
-.PHONY: stack
-stack: setup
-	@command -v pulumi >/dev/null || { echo 'error: no pulumi on the PATH: install it (https://www.pulumi.com/docs/install)' >&2; exit 1; }
-	@pulumi stack select --create $(STACK) >/dev/null
+# The program runs by Pulumi's Automation API, on the same stacks and state as `pulumi` in this folder. Without STACK=…, that is
+# the stack dev where Docker can run it, else local.
+RUN = .venv/bin/python -m cli
 
 .PHONY: preview
-preview: stack ## show what up would do
-	@pulumi preview --stack $(STACK)
+preview: setup ## show what up would do
+	@$(RUN) preview --stack '$(STACK)'
 
 .PHONY: up
-up: stack ## bring the cluster up, or to what is declared (STACK=dev)
-	@pulumi up --yes --skip-preview --stack $(STACK)
+up: setup ## bring the cluster up, or to what is declared, and show it (STACK=dev, STACK=local)
+	@$(RUN) up --stack '$(STACK)'
 
 .PHONY: refresh
-refresh: stack ## compare the state with the live cluster
-	@pulumi refresh --yes --skip-preview --stack $(STACK)
+refresh: setup ## compare the state with the live cluster
+	@$(RUN) refresh --stack '$(STACK)'
 
 .PHONY: down
-down: stack ## remove the cluster and all its data
-	@pulumi destroy --yes --skip-preview --stack $(STACK)
+down: setup ## remove the cluster and all its data
+	@$(RUN) down --stack '$(STACK)'
 
-# Of what Pulumi's file backend writes, a kill can leave only the attributes beside the state half-written: empty ones say
-# nothing, and stand in the way of all that follows.
-STATES = $(firstword $(subst ?, ,$(patsubst file://%,%,$(PULUMI_BACKEND_URL))))/.pulumi/stacks
+.PHONY: show
+show: setup ## show nodes, tables and shards of the running cluster
+	@$(RUN) show --stack '$(STACK)'
+
+.PHONY: psql
+psql: setup ## connect to the coordinator
+	@$(RUN) psql --stack '$(STACK)'
 
 .PHONY: recover
 recover: setup ## after a run that was killed: free its lock, and forget what it had only begun
-	@test ! -d '$(STATES)' || find '$(STATES)' -name '*.attrs' -size 0 -delete
-	@cd '$(PROJECT)' && pulumi cancel --yes $(STACK)
-	@cd '$(PROJECT)' && pulumi refresh --yes --skip-preview --clear-pending-creates --stack $(STACK)
-
-.PHONY: psql
-psql: stack ## connect to the coordinator
-	@psql "$$(pulumi stack output dsn --show-secrets --stack $(STACK))"
+	@$(RUN) recover --stack '$(STACK)'
 
 .PHONY: format
 format: setup ## rewrite the code in the house's format
