@@ -256,7 +256,8 @@ def test_dead_worker_is_named_and_leaves_no_row(servers: Cluster) -> None:
     dead.kill()
 
     with pytest.raises(
-        NotReadyError, match=rf"worker {HOST}:{dead.port} answers .*last error: .*refused.*docker logs {HOST}"
+        NotReadyError,
+        match=rf"worker {HOST}:{dead.port} answers .*last error: .*refused.*see: tail {dead.log}; it ends with: .*database system",
     ):
         worker.up()
 
