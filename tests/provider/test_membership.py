@@ -257,7 +257,7 @@ def test_dead_worker_is_named_and_leaves_no_row(servers: Cluster) -> None:
 
     with pytest.raises(
         NotReadyError,
-        match=rf"worker {HOST}:{dead.port} answers .*last error: .*refused.*see: tail {dead.log}; it ends with: .*database system",
+        match=rf"worker {HOST}:{dead.port} answers .*last error: .*refused.*see: tail {dead.log}; it ends with: .*LOG",
     ):
         worker.up()
 
