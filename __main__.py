@@ -15,6 +15,7 @@ from components.local import LocalHost
 from components.plan import ShardingPlan
 from components.schema import Schema
 from components.settings import Settings
+from components.tenants import plan_tenants
 
 ERROR_WAS_SHOWN = 32
 """Exit code by which Pulumi's language host knows that the program has told the person what is wrong."""
@@ -25,7 +26,9 @@ if threading.current_thread() is threading.main_thread():
 
 try:
     settings = Settings.load()
-    plan = ShardingPlan.make(Schema.read(Path(settings.schema_dir)), settings.tables)
+    schema = Schema.read(Path(settings.schema_dir))
+    plan = ShardingPlan.make(schema, settings.tables)
+    tenancies = plan_tenants(schema, settings)
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     host = Engine(stack) if settings.runtime == "docker" else LocalHost(stack, Path.cwd())
     host.check(settings)
@@ -33,6 +36,6 @@ except StackError as error:
     pulumi.log.error(str(error))
     sys.exit(ERROR_WAS_SHOWN)
 
-cluster = CitusCluster(settings.name_prefix, settings, plan, host)
+cluster = CitusCluster(settings.name_prefix, settings, plan, tenancies, host)
 for name, value in cluster.outputs.items():
     pulumi.export(name, value)

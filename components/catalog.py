@@ -454,7 +454,10 @@ class ShardedTable:
     kind: str
     distribution_column: str | None
     colocation_group: int | None
-    shard_count: int
+    shard_count: int | None
+    """Into how many shards it was split; None where it is local."""
+    shards: int
+    """How many there are: more where tenants have a shard of their own."""
     placements: int
 
 

@@ -9,7 +9,7 @@ import pulumi
 
 from components.engine import Engine
 from components.membership import ClusterHealth, CoordinatorNode, WorkerNode
-from components.sharding import DistributedTable, ReferenceTable, SchemaScript
+from components.sharding import DistributedTable, ReferenceTable, SchemaScript, ShardPlacement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from components.local import LocalHost, LocalNodes
     from components.plan import PlannedTable, ShardingPlan
     from components.settings import Settings
+    from components.tenants import Tenancy
 
 __all__ = ["CitusCluster"]
 
@@ -40,6 +41,7 @@ class CitusCluster(pulumi.ComponentResource):
         name: str,
         settings: Settings,
         plan: ShardingPlan,
+        tenancies: Sequence[Tenancy],
         host: Engine | LocalHost,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -98,6 +100,24 @@ class CitusCluster(pulumi.ComponentResource):
         addresses = [f"{node.node_name}:{node.node_port}" for node in (coordinator, *nodes.workers)]
         last = self._scripts(plan, health)
         self.tables = self._tables(plan, last, health, addresses)
+        workers = [f"{node.node_name}:{node.node_port}" for node in nodes.workers]
+        self.placement = ShardPlacement(
+            f"{name}-placement",
+            {
+                "server": self._server,
+                "workers": workers,
+                "tenants": [
+                    {
+                        "table": tenancy.table,
+                        "pin": {value: workers[number - 1] for value, number in tenancy.pin.items()},
+                        "spread": list(tenancy.spread),
+                    }
+                    for tenancy in tenancies
+                ],
+                "ready_timeout": settings.ready_timeout,
+            },
+            self._after([*self.workers, *self.tables.values()]),
+        )
 
         user, database = quote(settings.user, safe=""), quote(settings.database, safe="")
         password = quote(settings.password.get_secret_value(), safe="")
@@ -111,6 +131,7 @@ class CitusCluster(pulumi.ComponentResource):
             "workers": [worker.id for worker in self.workers],
             "versions": {"citus": self.coordinator.citus_version, "postgres": self.coordinator.postgres_version},
             "tables": {str(table.name): self._describe(table) for table in plan.tables},
+            "residency": self.placement.residency,
         }
         self.register_outputs(self.outputs)
 

@@ -73,6 +73,14 @@ class Installation:
         """Tell whether the stand-in for Citus can be put beside this server."""
         return self.major >= STAND_IN_NEEDS
 
+    def get_citus_settings(self) -> dict[str, str]:
+        """Return the settings by which the server loads Citus and lets it move shards online."""
+        settings = {"shared_preload_libraries": "citus"}
+        if "output_plugin_libraries" in _output(self.bindir / "postgres", "--describe-config"):
+            # Later minor versions let a shard be split or moved online only where this names Citus.
+            settings["output_plugin_libraries"] = "pgoutput, test_decoding, citus"
+        return settings
+
     def __str__(self) -> str:
         return f"PostgreSQL {self.version} in {self.bindir}"
 

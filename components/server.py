@@ -156,7 +156,7 @@ class LocalServer:
                 give(path)
             settings["extension_control_path"] = f"$system:{self.folder / 'standin'}"
         else:
-            settings["shared_preload_libraries"] = "citus"
+            settings |= self.installation.get_citus_settings()
         quoted = {name: value.replace("'", "''") for name, value in settings.items()}
         lines = [f"{name} = '{value}'" for name, value in quoted.items()]
         _write(self.folder / "citus-pulumi.conf", "\n".join(["# Written anew at every change.", *lines, ""]))

@@ -8,9 +8,18 @@ from __future__ import annotations
 import ipaddress
 import json
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from components.errors import SettingsError
@@ -22,6 +31,8 @@ PROJECT: Final = "citus"
 SEED_PASSWORD: Final = "0000"  # noqa: S105 - the published password of the demonstration, which others must not use
 SEED_STACK: Final = "dev"
 DOCKER_NAME: Final = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$"
+STRUCTURED: Final = ("tables", "tenants")
+"""Settings that are mappings of table names."""
 IDENTIFIER_BYTES: Final = 63
 """Longest name that PostgreSQL keeps whole, in bytes (NAMEDATALEN - 1)."""
 
@@ -61,6 +72,29 @@ class TableSettings(_Model):
         return self
 
 
+Tenant = Annotated[
+    str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value), Field(min_length=1)
+]
+"""A value of a distribution column, spelled as PostgreSQL reads it; numbers may stand as numbers."""
+
+
+class TenantSettings(_Model):
+    """Tenants of one colocation group that are to lie on workers of their own."""
+
+    pin: dict[Tenant, int] = Field(default_factory=dict)
+    """The number of each value's worker."""
+    spread: tuple[Tenant, ...] = ()
+    """Values that have a worker each, as far as there are enough of them."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> TenantSettings:
+        twice = [value for value in self.spread if value in self.pin or self.spread.count(value) > 1]
+        if twice:
+            msg = f"{twice[0]!r} stands there twice: name it once, in pin or in spread"
+            raise ValueError(msg)
+        return self
+
+
 class Settings(_Model):
     """Everything a stack may set; read once per run by `load`."""
 
@@ -77,6 +111,7 @@ class Settings(_Model):
     shard_count: int = Field(default=32, ge=1, le=64000)
     schema_dir: Path = Path("sql/schema")
     tables: dict[TableName, TableSettings] = Field(default_factory=dict)
+    tenants: dict[TableName, TenantSettings] = Field(default_factory=dict)
     ready_timeout: int = Field(default=120, ge=1, le=86400)
     """Seconds."""
     worker_ports: str = "5441-5504"
@@ -175,8 +210,9 @@ class Settings(_Model):
             SettingsError: with one line for each wrong setting.
         """
         decoded: dict[str, Any] = dict(values)
-        if "tables" in decoded:
-            decoded["tables"] = _decoded_object("tables", values["tables"])
+        for setting in STRUCTURED:
+            if setting in decoded:
+                decoded[setting] = _decoded_object(setting, values[setting])
         if decoded.get("password") in (None, ""):
             msg = "citus:password is not set: set it with `pulumi config set --secret password`"
             raise SettingsError(msg)
@@ -184,9 +220,10 @@ class Settings(_Model):
             settings = cls.model_validate(decoded)
         except ValidationError as error:
             raise SettingsError("\n".join(_lines(error, values))) from None
-        if len(settings.tables) < len(decoded.get("tables", {})):
-            msg = "citus:tables names a table twice: unquoted names are folded to lower case; remove one"
-            raise SettingsError(msg)
+        for setting in STRUCTURED:
+            if len(getattr(settings, setting)) < len(decoded.get(setting, {})):
+                msg = f"citus:{setting} names a table twice: unquoted names are folded to lower case; remove one"
+                raise SettingsError(msg)
         if stack != SEED_STACK and settings.password.get_secret_value() == SEED_PASSWORD:
             msg = (
                 f"citus:password of the stack {stack} is the demonstration's published one, which only the stack "
@@ -222,7 +259,8 @@ def _lines(error: ValidationError, values: dict[str, str]) -> list[str]:
             lines.append(f"citus:{setting} is no setting of this project: remove it; there are {known}")
             continue
         if problem["type"] == "extra_forbidden":
-            lines.append(f"citus:{setting} is unknown: a table takes distributeBy, colocateWith, primaryKey, reference")
+            takes = "pin, spread" if path[0] == "tenants" else "distributeBy, colocateWith, primaryKey, reference"
+            lines.append(f"citus:{setting} is unknown: a table takes {takes}")
             continue
         reason = problem["msg"].removeprefix("Value error, ")
         shown = "" if path[0] == "password" else _shown(path, values)
@@ -234,7 +272,7 @@ def _shown(path: list[str], values: dict[str, str]) -> str:
     if path[0] not in values:
         return ""
     value: Any = values[path[0]]
-    if path[0] == "tables":
+    if path[0] in STRUCTURED:
         value = json.loads(value)
         for part in path[1:]:
             if isinstance(value, dict) and part in value:

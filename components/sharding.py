@@ -1,6 +1,7 @@
-"""SchemaScript, DistributedTable and ReferenceTable: what the schema becomes, as dynamic resources. Lifecycle only.
+"""SchemaScript, DistributedTable, ReferenceTable, ShardPlacement: what the schema becomes, as dynamic resources.
 
-What each step does to the database is in tables.py. Deleting any of them leaves the data where it is.
+Lifecycle only: what each step does to the database is in tables.py and placement.py. Deleting any of them leaves the data
+where it is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
 
     from components.postgres import Connection
 
-__all__ = ["DistributedTable", "DistributedTableArgs", "ReferenceTable", "ReferenceTableArgs", "SchemaScript"]
+__all__ = [
+    "DistributedTable",
+    "DistributedTableArgs",
+    "ReferenceTable",
+    "ReferenceTableArgs",
+    "SchemaScript",
+    "ShardPlacement",
+    "ShardPlacementArgs",
+    "TenantsArgs",
+]
 
 
 def _table(props: dict[str, Any], key: str = "table") -> TableName:
@@ -158,7 +168,7 @@ class DistributedTableProvider(SqlProvider):
                 primary_key=tuple(props["primary_key"]) if props.get("primary_key") else None,
                 still_to_come=[TableName(**other) for other in props["still_to_come"]],
             )
-        return {**props, "colocation_group": state.colocation_group, "shards": state.shard_count}
+        return {**props, "colocation_group": state.colocation_group, "shards": state.shards}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
         """Return how it is distributed, or None where it is not (any more)."""
@@ -170,7 +180,7 @@ class DistributedTableProvider(SqlProvider):
         found: dict[str, Any] = {
             "distribution_column": state.distribution_column,
             "colocation_group": state.colocation_group,
-            "shards": state.shard_count,
+            "shards": state.shards,
         }
         if not props.get("colocate_with"):
             return {**found, "shard_count": state.shard_count}
@@ -262,3 +272,89 @@ class ReferenceTable(SqlResource, module="citus", name="ReferenceTable"):
             "placements": None,
         }
         super().__init__(ReferenceTableProvider(), name, props, opts)
+
+
+class TenantsArgs(TypedDict):
+    """The tenants of one colocation group."""
+
+    table: TableName
+    pin: dict[str, str]
+    """The node (`name:port`) of each value of the distribution column."""
+    spread: list[str]
+    """Values that have a node each, as far as there are enough."""
+
+
+class ShardPlacementArgs(TypedDict):
+    """Inputs of ShardPlacement."""
+
+    server: ServerArgs
+    workers: Sequence[str]
+    """Workers (`name:port`) that hold shards. One that is taken out is drained, before it is unregistered."""
+    tenants: Sequence[TenantsArgs]
+    ready_timeout: int
+
+
+class ShardPlacementProvider(SqlProvider):
+    """Which worker holds which shards: tenants on theirs, and none on a worker that leaves. Deleting it moves nothing."""
+
+    compared = ("server", "workers", "tenants", "misplaced")
+    outputs = ("residency",)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Bring the tenants to their workers."""
+        return CreateResult("placement", self._ensure(props, []))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Bring the tenants to their workers, and all else away from workers that leave."""
+        leaving = [worker for worker in _olds["workers"] if worker not in _news["workers"]]
+        return UpdateResult(self._ensure(_news, leaving))
+
+    def _ensure(self, props: dict[str, Any], leaving: list[str]) -> dict[str, Any]:
+        from components import placement  # noqa: PLC0415
+
+        residency = {}
+        if leaving or props["tenants"]:
+            with self.session(props, "placing shards", on_all_nodes=True) as connection:
+                for tenants in props["tenants"]:
+                    table = _table(tenants)
+                    shards = placement.ensure_tenants(
+                        connection, table, tenants["pin"], tenants["spread"], props["workers"]
+                    )
+                    residency[str(table)] = {value: shard.node for value, shard in shards.items()}
+                placement.drain(connection, leaving)
+        return {**props, "residency": residency}
+
+    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any]:
+        """Return where the tenants lie, and which of them are not where the last update put them."""
+        from components import placement  # noqa: PLC0415
+
+        residency: dict[str, dict[str, str]] = {}
+        misplaced = []
+        for tenants in props["tenants"]:
+            table = _table(tenants)
+            known = props["residency"][str(table)]
+            shards = {value: placement.get_tenant_shard(connection, table, value) for value in known}
+            residency[str(table)] = {value: shard.node for value, shard in shards.items()}
+            misplaced += [
+                f"{table} {value}"
+                for value, shard in shards.items()
+                if shard.node != known[value] or not shard.isolated
+            ]
+        return {"residency": residency, "misplaced": misplaced}
+
+
+class ShardPlacement(SqlResource, module="citus", name="ShardPlacement"):
+    """Where shards lie: each tenant that the settings name on its worker."""
+
+    residency: pulumi.Output[dict[str, dict[str, str]]]
+    """The node of each named value, by table."""
+
+    def __init__(self, name: str, args: ShardPlacementArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        props = {
+            **args,
+            "workers": list(args["workers"]),
+            "tenants": [{**tenants, "table": _wire(tenants["table"])} for tenants in args["tenants"]],
+            "misplaced": [],
+            "residency": None,
+        }
+        super().__init__(ShardPlacementProvider(), name, props, opts)

@@ -28,7 +28,16 @@ from components.server import reachable_installation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["HOST", "PASSWORD", "USER", "PostgresServer", "find_installation", "find_wheel", "free_port", "running_servers"]
+__all__ = [
+    "HOST",
+    "PASSWORD",
+    "USER",
+    "PostgresServer",
+    "find_installation",
+    "find_wheel",
+    "free_port",
+    "running_servers",
+]
 
 HOST: Final = "127.0.0.1"
 USER: Final = "postgres"
@@ -55,7 +64,6 @@ _SETTINGS: Final = {
     "restart_after_crash": "off",
 }
 _CITUS_SETTINGS: Final = {
-    "shared_preload_libraries": "citus",
     "citus.recover_2pc_interval": "60s",
     "citus.defer_shard_delete_interval": "1s",
     "citus.enable_statistics_collection": "off",
@@ -92,7 +100,7 @@ class PostgresServer:
         self.log = folder / f"{name}.log"
         self._passfile = folder / f"{name}.passfile"
         self._bindir = installation.bindir
-        self._settings = _SETTINGS | (_CITUS_SETTINGS if installation.citus else {})
+        self._settings = _SETTINGS | (_CITUS_SETTINGS | installation.get_citus_settings() if installation.citus else {})
         self._paused = False
         self._process: subprocess.Popen[bytes] | None = None
         self.log_in_with()

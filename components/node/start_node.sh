@@ -20,4 +20,9 @@ install -o postgres -g postgres -m 0600 /dev/null "$folder/passfile"
 printf '*:*:*:%s:%s\n' "$(escaped "${POSTGRES_USER}")" "$(escaped "$(<"$secret")")" >"$folder/passfile"
 
 export POSTGRES_PASSWORD_FILE="$folder/password" PGPASSFILE="$folder/passfile"
+
+# Later minor versions of PostgreSQL let a shard be split or moved online only where this setting names Citus.
+if "$1" --describe-config | grep -q '^output_plugin_libraries'; then
+    set -- "$@" -c 'output_plugin_libraries=pgoutput,test_decoding,citus'
+fi
 exec docker-entrypoint.sh "$@"

@@ -8,7 +8,9 @@ select c.oid::bigint as oid,
            when p.partmethod = 'h' then pg_catalog.column_to_column_name(p.logicalrelid, p.partkey)
        end as distribution_column,
        nullif(p.colocationid, 0) as colocation_group,
-       (select count(*) from pg_catalog.pg_dist_shard s where s.logicalrelid = c.oid) as shard_count,
+       -- Into how many shards it was split; a tenant with a shard of its own makes more of them.
+       (select k.shardcount from pg_catalog.pg_dist_colocation k where k.colocationid = p.colocationid) as shard_count,
+       (select count(*) from pg_catalog.pg_dist_shard s where s.logicalrelid = c.oid) as shards,
        (select count(*)
         from pg_catalog.pg_dist_shard s
         join pg_catalog.pg_dist_placement using (shardid)

@@ -173,20 +173,32 @@ def test_another_password_fails_fast_and_the_old_one_mends_it(stack: Stack) -> N
 
 
 def test_a_worker_joins_and_leaves(stack: Stack) -> None:
-    """A fifth worker gets the reference tables; it leaves without a trace, while one that holds shards is kept."""
+    """A fifth worker gets the reference tables; two leave, their shards moved to those that stay, without a trace."""
     stack.set(workers=5)
     assert stack.up().code == 0
     assert stack.query("select count(*) from citus_shards where table_name::text = 'cupon'") == [6]
     stack.set(workers=3)
-    refused = stack.up()
-    assert refused.code != 0
-    assert f"worker {stack.nodes.address('worker_4')} still holds" in refused.errors
-    assert stack.nodes.runs("worker_4")
-    stack.set(workers=4)
     up = stack.up()
     assert up.code == 0, up.output
-    assert not any("worker_5" in left for left in stack.leftovers())
+    assert not any("worker_4" in left or "worker_5" in left for left in stack.leftovers())
+    assert stack.query("select count(*) from citus_shards where table_name::text = 'venta'") == [32]
+    assert stack.query("select count(*) from pg_dist_node") == [4]
     assert stack.query("select count(*) from venta") == [1000]
+    assert stack.preview("--expect-no-changes").code == 0
+
+
+def test_tenants_get_workers_of_their_own(stack: Stack) -> None:
+    """Three countries on three workers, told by the outputs; the settings' next word moves one of them."""
+    stack.set(tenants={"sucursal": {"spread": [1, 2, 3]}})
+    up = stack.up()
+    assert up.code == 0, up.output
+    workers = {str(number): stack.nodes.address(f"worker_{number}") for number in range(1, 4)}
+    assert stack.outputs()["residency"] == {"sucursal": workers}
+    stack.set(tenants={"sucursal": {"pin": {"1": 3}, "spread": [2, 3]}})
+    assert stack.up().code == 0
+    assert stack.outputs()["residency"]["sucursal"]["1"] == stack.nodes.address("worker_3")
+    assert stack.query("select count(*) from venta") == [1000]
+    assert stack.preview("--expect-no-changes").code == 0
 
 
 def test_a_worker_recreated_empty_is_refused(stack: Stack) -> None:

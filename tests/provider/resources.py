@@ -15,7 +15,12 @@ from components.names import TableName
 from components.plan import ShardingPlan
 from components.schema import Schema
 from components.settings import Settings
-from components.sharding import DistributedTableProvider, ReferenceTableProvider, SchemaScriptProvider
+from components.sharding import (
+    DistributedTableProvider,
+    ReferenceTableProvider,
+    SchemaScriptProvider,
+    ShardPlacementProvider,
+)
 from tests.servers import HOST, PASSWORD, USER
 
 if TYPE_CHECKING:
@@ -186,6 +191,16 @@ class Cluster:
             "missing": 0,
         }
         return Resource(ReferenceTableProvider(), {**self._common(READY_TIMEOUT), **inputs})
+
+    def placement(self, *tenants: Mapping[str, Any], workers: Sequence[PostgresServer] | None = None) -> Resource:
+        """Declare where tenants lie, and which workers hold shards; by default all of them."""
+        holding = self.workers if workers is None else workers
+        inputs = {
+            "workers": [f"{HOST}:{worker.port}" for worker in holding],
+            "tenants": [{"pin": {}, "spread": [], **group, "table": _name(group["table"])} for group in tenants],
+            "misplaced": [],
+        }
+        return Resource(ShardPlacementProvider(), {**self._common(READY_TIMEOUT), **inputs})
 
     def program(self, schema_dir: Path, tables: Mapping[str, Any], *, shard_count: int = 4) -> list[Resource]:
         """Declare a schema's files and its tables as the program does (cluster.py), in the order of their creation."""

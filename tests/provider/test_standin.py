@@ -387,6 +387,33 @@ SCENARIOS = {
         select citus_remove_node(:host, :worker_1) -- XX000
         placements r -- :worker_1|1
     """,
+    "tenants with shards of their own": r"""
+        form
+        create table a (id int primary key, n int)
+        select create_distributed_table('a', 'id', shard_count => 4)
+        create table b (id int, n int)
+        select create_distributed_table('b', 'id', colocate_with => 'a')
+        select isolate_tenant_to_new_shard('a', 1::text, '', 'block_writes') -- 0A000
+        select isolate_tenant_to_new_shard('nowhere', 1::text, 'CASCADE') -- 42P01
+        select isolate_tenant_to_new_shard('a', 1::text, 'CASCADE', 'block_writes') > 0 -- t
+        select isolate_tenant_to_new_shard('b', 1::text, 'CASCADE', 'block_writes') -- 55000
+        select logicalrelid::text, count(*) from pg_dist_shard group by 1 order by 1 -- a|6; b|6
+        select count(*) from pg_dist_placement -- 12
+        select shardminvalue = shardmaxvalue from pg_dist_shard
+            where shardid = get_shard_id_for_distribution_column('b', 1) -- t
+        select shardcount from pg_dist_colocation -- 4
+        select isolate_tenant_to_new_shard('a', 2::text, 'CASCADE', 'block_writes') > 0 -- t
+        select citus_set_node_property(:host, :worker_1, 'shouldhaveshards', false)
+        select citus_set_node_property(:host, :worker_1, 'colour', false) -- XX000
+        select citus_set_node_property(:host, :nobody, 'shouldhaveshards', false) -- XX000
+        select nodeport from pg_dist_node where groupid > 0 and not shouldhaveshards -- :worker_1
+        select logicalrelid::text, min(shardminvalue::int), max(shardmaxvalue::int) from pg_dist_shard group by 1 order by 1
+            -- a|-2147483648|2147483647; b|-2147483648|2147483647
+        select count(distinct (a.groupid, b.groupid)) = count(distinct a.groupid)
+            from pg_dist_shard s join pg_dist_placement a using (shardid)
+            join pg_dist_shard o using (shardminvalue) join pg_dist_placement b on b.shardid = o.shardid
+            where s.logicalrelid = 'a'::regclass and o.logicalrelid = 'b'::regclass -- t
+    """,
     "a dead worker": r"""
         form
         create table t (k int primary key); create table r (k int primary key); create table done (k int)

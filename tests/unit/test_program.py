@@ -25,6 +25,7 @@ from pulumi.runtime.stack import run_pulumi_func
 
 from components.cluster import CitusCluster
 from components.engine import Engine
+from components.errors import PlanError
 from components.installation import Installation
 from components.lifecycle import SqlProvider
 from components.local import LocalHost
@@ -32,7 +33,12 @@ from components.membership import ClusterHealthProvider, CoordinatorNodeProvider
 from components.plan import ShardingPlan
 from components.schema import Schema
 from components.settings import Settings
-from components.sharding import DistributedTableProvider, ReferenceTableProvider, SchemaScriptProvider
+from components.sharding import (
+    DistributedTableProvider,
+    ReferenceTableProvider,
+    SchemaScriptProvider,
+)
+from components.tenants import plan_tenants
 
 ROOT = Path(__file__).parents[2]
 STACK = "organization/citus/dev"
@@ -46,6 +52,7 @@ OUTPUTS: dict[str, dict[str, Any]] = {
     "WorkerNode": {"node_id": 1, "group_id": 1, "server_id": "2"},
     "DistributedTable": {"colocation_group": 1, "shards": 32},
     "ReferenceTable": {"colocation_group": 2, "placements": 5},
+    "ShardPlacement": {"residency": {"sucursal": {"1": "citus_worker_1:5432"}}},
 }
 """What the mocked providers answer beside the inputs."""
 
@@ -155,7 +162,9 @@ class Declared:
 def declare(**values: str) -> Declared:
     """Declare a cluster in an event loop of its own, as a stack with these settings would."""
     settings = Settings.parse({"password": PASSWORD, "tables": json.dumps(TABLES), **values}, stack="dev")
-    plan = ShardingPlan.make(Schema.read(ROOT / settings.schema_dir), settings.tables)
+    schema = Schema.read(ROOT / settings.schema_dir)
+    plan = ShardingPlan.make(schema, settings.tables)
+    tenancies = plan_tenants(schema, settings)
     recorder = Recorder()
     host = QuietEngine(STACK) if settings.runtime == "docker" else OneHost(STACK, Path("/project"))
 
@@ -163,7 +172,7 @@ def declare(**values: str) -> Declared:
         mocks.set_mocks(cast(mocks.Mocks, None), project="citus", stack="dev", monitor=recorder)
         SETTINGS.callbacks = recorder
         made: list[CitusCluster] = []
-        await run_pulumi_func(lambda: made.append(CitusCluster(settings.name_prefix, settings, plan, host)))
+        await run_pulumi_func(lambda: made.append(CitusCluster(settings.name_prefix, settings, plan, tenancies, host)))
         outputs = {name: pulumi.Output.from_input(value) for name, value in made[0].outputs.items()}
         secret = {name for name, output in outputs.items() if await output.is_secret()}
         return {name: await output.future() for name, output in outputs.items()}, secret
@@ -192,6 +201,7 @@ def test_the_demonstration_is_one_coordinator_four_workers_and_six_tables() -> N
         "SchemaScript": 5,
         "ReferenceTable": 2,
         "DistributedTable": 4,
+        "ShardPlacement": 1,
     }
 
 
@@ -427,7 +437,7 @@ def test_each_step_waits_for_the_one_before() -> None:
 def test_a_cluster_without_tables_and_files_is_a_cluster(tmp_path: Path) -> None:
     """Nodes alone make a cluster, whose tables may come later."""
     kinds = {resource.kind for resource in declare(tables="{}", schemaDir=str(tmp_path)).dynamic}
-    assert kinds == {"CoordinatorNode", "WorkerNode", "ClusterHealth"}
+    assert kinds == {"CoordinatorNode", "WorkerNode", "ClusterHealth", "ShardPlacement"}
 
 
 def test_what_lives_in_the_database_goes_with_the_coordinators_container() -> None:
@@ -491,7 +501,7 @@ def test_the_psql_command_carries_no_password() -> None:
 def test_outputs_tell_the_cluster() -> None:
     """A person or another program learns the nodes, the versions and how each table is sharded."""
     outputs = declare().outputs
-    assert outputs.keys() == {"dsn", "psql", "coordinator", "workers", "versions", "tables"}
+    assert outputs.keys() == {"dsn", "psql", "coordinator", "workers", "versions", "tables", "residency"}
     assert outputs["coordinator"] == "citus_coordinator-id"
     assert outputs["workers"] == [f"citus_worker_{number}-id" for number in range(1, 5)]
     assert outputs["versions"] == {"citus": "12.1-1", "postgres": "16.6"}
@@ -503,6 +513,49 @@ def test_outputs_tell_the_cluster() -> None:
         "colocationGroup": 1,
         "shardCount": 32,
     }
+
+
+@pytest.mark.parametrize(
+    ("tenants", "pins", "spread"),
+    [
+        ({"pin": {"7": 2, "9": 2}}, {"7": "citus_worker_2:5432", "9": "citus_worker_2:5432"}, []),
+        ({"spread": [5, 6]}, {"5": "citus_worker_1:5432", "6": "citus_worker_2:5432"}, []),
+        ({"pin": {"7": 1}, "spread": [5]}, {"7": "citus_worker_1:5432", "5": "citus_worker_2:5432"}, []),
+        ({"spread": [1, 2, 3, 4, 5]}, {}, ["1", "2", "3", "4", "5"]),
+    ],
+    ids=["pinned", "spread", "spread beside what is pinned", "more than workers"],
+)
+def test_a_preview_names_the_worker_of_each_tenant(
+    tenants: dict[str, Any], pins: dict[str, str], spread: list[str]
+) -> None:
+    """As far as there is a worker for each; where there are more tenants, their sizes decide in the update."""
+    made = declare(tenants=json.dumps({"sucursal": tenants}))
+    (placement,) = made.of("ShardPlacement").values()
+    (group,) = placement.plain["tenants"]
+    assert (group["table"]["name"], group["pin"], group["spread"]) == ("sucursal", pins, spread)
+    assert placement.needs >= {"sucursal", "venta", "citus_worker_4"}
+
+
+@pytest.mark.parametrize(
+    ("tenants", "reason"),
+    [
+        ({"nada": {"spread": [1]}}, "citus:tenants.nada: citus:tables does not distribute that table"),
+        ({"cupon": {"spread": [1]}}, "citus:tenants.cupon: citus:tables does not distribute that table"),
+        ({"venta": {"pin": {"1": 5}}}, "citus:tenants.venta.pin.1 = 5: there are workers 1 to 4: name one of them"),
+        ({"venta": {"pin": {"1": 0}}}, "citus:tenants.venta.pin.1 = 0: there are workers 1 to 4"),
+        ({"venta": {"spread": ["mx"]}}, "citus:tenants.venta: 'mx' is no value of id_pais, which is int4: correct it"),
+        ({"venta": {"spread": [2**31]}}, "'2147483648' is no value of id_pais, which is int4"),
+        (
+            {"venta": {"spread": [1]}, "sucursal": {"spread": [2]}},
+            "citus:tenants.sucursal: venta is colocated with it, and their tenants lie together: name one of the two",
+        ),
+    ],
+)
+def test_tenants_that_cannot_be_placed_are_refused(tenants: dict[str, Any], reason: str) -> None:
+    """Before anything is touched, the setting, the value and the remedy named."""
+    with pytest.raises(PlanError) as caught:
+        declare(tenants=json.dumps(tenants))
+    assert reason in str(caught.value)
 
 
 # --- what a change means ---------------------------------------------------------------------------------------------
@@ -527,14 +580,15 @@ def test_a_second_run_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("values", "touched"),
     [
-        ({"workers": "5"}, {"citus-health", "cupon", "metodo_pago"}),
+        ({"workers": "5"}, {"citus-health", "citus-placement", "cupon", "metodo_pago"}),
+        ({"tenants": json.dumps({"venta": {"pin": {"1": 2}}})}, {"citus-placement"}),
         ({"readyTimeout": "60"}, set()),
         ({"password": "another"}, set()),
         ({"network": "other"}, set()),
         ({"tables": json.dumps(dict(reversed(TABLES.items())))}, set()),
         ({"tables": json.dumps({"cupon": {"reference": True}})}, set()),
     ],
-    ids=["workers", "readyTimeout", "password", "network", "tables in another order", "fewer tables"],
+    ids=["workers", "tenants", "readyTimeout", "password", "network", "tables in another order", "fewer tables"],
 )
 def test_a_changed_setting_touches_only_what_it_concerns(values: dict[str, str], touched: set[str]) -> None:
     """A setting makes work for the resources that depend on it, and for no other that is there already."""

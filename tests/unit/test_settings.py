@@ -66,6 +66,7 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "shard_count": 32,
         "schema_dir": Path("sql/schema"),
         "tables": {},
+        "tenants": {},
         "ready_timeout": 120,
         "worker_ports": "5441-5504",
         "data_dir": "",
@@ -329,6 +330,30 @@ def test_settings_that_do_not_go_together_on_a_local_runtime_are_refused(values:
     parse(**values)
 
 
+@pytest.mark.parametrize(
+    ("tenants", "reason"),
+    [
+        ({"venta": {"spread": [1, "1"]}}, "'1' stands there twice: name it once, in pin or in spread"),
+        ({"venta": {"spread": [1], "pin": {"1": 1}}}, "'1' stands there twice"),
+        ({"venta": {"spread": True}}, "citus:tenants.venta.spread = true"),
+        ({"venta": {"pin": {"1": "one"}}}, "citus:tenants.venta.pin.1 = 'one'"),
+        ({"venta": {"pins": {}}}, "citus:tenants.venta.pins is unknown: a table takes pin, spread"),
+        ({"venta": {"spread": [""]}}, "citus:tenants.venta.spread.0"),
+        ({"venta": {}, '"venta"': {}}, "citus:tenants names a table twice"),
+    ],
+)
+def test_wrong_tenants_are_refused(tenants: object, reason: str) -> None:
+    """With the setting and the value."""
+    assert reason in refusal(tenants=tables(tenants))
+
+
+def test_values_of_tenants_may_be_numbers_or_texts() -> None:
+    """They are spelled as PostgreSQL reads them."""
+    given = parse(tenants=tables({"venta": {"spread": [1, "dos"], "pin": {"3": 2}}}))
+    (tenants,) = given.tenants.values()
+    assert (tenants.spread, tenants.pin) == (("1", "dos"), {"3": 2})
+
+
 def test_local_nodes_take_the_ports_in_order() -> None:
     """The coordinator takes `port`, each worker the next of the range; a port outside the workers' part is free."""
     assert parse(runtime="local", workers="2", port="5443").local_ports == [5443, 5441, 5442]
@@ -362,7 +387,7 @@ def test_pulumi_yaml_declares_a_setting_as_the_program_reads_it(name: str) -> No
     declaration = PROJECT["config"][to_camel(name)]
     default = field.get_default(call_default_factory=True)
     kinds = {int: "integer", bool: "boolean"}
-    kind = "object" if name == "tables" else kinds.get(cast(type, field.annotation), "string")
+    kind = "object" if name in ("tables", "tenants") else kinds.get(cast(type, field.annotation), "string")
     assert declaration["type"] == kind
     assert declaration.get("secret", False) == (name == "password")
     if default is PydanticUndefined:

@@ -480,6 +480,17 @@ begin
     end if;
 end $$;
 
+create function pg_catalog.citus_set_node_property(nodename text, nodeport int, property text, value bool)
+returns void language plpgsql as $$
+begin
+    perform citus_standin.begin_change();
+    perform citus_standin.node_at(nodename, nodeport);
+    if property <> 'shouldhaveshards' then
+        raise 'only the property shouldhaveshards can be set' using errcode = 'XX000';
+    end if;
+    update pg_dist_node n set shouldhaveshards = value where n.nodename = $1 and n.nodeport = $2;
+end $$;
+
 create function pg_catalog.citus_drain_node(
     nodename text, nodeport int, shard_transfer_mode citus.shard_transfer_mode default 'auto',
     rebalance_strategy name default null
@@ -543,6 +554,59 @@ end $$;
 
 create function pg_catalog.get_shard_id_for_distribution_column(table_name regclass, distribution_value anyelement)
 returns bigint language sql as $$ select get_shard_id_for_distribution_column(table_name, distribution_value::text) $$;
+
+create function pg_catalog.isolate_tenant_to_new_shard(
+    table_name regclass, tenant_id text, cascade_option text default '',
+    shard_transfer_mode citus.shard_transfer_mode default 'auto'
+) returns bigint language plpgsql as $$
+declare
+    split pg_dist_shard;
+    colocation pg_dist_colocation;
+    hash text;
+begin
+    perform citus_standin.begin_change();
+    select * into split from pg_dist_shard where shardid = get_shard_id_for_distribution_column(table_name, tenant_id);
+    select c.* into colocation from pg_dist_partition join pg_dist_colocation c using (colocationid)
+    where logicalrelid = table_name;
+    if colocation.distributioncolumntype = 0 then
+        raise 'a reference table has no tenants' using errcode = '0A000';
+    end if;
+    hash := citus_standin.hash_of(tenant_id, colocation.distributioncolumntype, colocation.distributioncolumncollation);
+    if split.shardminvalue = split.shardmaxvalue then
+        raise 'table % has already been isolated for the given value', table_name using errcode = '55000';
+    elsif upper(cascade_option) <> 'CASCADE' and (
+        select count(*) > 1 from pg_dist_partition p where p.colocationid = colocation.colocationid
+    ) then
+        raise 'the table is colocated with others: CASCADE splits theirs too' using errcode = '0A000';
+    end if;
+    with old as materialized (  -- of every colocated table
+        select o.*, p.groupid
+        from pg_dist_partition t
+        join pg_dist_shard o using (logicalrelid)
+        join pg_dist_placement p using (shardid)
+        where t.colocationid = colocation.colocationid and o.shardminvalue = split.shardminvalue
+    ), gone as (
+        delete from pg_dist_shard s using old where s.shardid = old.shardid
+    ), unplaced as (
+        delete from pg_dist_placement p using old where p.shardid = old.shardid
+    ), parts (n, lowest, highest) as (
+        values (1, split.shardminvalue::bigint, hash::bigint - 1),
+               (2, hash::bigint, hash::bigint),
+               (3, hash::bigint + 1, split.shardmaxvalue::bigint)
+    ), new as materialized (
+        select nextval('citus_standin.shardid') as shardid, logicalrelid, groupid, lowest, highest
+        from (select * from old cross join parts where lowest <= highest order by logicalrelid, n) ordered
+    ), made as (
+        insert into pg_dist_shard (logicalrelid, shardid, shardminvalue, shardmaxvalue)
+        select logicalrelid, new.shardid, lowest::text, highest::text from new
+    )
+    insert into pg_dist_placement (shardid, groupid) select new.shardid, groupid from new;
+    return get_shard_id_for_distribution_column(table_name, tenant_id);
+end $$;
+
+create function pg_catalog.citus_shard_sizes(out shard_id int, out size bigint) returns setof record language sql as $$
+select shardid::int, 0::bigint from pg_dist_shard
+$$;
 
 -- Raises what Citus raises where a key of a table cannot be kept by each shard for itself.
 create function citus_standin.refuse_keys(wanted regclass) returns void language plpgsql as $$

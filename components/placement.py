@@ -1,0 +1,213 @@
+"""Where shards lie: tenants on workers of their own, and nothing on a worker that is to leave.
+
+Takes a connection; knows nothing of Pulumi. Every step moves a whole colocation group's shards, is finished or undone by
+Citus itself, and is looked at before it is taken: what was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from components import keys
+from components.catalog import get_node, statement
+from components.errors import DriftError, StackError
+from components.names import TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from components.postgres import Connection
+
+__all__ = ["TenantShard", "drain", "ensure_tenants", "get_residency", "get_tenant_shard", "spread"]
+
+
+SMALL: Final = 16 * 1024**2
+"""Bytes of a shard, and of those that lie with it, below which it is moved with writes waiting."""
+
+
+@dataclass(frozen=True)
+class TenantShard:
+    """The shard of one value of a distribution column."""
+
+    shard_id: int
+    isolated: bool
+    """It holds this value alone."""
+    node_name: str
+    node_port: int
+
+    @property
+    def node(self) -> str:
+        """Return `name:port` of the node that holds it."""
+        return f"{self.node_name}:{self.node_port}"
+
+
+def get_tenant_shard(connection: Connection, table: TableName, value: str) -> TenantShard:
+    """Return where the rows of a value lie, whether there are any or not.
+
+    Raises:
+        StackError: the value is none of the distribution column's type.
+    """
+    try:
+        with connection.cursor(row_factory=class_row(TenantShard)) as cursor:
+            found = cursor.execute(
+                statement("get_tenant_shard"), {"table": _regclass(table), "value": value}
+            ).fetchone()
+    except psycopg.DataError as error:
+        msg = f"citus:tenants.{table}: {value!r} is no value of its distribution column: {error.diag.message_primary}"
+        raise StackError(msg) from error
+    if found is None:
+        msg = f"citus:tenants.{table}: no shard holds {value!r}: is the table distributed?"
+        raise DriftError(msg)
+    return found
+
+
+def _regclass(table: TableName) -> str:
+    return keys.identifier(table).as_string(None)
+
+
+def ensure_tenants(
+    connection: Connection, table: TableName, pins: Mapping[str, str], alike: Sequence[str], nodes: Sequence[str]
+) -> dict[str, TenantShard]:
+    """Give each value a shard of its own in the whole colocation group, on its node; nothing moves that lies right.
+
+    `pins` gives a value its node (`name:port`); the values `alike` are spread over `nodes`.
+
+    Returns:
+        Where each value lies.
+
+    Raises:
+        DriftError: two values that share a shard are to lie on different nodes.
+    """
+    shards = {value: get_tenant_shard(connection, table, value) for value in [*pins, *alike]}
+    sizes = {value: _count(connection, table, value) for value in alike}
+    placed = {value: shards[value].node for value in alike if shards[value].isolated}
+    goals = {**pins, **spread(sizes, nodes, placed, Counter(pins.values()))}
+    with _cleaned_up(connection):
+        for value, node in goals.items():
+            shard = get_tenant_shard(connection, table, value)
+            if not shard.isolated:
+                mode = _transfer_mode(connection, shard.shard_id)
+                connection.execute(
+                    statement("isolate_tenant"), {"table": _regclass(table), "value": value, "mode": mode}
+                )
+            shard = shards[value] = get_tenant_shard(connection, table, value)
+            if shard.node != node:
+                _refuse_shared(table, value, shard, {other: shards[other] for other in goals if goals[other] != node})
+                name, _, port = node.rpartition(":")
+                where = {"from_name": shard.node_name, "from_port": shard.node_port, "name": name, "port": int(port)}
+                mode = _transfer_mode(connection, shard.shard_id)
+                connection.execute(statement("move_shard"), {**where, "shard": shard.shard_id, "mode": mode})
+                shards[value] = get_tenant_shard(connection, table, value)
+    return {value: shards[value] for value in goals}
+
+
+@contextmanager
+def _cleaned_up(connection: Connection) -> Iterator[None]:
+    """Drop what interrupted moves have left, before and after; Citus would do it by and by."""
+    connection.execute(statement("cleanup"))
+    try:
+        yield
+    finally:
+        if not (connection.closed or connection.broken):
+            connection.execute(statement("cleanup"))
+
+
+def get_residency(connection: Connection, table: TableName, values: Sequence[str]) -> list[tuple[str, str, str, int]]:
+    """Return `(table, value, node, rows)` of each table of the colocation group, as the shards themselves have them."""
+    found = []
+    for schema, name, column in connection.execute(statement("get_colocated"), {"table": _regclass(table)}).fetchall():
+        member = TableName(schema, name)
+        where = {"table": _regclass(member), "column": column, "values": list(values)}
+        for node, value, rows in connection.execute(statement("count_tenants"), where).fetchall():
+            found.append((str(member), value, node, rows))
+    return found
+
+
+def _refuse_shared(table: TableName, value: str, shard: TenantShard, others: Mapping[str, TenantShard]) -> None:
+    for other, theirs in others.items():
+        if theirs.isolated and theirs.shard_id == shard.shard_id:
+            msg = f"citus:tenants.{table}: {value} and {other} have the same hash, so they lie together: pin both to one worker"
+            raise DriftError(msg)
+
+
+def spread(
+    sizes: Mapping[str, int], nodes: Sequence[str], placed: Mapping[str, str], taken: Mapping[str, int]
+) -> dict[str, str]:
+    """Give each value a node, so that the nodes carry as alike as the sizes allow; pure.
+
+    First by number: no node gets a second value while another has none. Among the nodes with the fewest, a value stays
+    where it is, else goes to the one with the least to carry. The biggest chooses first, and of two alike the one
+    that is named first.
+
+    Args:
+        sizes: rows of each value.
+        nodes: the nodes that there are.
+        placed: the nodes of values that have a shard of their own already.
+        taken: how many values each node carries beside these.
+    """
+    numbers = {node: taken.get(node, 0) for node in nodes}
+    loads = dict.fromkeys(nodes, 0)
+    result = {}
+    for value in sorted(sizes, key=lambda value: -sizes[value]):
+        fewest = min(numbers.values())
+        free = [node for node in nodes if numbers[node] == fewest]
+        staying = placed.get(value)
+        node = staying if staying in free else min(free, key=lambda node: (node in placed.values(), loads[node]))
+        result[value] = node
+        numbers[node] += 1
+        loads[node] += sizes[value]
+    return {value: result[value] for value in sizes}
+
+
+def _count(connection: Connection, table: TableName, value: str) -> int:
+    """Return how many rows the colocation group has of a value: asked of one worker alone."""
+    total = 0
+    for schema, name, column in connection.execute(statement("get_colocated"), {"table": _regclass(table)}).fetchall():
+        query = sql.SQL("select count(*) from {} where {} = {}").format(
+            sql.Identifier(schema, name), sql.Identifier(column), sql.Literal(value)
+        )
+        row = connection.execute(query).fetchone()
+        total += int(row[0]) if row else 0
+    return total
+
+
+def _transfer_mode(connection: Connection, shard: int) -> str:
+    row = connection.execute(statement("get_transfer_mode"), {"shard": shard, "small": SMALL}).fetchone()
+    return str(row[0]) if row else "auto"
+
+
+def _drain_mode(connection: Connection) -> str:
+    row = connection.execute(statement("get_drain_mode")).fetchone()
+    return str(row[0]) if row and row[0] else "auto"
+
+
+def drain(connection: Connection, nodes: Sequence[str]) -> None:
+    """Move every shard away from nodes that are to leave; nothing happens where they hold none.
+
+    Raises:
+        psycopg.Error: the shards could not all be moved; the nodes take shards again, as before.
+    """
+    leaving = [(name, int(port)) for name, _, port in (node.rpartition(":") for node in nodes)]
+    leaving = [address for address in leaving if get_node(connection, *address)]
+
+    def hold_shards(holds: bool) -> None:  # noqa: FBT001
+        for name, port in leaving:
+            connection.execute(statement("set_node_holds_shards"), {"name": name, "port": port, "holds": holds})
+
+    with _cleaned_up(connection):
+        try:
+            hold_shards(False)  # noqa: FBT003 - none of them takes what another gives away
+            for name, port in leaving:
+                where = {"name": name, "port": port, "mode": _drain_mode(connection)}
+                connection.execute(statement("drain_node"), where)
+        except BaseException:
+            if not (connection.closed or connection.broken):
+                hold_shards(True)  # noqa: FBT003
+            raise
