@@ -50,6 +50,10 @@ down: setup ## remove the cluster and all its data
 show: setup ## show nodes, tables and shards of the running cluster
 	@$(RUN) show --stack '$(STACK)'
 
+.PHONY: residency
+residency: setup ## prove, row by row, that tenants lie on their workers
+	@$(RUN) residency --stack '$(STACK)'
+
 .PHONY: psql
 psql: setup ## connect to the coordinator
 	@$(RUN) psql --stack '$(STACK)'

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pulumi import automation
 
 from cli.choice import choose_stack
-from cli.shown import show_cluster
+from cli.shown import show_cluster, show_residency
 from components.installation import wheel_folders
 
 if TYPE_CHECKING:
@@ -128,6 +128,13 @@ def recover(stack: StackOption = "") -> None:
 def show(stack: StackOption = "") -> None:
     """Show nodes, tables and shards of the running cluster."""
     show_cluster(carry_out(stack or choose_stack(), lambda _it, _show: None))
+
+
+@app.command()
+def residency(stack: StackOption = "") -> None:
+    """Count, on every shard, the rows of the tenants that have a worker of their own; fail where one lies elsewhere."""
+    if not show_residency(carry_out(stack or choose_stack(), lambda _it, _show: None)):
+        raise typer.Exit(1)
 
 
 @app.command()

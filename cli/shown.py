@@ -9,10 +9,13 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
+from components.names import TableName
+from components.placement import get_residency
+
 if TYPE_CHECKING:
     from pulumi.automation import Stack
 
-__all__ = ["show_cluster"]
+__all__ = ["show_cluster", "show_residency"]
 
 WIDEST = 12
 """Nodes that get a column of their own."""
@@ -52,10 +55,32 @@ def show_cluster(stack: Stack) -> None:
     )
 
 
+def show_residency(stack: Stack) -> bool:
+    """Print where the rows of each placed tenant lie, counted on the shards; return whether all lie where they are declared."""
+    console = Console(highlight=False)
+    outputs = {name: output.value for name, output in stack.outputs().items()}
+    declared: dict[str, dict[str, str]] = outputs.get("residency") or {}
+    if not declared:
+        console.print("no tenant has a worker of its own: citus:tenants gives it one")
+        return True
+    if "standin" in outputs["versions"]["citus"]:
+        console.print("this is a stand-in, which moves no rows: there is nothing to count")
+        return False
+    rows, right = [], True
+    with psycopg.connect(outputs["dsn"], autocommit=True, connect_timeout=10) as connection:
+        for name, nodes in declared.items():
+            for table, value, node, count in get_residency(connection, TableName.parse(name), list(nodes)):
+                right = right and node == nodes[value]
+                rows.append((value, table, count, node, "" if node == nodes[value] else f"not on {nodes[value]}"))
+    console.print(_table(["tenant", "table", "rows", "node", ""], sorted(rows)))
+    console.print("every row lies on the worker of its tenant" if right else "[bold red]rows lie elsewhere[/]")
+    return right
+
+
 def _table(columns: list[str], rows: list[tuple[Any, ...]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        numbers = column.isdecimal() or column in ("group", "shards", "colocated", "on nodes")
+        numbers = column.isdecimal() or column in ("group", "shards", "rows", "colocated", "on nodes")
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
