@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -52,17 +53,17 @@ def detect() -> dict[str, Part]:
 def _from_engine(ask: Callable[[Any], str]) -> str:
     import docker  # noqa: PLC0415 - slow to import
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # its sockets, where no engine answers
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of sockets that the SDK forgets where no engine answers
+        try:
             with closing(docker.from_env(timeout=10)) as client:
                 return ask(client)
-    except docker.errors.ImageNotFound:
-        msg = f"the engine does not have it: docker pull {IMAGE}"
-        raise MissingError(msg) from None
-    except docker.errors.DockerException as error:
-        msg = f"no Docker Engine answers ({error})"
-        raise MissingError(msg) from None
+        except docker.errors.ImageNotFound:
+            why = f"the engine does not have it: docker pull {IMAGE}"
+        except docker.errors.DockerException as error:
+            why = f"no Docker Engine answers ({error})"
+        gc.collect()
+    raise MissingError(why)
 
 
 def _docker() -> str:
