@@ -34,6 +34,12 @@ RUN = .venv/bin/python -m cli
 preview: setup ## show what up would do
 	@$(RUN) preview --stack '$(STACK)'
 
+FORMAT ?= text
+
+.PHONY: plan
+plan: setup ## show what the plan finds and does, without a database (FORMAT=text, json, github)
+	@$(RUN) plan --stack '$(STACK)' --format '$(FORMAT)'
+
 .PHONY: up
 up: setup ## bring the cluster up, or to what is declared, and show it (STACK=dev, STACK=local)
 	@$(RUN) up --stack '$(STACK)'
@@ -75,7 +81,7 @@ check: setup ## format, lint, strict types and the fast tests; under a minute
 
 .PHONY: test
 test: check ## everything, on whichever genuine parts this machine has; ends with which those were
-	@.venv/bin/pytest tests
+	@.venv/bin/pytest -n auto --dist loadgroup tests/provider tests/e2e
 
 .PHONY: bench
 bench: setup ## figures as ratios, side by side in one run; needs Docker and the image

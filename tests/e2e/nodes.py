@@ -23,8 +23,7 @@ DEADLINE: Final = 60
 
 
 def _runtime(name: str, *parts: str) -> Any:
-    marks = [pytest.mark.needs("pulumi", *parts), pytest.mark.xdist_group(f"e2e-{name}")]
-    return pytest.param(name, marks=marks)
+    return pytest.param(name, marks=pytest.mark.needs("pulumi", *parts))
 
 
 DOCKER: Final = _runtime("docker", "docker", "image", "language", "plugin")
