@@ -28,6 +28,8 @@ try:
     settings = Settings.load()
     schema = Schema.read(Path(settings.schema_dir))
     plan = ShardingPlan.make(schema, settings.tables)
+    for warning in plan.warnings:
+        pulumi.log.warn(str(warning))
     tenancies = plan_tenants(schema, settings)
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     host = Engine(stack) if settings.runtime == "docker" else LocalHost(stack, Path.cwd())

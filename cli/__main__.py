@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pulumi import automation
 
 from cli.choice import choose_stack
+from cli.plan import plan_command
 from cli.shown import show_cluster, show_residency
 from components.installation import wheel_folders
 
@@ -91,6 +92,17 @@ def preview(
 ) -> None:
     """Show what up would do."""
     carry_out(stack or choose_stack(), lambda it, show: it.preview(**show, expect_no_changes=expect_no_changes))
+
+
+@app.command()
+def plan(
+    stack: Annotated[str, typer.Option("--stack", help="by default dev")] = "",
+    output: Annotated[
+        str, typer.Option("--format", help="text, json, or github for annotations of a workflow")
+    ] = "text",
+) -> None:
+    """Show what the plan finds and does, without a database; fail where it has errors."""
+    raise typer.Exit(plan_command(stack, output))
 
 
 @app.command()

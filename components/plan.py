@@ -5,22 +5,32 @@ Pure: reads no settings by itself, runs no SQL. Refuses here, at preview, what C
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from components.errors import PlanError
+from components.findings import found
+from components.layout import Layout
 from components.names import ColumnName, TableName
+from components.rules import check_plan, check_settings, cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from components.schema import ForeignKey, Schema, SqlFile, Table
+    from components.findings import Finding
+    from components.schema import Schema, SqlFile
     from components.settings import TableSettings
 
-__all__ = ["PlannedTable", "ShardingPlan"]
+__all__ = ["PlannedForeignKey", "PlannedTable", "ShardingPlan"]
 
-_ACTIONS: Final = {"n": "SET NULL", "d": "SET DEFAULT", "c": "CASCADE"}
+
+@dataclass(frozen=True)
+class PlannedForeignKey:
+    """A foreign key that is set aside while the tables at its ends are being sharded."""
+
+    table: TableName
+    name: str
+    references: TableName
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,16 @@ class PlannedTable:
     """Tables of the plan that a foreign key ties to this one, in either direction."""
     after: tuple[TableName, ...]
     """Tables of the plan that must stand before this one: its colocation target and those it references."""
+    group: TableName | None = None
+    """The table that starts the colocation group; none of a reference table."""
+    old_key: tuple[str, ...] | None = None
+    """Columns of the primary key as the files declare it."""
+    new_key: tuple[str, ...] | None = None
+    """Columns of the primary key once the table is sharded."""
+    set_aside: tuple[PlannedForeignKey, ...] = ()
+    """Foreign keys that are dropped in this table's turn."""
+    restored: tuple[PlannedForeignKey, ...] = ()
+    """Foreign keys that are put back in this table's turn: its own, and those that waited for it."""
 
 
 @dataclass(frozen=True)
@@ -45,36 +65,93 @@ class ShardingPlan:
 
     files: tuple[SqlFile, ...]
     tables: tuple[PlannedTable, ...]
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Return what stands in the way of the plan."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Return what works but hurts."""
+        return tuple(finding for finding in self.findings if finding.severity == "warning")
 
     @classmethod
     def make(cls, schema: Schema, tables: Mapping[TableName, TableSettings]) -> ShardingPlan:
         """Put the declared tables in order.
 
         Raises:
-            PlanError: with one line for each finding: where, what, why, and what mends it.
+            PlanError: with one line for each error: where, what, why, and what mends it.
         """
-        findings = [*_unknown_names(schema, tables), *_colocation(tables)]
-        if not findings:
-            findings = [*_kinds(schema, tables), *_keys(schema, tables), *_foreign_keys(schema, tables)]
-        if findings:
-            raise PlanError("\n".join(findings))
-        planned = {name: _planned(name, schema, tables) for name in tables}
-        return cls(tuple(schema.files), tuple(_in_order(planned)))
+        plan = cls.draft(schema, tables)
+        if plan.errors:
+            raise PlanError("\n".join(map(str, plan.errors)))
+        return plan
+
+    @classmethod
+    def draft(cls, schema: Schema, tables: Mapping[TableName, TableSettings]) -> ShardingPlan:
+        """Return the plan with all that speaks against it, whether it can be carried out or not."""
+        tables, findings = _with_names_cut(tables)
+        layout = Layout(schema, tables)
+        planned = tuple(_in_order({name: _planned(name, layout) for name in tables}))
+        findings += check_settings(layout)
+        if not any(finding.severity == "error" for finding in findings):
+            findings += check_plan(layout, {table.name: number for number, table in enumerate(planned)})
+        return cls(tuple(schema.files), tuple(_with_foreign_keys(planned, layout)), tuple(findings))
 
 
-def _planned(name: TableName, schema: Schema, tables: Mapping[TableName, TableSettings]) -> PlannedTable:
-    settings = tables[name]
-    table = schema.tables[name]
-    outward = {fk.table for fk in table.foreign_keys if fk.table in tables} - {name}
-    inward = {other.name for other in schema.tables.values() if any(fk.table == name for fk in other.foreign_keys)}
+def _with_names_cut(
+    tables: Mapping[TableName, TableSettings],
+) -> tuple[dict[TableName, TableSettings], list[Finding]]:
+    """Return the settings with every name as PostgreSQL keeps it, and a warning for each that it cuts."""
+
+    def table_cut(name: TableName) -> TableName:
+        return TableName(cut(name.schema), cut(name.name))
+
+    def column_cut(name: ColumnName) -> ColumnName:
+        return ColumnName(cut(name.name))
+
+    known: dict[TableName, TableSettings] = {}
+    findings = []
+    for name, settings in tables.items():
+        changes = {
+            "distribute_by": settings.distribute_by and column_cut(settings.distribute_by),
+            "colocate_with": settings.colocate_with and table_cut(settings.colocate_with),
+            "primary_key": settings.primary_key and tuple(map(column_cut, settings.primary_key)),
+        }
+        short, kept = table_cut(name), settings.model_copy(update=changes)
+        if (short, kept) != (name, settings):
+            message = "PostgreSQL keeps 63 bytes of a name"
+            findings.append(found("name-cut", short, message, "write it as it is kept", setting=f"citus:tables.{name}"))
+        known[short] = kept
+    return known, findings
+
+
+def _planned(name: TableName, layout: Layout) -> PlannedTable:
+    tables, table, settings = layout.settings, layout.schema.tables.get(name), layout.settings[name]
+    members = {name, *(partition.name for partition in layout.partitions(name))}
+    outward = {layout.root(fk.table) for child, fk in layout.foreign_keys() if child.name in members}
+    inward = {layout.root(child.name) for child, fk in layout.foreign_keys() if fk.table in members}
+    types = {
+        other
+        for other in tables
+        for column in ((table and table.columns) or {}).values()
+        if column.type.removesuffix("[]") == str(other)
+    }
+    before = (outward | types | {layout.root(name)}) & tables.keys() - {name}
+    key = table.primary_key if table else None
     return PlannedTable(
         name=name,
         reference=settings.reference,
         distribution_column=settings.distribute_by.name if settings.distribute_by else None,
         colocate_with=settings.colocate_with,
         primary_key=tuple(column.name for column in settings.primary_key) if settings.primary_key else None,
-        related=tuple(sorted((outward | inward & tables.keys()) - {name})),
-        after=tuple(sorted(outward | ({settings.colocate_with} if settings.colocate_with else set()))),
+        related=tuple(sorted((outward | inward) & tables.keys() - {name})),
+        after=tuple(sorted(before | ({settings.colocate_with} if settings.colocate_with else set()))),
+        group=None if settings.reference else layout.group(name),
+        old_key=key.columns if key else None,
+        new_key=layout.primary_key(name) if key else None,
     )
 
 
@@ -87,169 +164,31 @@ def _in_order(planned: dict[TableName, PlannedTable]) -> Iterable[PlannedTable]:
     done: set[TableName] = set()
     waiting = sorted(planned.values(), key=lambda table: (not table.reference, table.name))
     while waiting:
-        ready = [table for table in waiting if done.issuperset(table.after)] or [
-            table for table in waiting if table.colocate_with is None or table.colocate_with in done
-        ]
+        ready = (
+            [table for table in waiting if done.issuperset(table.after)]
+            or [table for table in waiting if table.colocate_with is None or table.colocate_with in done]
+            or waiting  # where colocateWith leads nowhere, which is an error
+        )
         table = ready[0]
         waiting.remove(table)
         done.add(table.name)
-        yield PlannedTable(**{**vars(table), "after": tuple(name for name in table.after if name in done)})
+        yield replace(table, after=tuple(name for name in table.after if name in done and name != table.name))
 
 
-def _unknown_names(schema: Schema, tables: Mapping[TableName, TableSettings]) -> Iterable[str]:
-    for name, settings in tables.items():
-        table = schema.tables.get(name)
-        if table is None:
-            yield (
-                f"citus:tables.{name}: no SQL file of citus:schemaDir creates this table"
-                f"{_did_you_mean(name, schema.tables)}: add the file, or remove the table from the settings"
-            )
-            continue
-        named = [("distributeBy", settings.distribute_by)] + [("primaryKey", c) for c in settings.primary_key or ()]
-        for setting, column in named:
-            if column is not None and table.columns is not None and column.name not in table.columns:
-                yield (
-                    f"citus:tables.{name}.{setting} = {column}: {table.at}: the table has no such column"
-                    f"{_did_you_mean(column, map(ColumnName, table.columns))}: name one of "
-                    f"{', '.join(str(ColumnName(c)) for c in table.columns)}"
-                )
+def _with_foreign_keys(planned: Iterable[PlannedTable], layout: Layout) -> Iterable[PlannedTable]:
+    """Yield the tables with the foreign keys that are set aside and restored in the turn of each.
 
-
-def _did_you_mean(name: object, others: Iterable[object]) -> str:
-    spelled = {str(other).lower().replace('"', ""): str(other) for other in others}
-    close = difflib.get_close_matches(str(name).lower().replace('"', ""), spelled, n=1)
-    return f" (did you mean {spelled[close[0]]}?)" if close else ""
-
-
-def _colocation(tables: Mapping[TableName, TableSettings]) -> Iterable[str]:
-    for name, settings in tables.items():
-        target = settings.colocate_with
-        at = f"citus:tables.{name}.colocateWith = {target}"
-        if target is None:
-            continue
-        if target not in tables:
-            yield f"{at}: the settings do not distribute that table{_did_you_mean(target, tables)}: add it to citus:tables"
-        elif tables[target].reference:
-            yield f"{at}: that is a reference table, which has no shards to share: remove colocateWith, it joins locally anyway"
-        else:
-            chain = [name]
-            while target is not None and target in tables and target not in chain:
-                chain.append(target)
-                target = tables[target].colocate_with
-            if target == name:
-                yield f"{at}: a cycle ({' → '.join(map(str, [*chain, name]))}): let one of them stand without colocateWith"
-
-
-def _group(name: TableName, tables: Mapping[TableName, TableSettings]) -> TableName:
-    while (target := tables[name].colocate_with) is not None:
-        name = target
-    return name
-
-
-def _kinds(schema: Schema, tables: Mapping[TableName, TableSettings]) -> Iterable[str]:
-    """Check what EnsureRelationCanBeDistributed demands of the kind of table."""
-    for name, settings in tables.items():
-        table = schema.tables[name]
-        parent = schema.tables.get(table.parent) if table.parent else None
-        if table.persistence == "t":
-            yield f"{table.at}: {name} is a temporary table, which cannot be sharded: create it without TEMPORARY"
-        if parent is not None and parent.partitioned:
-            yield (
-                f"{table.at}: {name} is a partition of {parent.name} and sharded with it: take it out of citus:tables, and "
-                f"let {parent.name} stand there"
-            )
-        if settings.reference and table.partitioned:
-            yield f"{table.at}: {name} is partitioned, which a reference table cannot be: distribute it instead"
-
-
-def _keys(schema: Schema, tables: Mapping[TableName, TableSettings]) -> Iterable[str]:
-    """Check what ErrorIfUnsupportedConstraint and EnsureDistributedSequencesHaveOneType demand of one table."""
-    for name, settings in tables.items():
-        table = schema.tables[name]
-        by = settings.distribute_by
-        if by is None or table.columns is None:
-            continue
-        column = table.columns[by.name]
-        if column.generated:
-            yield f"{table.at}: {name} cannot be distributed by {by}: its value is generated; name a plain column"
-        target = settings.colocate_with
-        other = schema.tables[target].columns if target else None
-        if target and other is not None and (target_by := tables[target].distribute_by) is not None:
-            target_type = other[target_by.name].type
-            if target_type != column.type:
-                yield (
-                    f"citus:tables.{name}.colocateWith = {target}: {by} is {column.type}, but {target}.{target_by} is "
-                    f"{target_type}: colocated tables need one type: alter table {name} alter column {by} type {target_type}"
-                )
-        if settings.primary_key and not any(key.kind == "primary key" for key in table.keys):
-            yield (
-                f"citus:tables.{name}.primaryKey: {table.at}: the table has no primary key to rewrite: remove the setting, or "
-                "declare the key in the SQL file"
-            )
-        for key in table.keys:
-            if key.kind != "primary key" and by.name not in key.columns:
-                yield (
-                    f"{key.at}: {name}: this {key.kind} ({', '.join(key.columns)}) lacks the distribution column {by}, so "
-                    f"no worker could check it alone: make it ({by}, {', '.join(key.columns)}), or remove it"
-                )
-
-
-def _foreign_keys(schema: Schema, tables: Mapping[TableName, TableSettings]) -> Iterable[str]:
-    """Check what ErrorIfUnsupportedForeignConstraintExists demands, in all directions (Citus, foreign_constraint.c)."""
-    for table in schema.tables.values():
-        for fk in table.foreign_keys:
-            if fk.table in schema.tables or fk.table in tables:
-                yield from _foreign_key(table, fk, schema, tables)
-
-
-def _foreign_key(
-    table: Table, fk: ForeignKey, schema: Schema, tables: Mapping[TableName, TableSettings]
-) -> Iterable[str]:
-    at = f"{fk.at}: {table.name} ({', '.join(fk.columns)}) → {fk.table}"
-    child, parent = tables.get(table.name), tables.get(fk.table)
-    if child is None and parent is None:
-        return
-    if parent is None:
-        where = "is copied to every node" if child and child.reference else "is spread over the workers"
-        yield (
-            f"{at}: {table.name} {where}, {fk.table} would stay on the coordinator alone: make it a "
-            f"reference table (citus:tables.{fk.table}: {{reference: true}}), or distribute it too"
-        )
-        return
-    if parent.reference:
-        if child and child.distribute_by and child.distribute_by.name in fk.columns:
-            yield from _actions(at, fk, child.distribute_by.name)
-        return
-    if child is None or child.reference:
-        kind = "a local table" if child is None else "a reference table"
-        yield (
-            f"{at}: {kind} cannot reference a distributed one: distribute {table.name} too, colocated with {fk.table}, "
-            "or remove the foreign key"
-        )
-        return
-    if child.distribute_by is None or parent.distribute_by is None:
-        return
-    if _group(table.name, tables) != _group(fk.table, tables):
-        yield (
-            f"{at}: the two are not colocated, so no worker could check it alone: "
-            f"citus:tables.{table.name}.colocateWith: {fk.table}, or remove the foreign key"
-        )
-        return
-    by, parent_by = child.distribute_by.name, parent.distribute_by.name
-    referenced = fk.referenced or next((k.columns for k in schema.tables[fk.table].keys if k.kind == "primary key"), ())
-    pairs = list(zip(fk.columns, referenced, strict=False))
-    if (by, parent_by) not in pairs and any(by == a or parent_by == b for a, b in pairs):
-        yield (
-            f"{at}: it pairs a distribution column with another column, but must pair {by} with {parent_by}: "
-            "mend the foreign key"
-        )
-    yield from _actions(at, fk, by)
-
-
-def _actions(at: str, fk: ForeignKey, by: str) -> Iterable[str]:
-    for event, action in (("DELETE", fk.on_delete), ("UPDATE", fk.on_update)):
-        if action in ("n", "d") or (action == "c" and event == "UPDATE"):
-            yield (
-                f"{at}: ON {event} {_ACTIONS[action]} would change the distribution column {by}, which is part of the "
-                f"foreign key once distributed: use ON {event} {'CASCADE or ' * (event == 'DELETE')}NO ACTION"
-            )
+    As keys.set_foreign_keys_aside and keys.restore_foreign_keys do it: a key is dropped in the turn of the first of its
+    ends, and put back in that of the last.
+    """
+    turns = [table.name for table in planned]
+    for table in planned:
+        aside, restored = [], []
+        for child, fk in layout.foreign_keys():
+            ends = sorted(turns.index(end) for end in {child.name, fk.table} if end in turns)
+            key = PlannedForeignKey(child.name, fk.name, fk.table)
+            if ends and turns[ends[0]] == table.name:
+                aside.append(key)
+            if ends and turns[ends[-1]] == table.name:
+                restored.append(key)
+        yield replace(table, set_aside=tuple(aside), restored=tuple(restored))

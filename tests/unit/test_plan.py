@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import PlanError
+from components.findings import RULES
 from components.names import TableName
 from components.plan import ShardingPlan
 from components.schema import Schema, SqlFile
 from components.settings import Settings
+from tests.corpus import cases
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = {"reference": True}
@@ -35,6 +37,14 @@ def plan(sql: str, tables: Declared) -> ShardingPlan:
     assert schema.problems == []
     settings = Settings.parse({"password": "x", "tables": json.dumps(tables)}, stack="test")
     return ShardingPlan.make(schema, settings.tables)
+
+
+def draft(sql: str, tables: Declared) -> ShardingPlan:
+    """Make the plan with whatever speaks against it."""
+    schema = Schema([SqlFile("1.sql", sql)])
+    assert schema.problems == []
+    settings = Settings.parse({"password": "x", "tables": json.dumps(tables)}, stack="test")
+    return ShardingPlan.draft(schema, settings.tables)
 
 
 def findings(sql: str, tables: Declared) -> list[str]:
@@ -91,11 +101,12 @@ def test_a_planned_table_carries_what_was_declared() -> None:
 
 
 def test_a_declared_primary_key_needs_one_in_the_files() -> None:
-    """There is nothing to rewrite in a table without a key, so the setting would be silently void."""
-    with pytest.raises(
-        PlanError, match=re.escape("citus:tables.a.primaryKey: 1.sql:1:1: the table has no primary key to rewrite")
-    ):
-        plan("create table a (k int, n int)", {"a": by("k", primaryKey=["k", "n"])})
+    """There is nothing to rewrite in a table without a key, so the setting is void, which a person should know."""
+    made = plan("create table a (k int not null, n int)", {"a": by("k", primaryKey=["k", "n"])})
+    (warning,) = made.warnings
+    assert str(warning).startswith(
+        "citus:tables.a.primaryKey: 1.sql:1:1: the table has no primary key to rewrite: remove the setting"
+    )
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -188,7 +199,7 @@ def test_columns_that_the_files_do_not_tell_are_not_checked() -> None:
         (
             "create table a (x int generated always as (1) stored)",
             {"a": by("x")},
-            "1.sql:1:1: a cannot be distributed by x: its value is generated; name a plain column",
+            "1.sql:1:1: a cannot be distributed by x: its value is generated: name a plain column",
         ),
         (
             "create table a (x int, y int);\ncreate unique index on a (y)",
@@ -228,7 +239,7 @@ def test_columns_that_the_files_do_not_tell_are_not_checked() -> None:
         ),
         (
             "create table a (x int) partition by hash (x); create table p partition of a default",
-            {"a": by("x"), "p": by("x")},
+            {"a": by("x"), "p": REFERENCE},
             "1.sql:1:47: p is a partition of a and sharded with it: take it out of citus:tables, and let a stand there",
         ),
         (
@@ -269,7 +280,10 @@ def test_a_table_that_citus_would_refuse_is_found(sql: str, tables: Declared, me
             "create table a (x int) partition by hash (x); create table p partition of a default",
             {"a": by("x")},
         ),
-        ("create table a (x int); create table b (y int) inherits (a)", {"b": by("x")}),
+        (
+            "create table a (x int) partition by hash (x); create table p partition of a default",
+            {"a": by("x"), "p": by("x")},
+        ),
         ("create unlogged table a (x int)", {"a": by("x")}),
         ("create table a as select 1 as x; create table b (x int)", {"a": by("x"), "b": by("x", colocateWith="a")}),
     ],
@@ -297,14 +311,6 @@ COLOCATED = {"p": by("x"), "c": by("x", colocateWith="p")}
                 "c is spread over the workers, p would stay on the coordinator alone: make it a reference table (citus:tables.p: "
                 "{reference: true}), or distribute it too"
             ),
-        ),
-        (
-            {"c": REFERENCE},
-            "c is copied to every node, p would stay on the coordinator alone: make it a reference table",
-        ),
-        (
-            {"p": by("x")},
-            "a local table cannot reference a distributed one: distribute c too, colocated with p, or remove the foreign key",
         ),
         ({"c": REFERENCE, "p": by("x")}, "a reference table cannot reference a distributed one: distribute c too"),
         (
@@ -420,6 +426,366 @@ def test_all_findings_come_together() -> None:
     assert [line.split(": ")[0] for line in found] == ["1.sql:1:1", "1.sql:2:30", "1.sql:2:44"]
 
 
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+RANGE = "partition by range (d); create table p_1 partition of p for values from (1) to (2)"
+TRIGGER = "create function f() returns trigger language plpgsql as 'begin return new; end';"
+LONG = "t" * 70
+R = "create table r (id int primary key);"
+T = "create table t (x int not null, id int primary key);"
+GROUP = {"t": by("x"), "c": by("x", colocateWith="t")}
+
+RULE_CASES: list[tuple[str, str, Declared, str]] = [
+    ("unknown-table", "", {"t": REFERENCE}, "add the file"),
+    ("not-a-table", "create view v as select 1", {"v": REFERENCE}, "v is a view, which cannot be sharded"),
+    ("not-a-table", "create materialized view v as select 1", {"v": REFERENCE}, "v is a materialized view"),
+    ("not-a-table", "create foreign table v (x int) server s", {"v": REFERENCE}, "v is a foreign table"),
+    ("unknown-column", "create table t (x int)", {"t": by("y")}, "name one of x"),
+    ("colocate-unknown", "create table t (x int)", {"t": by("x", colocateWith="u")}, "add it to citus:tables"),
+    ("colocate-reference", R + T, {"t": by("x", colocateWith="r"), "r": REFERENCE}, "remove colocateWith"),
+    ("colocate-cycle", T, {"t": by("x", colocateWith="t")}, "a cycle (t → t)"),
+    ("temporary-table", "create temp table t (x int)", {"t": by("x")}, "create it without TEMPORARY"),
+    ("partition", f"create table p (d int) {RANGE}", {"p_1": by("d")}, "let p stand there"),
+    ("partition", f"create table p (d int, x int) {RANGE}", {"p": by("d"), "p_1": by("x")}, "sharded with it"),
+    (
+        "partition",
+        f"create table p (d int) {RANGE}; create table t (d int)",
+        {"p": by("d"), "t": by("d"), "p_1": by("d", colocateWith="t")},
+        "sharded with it",
+    ),
+    ("partitioned-reference", f"create table p (d int) {RANGE}", {"p": REFERENCE}, "distribute it instead"),
+    (
+        "partition-levels",
+        f"create table p (d int) {RANGE} partition by hash (d)",
+        {"p": by("d")},
+        "p_1 is a partition of p",
+    ),
+    ("inheritance", "create table t (x int); create table u () inherits (t)", {"u": by("x")}, "u no inherit t"),
+    ("inheritance", "create table t (x int); create table u () inherits (t)", {"t": by("x")}, "u no inherit t"),
+    (
+        "inheritance",
+        "create table t (x int); create table u (x int); alter table u inherit t",
+        {"t": REFERENCE},
+        "u inherits",
+    ),
+    (
+        "inheritance",
+        R + "create table l (r int references r); create table m () inherits (l)",
+        {"r": REFERENCE},
+        "foreign keys tie it to a reference table",
+    ),
+    (
+        "trigger",
+        TRIGGER + "create table t (x int); create trigger g before insert on t execute function f()",
+        {"t": REFERENCE},
+        "drop trigger g on t",
+    ),
+    (
+        "trigger",
+        TRIGGER + f"create table p (d int) {RANGE}; create trigger g before insert on p_1 execute function f()",
+        {"p": by("d")},
+        "drop trigger g on p_1",
+    ),
+    (
+        "policy-subquery",
+        "create table t (x int); create policy o on t using (x in (select 1))",
+        {"t": by("x")},
+        "drop policy o",
+    ),
+    (
+        "policy-subquery",
+        "create table t (x int); create policy o on t with check (exists (select 1))",
+        {"t": REFERENCE},
+        "drop policy o on t",
+    ),
+    (
+        "unsupported-type",
+        "create type s as range (subtype = float8); create domain d as s; create table t (x int, s d[])",
+        {"t": by("x")},
+        "t: the column s is of the type d[], a range type",
+    ),
+    ("unsupported-type", "create table u (x int); create table t (x int, u u)", {"t": by("x")}, "shard u too"),
+    (
+        "generated-column",
+        "create table t (x int generated always as (1) stored)",
+        {"t": by("x")},
+        "name a plain column",
+    ),
+    ("no-hash", "create table t (x json)", {"t": by("x")}, "alter table t alter column x type jsonb"),
+    ("no-hash", "create domain d as point; create table t (x d)", {"t": by("x")}, "values of type d have no hash"),
+    ("negative-scale", "create table t (x numeric(5, -2))", {"t": by("x")}, "type numeric"),
+    (
+        "nondeterministic-collation",
+        "create collation n (provider = icu, locale = 'und', deterministic = false); create table t (x text collate n)",
+        {"t": by("x")},
+        "its collation n is not deterministic",
+    ),
+    ("colocated-type", T + "create table c (x bigint)", GROUP, "alter table c alter column x type int4"),
+    (
+        "colocated-type",
+        "create schema s; create type e as enum (); create type s.e as enum (); create table t (x e); create table c (x s.e)",
+        GROUP,
+        "x is s.e, but t.x is e",
+    ),
+    (
+        "colocated-collation",
+        'create table t (x text collate "C"); create table c (x text)',
+        GROUP,
+        "x has the database's collation, but t.x has the collation C",
+    ),
+    (
+        "unique-key",
+        "create table t (x int, y int unique)",
+        {"t": by("x")},
+        "alter table t drop constraint t_y_key, add constraint t_y_key unique (x, y)",
+    ),
+    (
+        "unique-key",
+        "create table t (x int, y int4range, exclude using gist (x with <>, y with &&))",
+        {"t": by("x")},
+        "write x with =",
+    ),
+    (
+        "unique-key",
+        f"create table p (d int, x int) {RANGE} ; alter table p_1 add primary key (d)",
+        {"p": by("x")},
+        "p_1: this",
+    ),
+    (
+        "key-in-use",
+        T + "create view v as select x, id from t group by id",
+        {"t": by("x")},
+        "the view v groups by the primary key of t",
+    ),
+    (
+        "key-in-use",
+        T + R + "create materialized view v as select a.x, max(r.id) from t a join r on a.id = r.id group by a.id",
+        {"t": by("x")},
+        "the materialized view v groups by the primary key of t",
+    ),
+    (
+        "partitioned-key",
+        f"create table p (d int, x int, primary key (d, x)) {RANGE}",
+        {"p": by("x", primaryKey=["x"])},
+        "primaryKey: [x, d]",
+    ),
+    (
+        "sequence-type",
+        "create sequence s; create table t (x int, a serial); create table c (x int, a bigint default nextval('t_a_seq'))",
+        GROUP,
+        "c: the sequence t_a_seq fills a, which is int8, and t.a, which is int4",
+    ),
+    (
+        "sequence-range",
+        "create sequence s start 3000000000; create table t (x int, a int default nextval('s'))",
+        {"t": by("x")},
+        "alter column a type bigint",
+    ),
+    (
+        "foreign-key-to-local",
+        R + "create table t (x int references r)",
+        {"t": by("x")},
+        "citus:tables.r: {reference: true}",
+    ),
+    (
+        "foreign-key-to-distributed",
+        T + "create table r (t int references t)",
+        {"t": by("id"), "r": REFERENCE},
+        "distribute r",
+    ),
+    (
+        "foreign-key-to-distributed",
+        R + T + "create table l (t int references t, r int references r)",
+        {"t": by("id"), "r": REFERENCE},
+        "a local table that foreign keys tie to a reference table cannot reference a distributed one",
+    ),
+    (
+        "foreign-key-colocation",
+        T + "create table c (x int, t int references t)",
+        {"t": by("x"), "c": by("x")},
+        "citus:tables.c.colocateWith: t",
+    ),
+    ("foreign-key-pair", T + "create table c (x int references t)", GROUP, "must pair x with x"),
+    (
+        "foreign-key-action",
+        T + "create table c (x int, t int references t on delete set null)",
+        GROUP,
+        "use ON DELETE CASCADE",
+    ),
+    (
+        "foreign-key-default",
+        R + "create table t (x int, r serial references r on delete set default)",
+        {"t": by("x"), "r": REFERENCE},
+        "SET DEFAULT would take the next value of a sequence for r",
+    ),
+    (
+        "foreign-key-default",
+        R + "create table l (r int generated by default as identity references r on update set default)",
+        {"r": REFERENCE},
+        "use another action",
+    ),
+    (
+        "foreign-key-reference-action",
+        R + "create table s (r int references r on delete cascade)",
+        {"s": REFERENCE},
+        "so ON DELETE could not reach the copies",
+    ),
+    (
+        "foreign-key-target",
+        T + "create table c (x int, t int references t)",
+        {**GROUP, "t": by("x", primaryKey=["x"])},
+        "it will reference (x, id), but the primary key of t becomes (x): citus:tables.t.primaryKey: [x, id]",
+    ),
+    ("foreign-key-target", T + "create table l (t int references t)", {"t": by("x")}, "distribute l too"),
+    (
+        "foreign-key-partition",
+        R + f"create table p (d int, r int) {RANGE}; alter table p_1 add foreign key (r) references r",
+        {"p": by("d"), "r": REFERENCE},
+        "alter table p add foreign key (r) references r",
+    ),
+    (
+        "foreign-key-partition",
+        T + f"create table p (d int, x int) {RANGE}; alter table p_1 add foreign key (d) references t",
+        {"t": by("x"), "p": by("x", colocateWith="t")},
+        "a single partition's foreign key is not rewritten",
+    ),
+    ("name-cut", f"create table {LONG} (x int not null)", {LONG: by("x")}, "PostgreSQL keeps 63 bytes of a name"),
+    ("partition-named", f"create table p (d int not null) {RANGE}", {"p": by("d"), "p_1": by("d")}, "take it out"),
+    ("no-primary-key", "create table t (x int not null)", {"t": by("x", primaryKey=["x"])}, "remove the setting"),
+    (
+        "included-column",
+        "create table t (x int not null, y int, unique (y) include (x))",
+        {"t": by("x")},
+        "may share a value",
+    ),
+    ("unguarded-key", "create table t (x int, id serial primary key)", {"t": by("x")}, "becomes (x, id)"),
+    ("nullable-column", "create table t (x int)", {"t": by("x")}, "alter table t alter column x set not null"),
+    ("few-values", "create table t (x bool not null)", {"t": by("x")}, "which has few values"),
+    ("few-values", "create type e as enum (); create table t (x e not null)", {"t": by("x")}, "is an enum"),
+    (
+        "left-local",
+        "create table t (x int not null); create table l (x int)",
+        {"t": by("x")},
+        "citus:tables.l: {distributeBy: x, colocateWith: t}",
+    ),
+    (
+        "separate-groups",
+        "create table t (x int not null); create table u (x int not null)",
+        {"t": by("x"), "u": by("x")},
+        "citus:tables.u.colocateWith: t",
+    ),
+    ("foreign-key-from-local", T + "create table l (t int references t)", {"t": by("id")}, "distribute l too"),
+    (
+        "foreign-key-reference-to-local",
+        R + "create table s (r int references r)",
+        {"s": REFERENCE},
+        "where alone it is checked",
+    ),
+    (
+        "match-full",
+        T + "create table c (x int not null, t int references t match full)",
+        GROUP,
+        "none of (t) may be NULL",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("slug", "sql", "tables", "text"), RULE_CASES, ids=[f"{number} {case[0]}" for number, case in enumerate(RULE_CASES)]
+)
+def test_a_rule_finds_what_it_tells(slug: str, sql: str, tables: Declared, text: str) -> None:
+    """Each rule finds its case, alone, with its severity, its source, and a text that says what mends it."""
+    made = draft(sql, tables)
+    found = [finding for finding in made.findings if finding.severity == RULES[slug].severity]
+    assert [finding.rule for finding in found] == [slug]
+    assert text in str(found[0])
+    assert (found[0].source, bool(found[0].message), bool(found[0].remedy)) == (RULES[slug].source, True, True)
+    assert (found[0].line is None) == (found[0].column is None) == (not found[0].file)
+    assert found[0].file or found[0].setting
+
+
+def test_every_rule_has_a_case() -> None:
+    """No rule goes untested."""
+    assert {slug for slug, *_ in RULE_CASES} == set(RULES)
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        (T + "create table c (x int not null, t int references t)", GROUP),
+        (T + "create view v as select id, max(x) from t group by id", {"t": by("x")}),
+        (T + "create view v as select id, x from t group by id, x", {"t": by("x")}),
+        (T + "create view v as select id, x from t group by id", {"t": by("id")}),
+        (T + "create view v as select id, x from t group by id; drop view v", {"t": by("x")}),
+        (f"create table p (d int not null, x int not null, unique (d, x)) {RANGE}", {"p": by("x")}),
+        ("create table t (x int, id serial primary key)", {"t": by("x", primaryKey=["x", "id"])}),
+        ("create table t (id int primary key); create table u (id int primary key)", {"t": by("id")}),
+        ("create table t (id int primary key); create table u (id int primary key)", {"t": by("id"), "u": by("id")}),
+        (R + "create table l (r int references r on delete set null)", {"r": REFERENCE}),
+        (
+            TRIGGER
+            + R
+            + "create table l (r int references r); create trigger g before insert on l execute function f()",
+            {"r": REFERENCE},
+        ),
+        ("create table t (x int not null); create policy o on t using (x > 0)", {"t": by("x")}),
+        ("create table t (x int not null, exclude using gist (x with =))", {"t": by("x")}),
+        (
+            "create table u (x int not null); create table t (x int not null, u u)",
+            {"t": by("x", colocateWith="u"), "u": by("x")},
+        ),
+        (
+            R + "create table p (d int not null, r int references r) " + RANGE,
+            {"r": REFERENCE, "p": by("d")},
+        ),
+    ],
+)
+def test_nothing_is_found_where_nothing_hurts(sql: str, tables: Declared) -> None:
+    """A plan that Citus takes and that serves its joins has neither errors nor warnings."""
+    assert [str(finding) for finding in draft(sql, tables).findings] == []
+
+
+def test_a_foreign_key_of_a_partition_that_citus_takes_is_let_through() -> None:
+    """Where the referenced table comes first and the columns are paired, a partition may have a key of its own."""
+    sql = (
+        "create table t (x int primary key); create table p (d int, x int not null) " + RANGE + ";"
+        "alter table p_1 add foreign key (x) references t"
+    )
+    assert order(sql, {"t": by("x"), "p": by("x", colocateWith="t")}) == ["t", "p"]
+    (found,) = findings(sql, {"p": by("x"), "t": by("x", colocateWith="p")})
+    assert "t is sharded after this partition" in found
+
+
+def test_warnings_do_not_stop_a_plan_and_errors_come_first() -> None:
+    """An error stops a plan, a warning does not; a draft has both, errors first, each in the order of the files."""
+    made = plan("create table t (x int)", {"t": by("x")})
+    assert [finding.rule for finding in made.warnings] == ["nullable-column"]
+    made = draft("create table t (x int);\ncreate table u (x json)", {"t": by("x"), "u": by("x")})
+    assert [(finding.rule, finding.line) for finding in made.findings] == [
+        ("no-hash", 2),
+        ("nullable-column", 1),
+        ("nullable-column", 2),
+    ]
+    assert (len(made.errors), len(made.warnings)) == (1, 2)
+
+
+def test_a_table_tells_what_becomes_of_its_keys() -> None:
+    """The plan says how the primary key is rewritten, and in whose turn each foreign key is set aside and restored."""
+    sql = R + T + "create table c (x int not null, t int references t, r int references r)"
+    reference, parent, child = plan(sql, {**GROUP, "r": REFERENCE}).tables
+    assert (reference.old_key, reference.new_key, reference.group) == (("id",), ("id",), None)
+    assert (parent.old_key, parent.new_key, parent.group) == (("id",), ("x", "id"), parent.name)
+    assert (child.old_key, child.group) == (None, parent.name)
+    assert [key.name for key in reference.set_aside] == ["c_r_fkey"]
+    assert [key.name for key in parent.set_aside] == ["c_t_fkey"]
+    assert [[key.name for key in table.restored] for table in (reference, parent, child)] == [
+        [],
+        [],
+        ["c_t_fkey", "c_r_fkey"],
+    ]
+    assert child.set_aside == ()
+
+
 # --- order -----------------------------------------------------------------------------------------------------------
 
 
@@ -520,3 +886,15 @@ def test_the_order_does_not_depend_on_the_order_of_the_settings() -> None:
     sql = "create table a (x int); create table b (x int); create table c (x int); create table d (x int)"
     tables = {"a": by("x"), "b": REFERENCE, "c": by("x", colocateWith="d"), "d": by("x")}
     assert plan(sql, tables) == plan(sql, dict(reversed(tables.items())))
+
+
+# --- the corpus ------------------------------------------------------------------------------------------------------
+
+
+def test_the_corpus_is_the_same_in_every_run_and_all_of_it_can_be_judged() -> None:
+    """Its cases have names of their own and do not change; each gives a plan, right or wrong (test_corpus.py tells which)."""
+    corpus = list(cases())
+    assert corpus == list(cases())
+    assert len({str(case) for case in corpus}) == len(corpus) >= 200
+    refused = sum(bool(draft(case.sql, case.tables).errors) for case in corpus)
+    assert len(corpus) / 4 < refused < len(corpus) * 3 / 4

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from components.errors import PlanError
 from components.names import TableName
-from components.schema import Schema, SqlFile, Table
+from components.schema import Column, Schema, SqlFile, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +108,7 @@ def test_a_files_search_path_ends_with_the_file() -> None:
         ("timestamptz", "timestamptz"),
         ("uuid", "uuid"),
         ("int[]", "int4[]"),
-        ("text[][]", "text[][]"),
+        ("text[][]", "text[]"),
         ("int array[3]", "int4[]"),
         ("app.pais", "pais"),
     ],
@@ -676,3 +676,232 @@ def test_any_statements_leave_a_consistent_schema_or_a_problem(texts: list[str])
     assert all(found.startswith("any.sql:") for found in schema.problems)
     assert all(item.name == name for name, item in schema.tables.items())
     assert all(name == column.name for item in schema.tables.values() for name, column in (item.columns or {}).items())
+
+
+# --- what Citus looks at beside keys ---------------------------------------------------------------------------------
+
+FUNCTION = "create function f() returns trigger language plpgsql as 'begin return new; end';"
+
+
+def column(schema: Schema, name: str, table: str = "t") -> Column:
+    """Return a column of a table."""
+    columns = schema.tables[TableName.parse(table)].columns
+    assert columns is not None
+    return columns[name]
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ("", ["g"]),
+        ("drop trigger g on t", []),
+        ("drop trigger other on t", ["g"]),
+        ("create or replace trigger g after insert on t execute function f()", ["g"]),
+        ("create trigger h after insert on t execute function f()", ["g", "h"]),
+        ("alter table t rename to u", ["g"]),
+        ("drop table t; create table t (a int)", []),
+    ],
+)
+def test_triggers_are_those_that_remain(change: str, names: list[str]) -> None:
+    """A table has the triggers that files create and do not drop."""
+    (table,) = read(
+        FUNCTION, "create table t (a int); create trigger g before insert on t execute function f()", change
+    ).tables.values()
+    assert [trigger.name for trigger in table.triggers] == names
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("create policy p on t using (a > 0)", [("p", False)]),
+        ("create policy p on t using (a in (select 1))", [("p", True)]),
+        ("create policy p on t with check (a = (select 1))", [("p", True)]),
+        ("create policy p on t using ('sub_link' = b)", [("p", False)]),
+        ("create policy p on t using (a in (select 1)); drop policy p on t", []),
+        ("create policy p on t using (a in (select 1)); alter policy p on t using (true)", [("p", False)]),
+        ("create policy p on t using (a in (select 1)); alter policy p on t to public", [("p", True)]),
+    ],
+)
+def test_a_policy_tells_whether_it_holds_a_query(change: str, expected: list[tuple[str, bool]]) -> None:
+    """A subquery anywhere in a policy's expressions is seen, and nothing else is taken for one."""
+    (table,) = read("create table t (a int, b text)", change).tables.values()
+    assert [(policy.name, policy.subquery) for policy in table.policies] == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "parents", "partition"),
+    [
+        ("create table t partition of p default", ["p"], True),
+        ("create table t (a int); alter table p attach partition t default", ["p"], True),
+        ("create table t partition of p default; alter table p detach partition t", [], False),
+        ("create table t () inherits (q)", ["q"], False),
+        ("create table t () inherits (q, r)", ["q", "r"], False),
+        ("create table t (a int); alter table t inherit q", ["q"], False),
+        ("create table t () inherits (q, r); alter table t no inherit q", ["r"], False),
+        ("create table t () inherits (q); alter table q rename to s", ["s"], False),
+        ("create table t () inherits (q); alter table q set schema app", ["app.q"], False),
+    ],
+)
+def test_a_table_knows_what_it_hangs_on(change: str, parents: list[str], partition: bool) -> None:  # noqa: FBT001
+    """Partitions and heirs name their parents, whichever statement ties or unties them."""
+    schema = read(
+        "create table p (a int) partition by list (a); create table q (a int); create table r (a int)", change
+    )
+    table = schema.tables[TableName("public", "t")]
+    assert ([str(parent) for parent in table.parents], table.partition) == (parents, partition)
+
+
+@pytest.mark.parametrize("child", ["create table t partition of p default", "create table t () inherits (p)"])
+def test_what_changes_a_parents_columns_reaches_its_children(child: str) -> None:
+    """Columns that are added to a table, dropped, renamed or changed in it are so in its partitions and heirs."""
+    partitioned = " partition by list (a)" * ("partition" in child)
+    schema = read(
+        f"create table p (a int, b int, c int){partitioned}; {child}",
+        "alter table p add d text references o unique, drop b, alter c type bigint; alter table p rename a to e",
+    )
+    table = schema.tables[TableName("public", "t")]
+    assert {name: it.type for name, it in (table.columns or {}).items()} == {"e": "int4", "c": "int8", "d": "text"}
+    assert table.foreign_keys == ()
+
+
+def test_dropping_a_table_takes_its_partitions_and_with_cascade_all_that_points_to_it() -> None:
+    """Partitions go with their table; heirs and foreign keys to it go with CASCADE."""
+    sql = (
+        "create table p (a int primary key) partition by list (a); create table t partition of p default;"
+        "create table q (a int primary key); create table h () inherits (q); create table c (a int references q)"
+    )
+    schema = read(sql, "drop table p; drop table q cascade")
+    assert [str(name) for name in schema.tables] == ["c"]
+    assert schema.tables[TableName("public", "c")].foreign_keys == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["alter table app.q drop constraint q_pkey cascade", "alter table app.q drop a cascade", "drop schema app cascade"],
+)
+@pytest.mark.parametrize("columns", ["", " (a)"])
+def test_foreign_keys_go_with_what_they_point_to(change: str, columns: str) -> None:
+    """A foreign key does not outlive the key, the column or the schema that it points to."""
+    schema = read(
+        f"create table app.q (a int primary key); create table c (a int references app.q{columns})",
+        change,
+    )
+    assert schema.tables[TableName("public", "c")].foreign_keys == ()
+
+
+def test_a_key_of_a_partitioned_table_goes_from_its_partitions_too() -> None:
+    """Dropping a key from a partitioned table leaves none of it in the partitions."""
+    schema = read(
+        "create table p (a int, constraint k primary key (a)) partition by list (a); create table t partition of p default",
+        "alter table p drop constraint k",
+    )
+    assert [table.keys for table in schema.tables.values()] == [(), ()]
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ("a int", None),
+        ("a serial", "t_a_seq"),
+        ("a int default nextval('s')", "s"),
+        ("a int default nextval('app.s'::regclass)", "app.s"),
+        ("a text default 'x' || nextval('s')", "s"),
+        ("a int default 5", None),
+        ("a int; alter table t alter a set default nextval('s')", "s"),
+        ("a serial; alter table t alter a drop default", None),
+    ],
+)
+def test_a_column_names_the_sequence_that_fills_it(declared: str, expected: str | None) -> None:
+    """The sequence of a default is known, whether it is a serial column's own or named."""
+    body, _, change = declared.partition("; ")
+    found = column(read(f"create table t ({body})", change), "a").sequence
+    assert (str(found) if found else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("declared", "not_null"),
+    [
+        ("a int", False),
+        ("a int not null", True),
+        ("a serial", True),
+        ("a int generated always as identity", True),
+        ("a int; alter table t alter a set not null", True),
+        ("a int not null; alter table t alter a drop not null", False),
+    ],
+)
+def test_a_column_tells_whether_it_may_be_null(declared: str, not_null: bool) -> None:  # noqa: FBT001
+    """NOT NULL is known, by itself or implied."""
+    body, _, change = declared.partition("; ")
+    assert column(read(f"create table t ({body})", change), "a").not_null is not_null
+
+
+@pytest.mark.parametrize(
+    ("declared", "type_", "collation", "scale"),
+    [
+        ("a app.e", "app.e", "", 0),
+        ("a d", "d", "", 0),
+        ('a text collate "C"', "text", "C", 0),
+        ('a text collate pg_catalog."C"', "text", "C", 0),
+        ("a numeric(5, -2)", "numeric", "", -2),
+        ("a numeric(5, 2)", "numeric", "", 2),
+        ("a numeric(5)", "numeric", "", 0),
+        ("a pg_catalog.int4", "int4", "", 0),
+    ],
+)
+def test_a_columns_type_is_read_whole(declared: str, type_: str, collation: str, scale: int) -> None:
+    """A type's schema, collation and scale are known where they say more than its name."""
+    schema = read("create type app.e as enum ()", f"create domain d as int; create table t ({declared})")
+    found = column(schema, "a")
+    assert (found.type, found.collation, found.scale) == (type_, collation, scale)
+
+
+def test_other_relations_and_types_are_known() -> None:
+    """Views, foreign tables, types, collations and sequences are kept by name, with what the plan asks of them."""
+    schema = read(
+        "create view v as select 1; create materialized view m as select 1; create foreign table f (a int) server s;",
+        'create type r as range (subtype = int4); create domain d as text collate "C"; create type c as (a int, b text);',
+        "create collation n (provider = icu, locale = 'und', deterministic = false); create collation o from \"C\";",
+        "create sequence s start 7 maxvalue 3000000000 minvalue -5; create view w as select 1; drop view w;",
+        "create type gone as enum (); drop type gone; create sequence gone; drop sequence gone; create table t of c",
+    )
+    assert {str(name): other.kind for name, other in schema.others.items()} == {
+        "v": "view",
+        "m": "materialized view",
+        "f": "foreign table",
+    }
+    kinds = {str(name): (it.kind, it.parts, it.collation) for name, it in schema.types.items()}
+    assert kinds.pop("r_multirange") == kinds.pop("r") == ("range", (), "")
+    assert kinds == {"d": ("domain", ("text",), "C"), "c": ("composite", ("int4", "text"), "")}
+    assert {str(name): it for name, it in schema.collations.items()} == {"n": False, "o": True}
+    assert [(str(name), it.figures) for name, it in schema.sequences.items()] == [("s", (7, 3000000000, -5))]
+    assert column(schema, "b").type == "text"
+
+
+def test_a_schema_may_be_created_with_what_is_in_it() -> None:
+    """CREATE SCHEMA with tables in one statement makes them in that schema."""
+    schema = read(
+        "create schema app create table t (a int primary key) create view v as select 1; create table u (a int)"
+    )
+    assert [str(name) for name in schema.tables] == ["app.t", "u"]
+    assert [str(name) for name in schema.others] == ["app.v"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ("a int, b int, unique (a) include (b)", ("unique", ("b",), (), True)),
+        ("a int, unique (a) deferrable", ("unique", (), (), False)),
+        ("a int unique deferrable", ("unique", (), (), False)),
+        ("a int unique not deferrable", ("unique", (), (), True)),
+        ("a int, b int, exclude using gist (a with =, b with <>)", ("exclude", (), ("b",), False)),
+        ("a int); create unique index on t (a) where a > 0; select (1", ("unique index", (), (), False)),
+        ("a int, primary key (a), unique (a)", ("primary key", (), (), True)),
+    ],
+)
+def test_a_key_tells_what_it_can_guard(
+    declared: str, expected: tuple[str, tuple[str, ...], tuple[str, ...], bool]
+) -> None:
+    """INCLUDE, EXCLUDE's operators and whether a foreign key may point to a key are read; a twin of the key is none."""
+    (table,) = read(f"create table t ({declared})").tables.values()
+    (key,) = table.keys
+    assert (key.kind, key.included, key.unequal, key.referable) == expected

@@ -1,0 +1,300 @@
+"""What SQL files can create, as data: tables with their columns and keys, types, sequences. Pure; parses nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from components.names import TableName
+
+__all__ = [
+    "Column",
+    "ForeignKey",
+    "Key",
+    "OtherRelation",
+    "Policy",
+    "Position",
+    "Relations",
+    "Sequence",
+    "SqlFile",
+    "Table",
+    "Trigger",
+    "UserType",
+]
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in a SQL file, lines and columns counted from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True)
+class SqlFile:
+    """One file of the schema folder, whole."""
+
+    name: str
+    text: str
+
+    def position(self, offset: int) -> Position:
+        """Turn an offset in bytes of the text's UTF-8 into a line and a column."""
+        before = self.text.encode()[: max(offset, 0)].decode(errors="ignore")
+        return Position(self.name, before.count("\n") + 1, len(before) - before.rfind("\n"))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as declared; `type` is PostgreSQL's own name of it, such as `int4`, or a type of the files."""
+
+    name: str
+    type: str
+    identity: bool
+    generated: bool
+    not_null: bool = False
+    collation: str = ""
+    """As COLLATE names it; empty for that of the type."""
+    scale: int = 0
+    """Of numeric (precision, scale)."""
+    sequence: TableName | None = None
+    """What its default takes the next value of; a serial column's own sequence too."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A PRIMARY KEY, a UNIQUE constraint, a unique index or an EXCLUDE constraint."""
+
+    kind: str
+    columns: tuple[str, ...]
+    at: Position
+    name: str
+    included: tuple[str, ...] = ()
+    """Columns of INCLUDE, which the index carries and does not compare."""
+    unequal: tuple[str, ...] = ()
+    """Columns that EXCLUDE compares by another operator than =."""
+    referable: bool = True
+    """Whether a foreign key may point to it: not deferrable, not partial, no expression."""
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """A reference to another table; `referenced` is empty where the other's primary key is meant.
+
+    Actions are one letter as in pg_constraint: a none, r restrict, c cascade, n set null, d set default.
+    """
+
+    columns: tuple[str, ...]
+    table: TableName
+    referenced: tuple[str, ...]
+    on_update: str
+    on_delete: str
+    at: Position
+    name: str
+    set_columns: tuple[str, ...] = ()
+    """Columns of ON DELETE SET NULL (…) and its like, where only some are set."""
+    full: bool = False
+    """MATCH FULL."""
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A trigger that a file creates."""
+
+    name: str
+    at: Position
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A row-level policy; `subquery` where one of its expressions holds a SELECT."""
+
+    name: str
+    at: Position
+    subquery: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table once every file has run. `columns` is None where the files alone do not tell them."""
+
+    name: TableName
+    at: Position
+    columns: dict[str, Column] | None = field(default_factory=dict)
+    keys: tuple[Key, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    persistence: str = "p"
+    parents: tuple[TableName, ...] = ()
+    """The table that it is a partition of, or those it inherits from."""
+    partition: bool = False
+    partitioned: bool = False
+    partition_columns: tuple[str, ...] = ()
+    """What it is partitioned by."""
+    triggers: tuple[Trigger, ...] = ()
+    policies: tuple[Policy, ...] = ()
+
+    @property
+    def parent(self) -> TableName | None:
+        """Return the table that it is a partition of, or the first it inherits from."""
+        return self.parents[0] if self.parents else None
+
+    @property
+    def primary_key(self) -> Key | None:
+        """Return the table's own primary key."""
+        return next((key for key in self.keys if key.kind == "primary key"), None)
+
+
+@dataclass(frozen=True)
+class OtherRelation:
+    """A relation that is no table: a view, a materialized view, a foreign table."""
+
+    kind: str
+    at: Position
+    keys: frozenset[TableName] = frozenset()
+    """Tables whose primary key it needs: it groups by the key, and shows other columns of them."""
+
+
+@dataclass(frozen=True)
+class UserType:
+    """A type that a file creates: enum, domain, range or composite."""
+
+    kind: str
+    parts: tuple[str, ...] = ()
+    """Types that it is made of: a domain's base, a composite's columns."""
+    collation: str = ""
+    columns: dict[str, Column] | None = None
+    """A composite's."""
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A sequence that a file creates, with the figures that it names."""
+
+    at: Position
+    figures: tuple[int, ...] = ()
+    """START, MINVALUE and MAXVALUE as far as they are given."""
+
+
+class Relations:
+    """Everything that statements have created so far. Its methods change it as PostgreSQL would, with what depends."""
+
+    def __init__(self) -> None:
+        self.tables: dict[TableName, Table] = {}
+        self.others: dict[TableName, OtherRelation] = {}
+        self.types: dict[TableName, UserType] = {}
+        self.collations: dict[TableName, bool] = {}
+        """Whether each is deterministic."""
+        self.sequences: dict[TableName, Sequence] = {}
+
+    def put(self, table: Table) -> None:
+        """Add the table, or put it in the place of what it was."""
+        self.tables[table.name] = table
+
+    def children(self, name: TableName) -> list[Table]:
+        """Return the partitions of a table and the tables that inherit from it, those of these too."""
+        found: dict[TableName, Table] = {}
+        waiting = [name]
+        while waiting:
+            parent = waiting.pop(0)
+            new = [it for it in self.tables.values() if parent in it.parents and it.name not in {*found, name}]
+            found.update((table.name, table) for table in new)
+            waiting.extend(table.name for table in new)
+        return list(found.values())
+
+    def family(self, name: TableName) -> list[Table]:
+        """Return the table, if it is known, and its children."""
+        return ([self.tables[name]] if name in self.tables else []) + self.children(name)
+
+    def drop(self, name: TableName, *, cascade: bool = False) -> None:
+        """Remove a table with its partitions; with CASCADE also what inherits from it and the foreign keys to it."""
+        for table in self.family(name):
+            if table.name == name or table.partition or cascade:
+                self.tables.pop(table.name, None)
+        if cascade:
+            self._drop_foreign_keys(lambda fk: fk.table == name)
+
+    def drop_key(self, table: Table, name: str, *, cascade: bool) -> None:
+        """Remove the table's key or foreign key of that name; with CASCADE also the foreign keys that point to it."""
+        gone = [key for key in table.keys if key.name == name]
+        self.put(
+            replace(
+                table,
+                keys=tuple(key for key in table.keys if key.name != name),
+                foreign_keys=tuple(fk for fk in table.foreign_keys if fk.name != name),
+            )
+        )
+        if cascade:
+            meant = {frozenset(key.columns) for key in gone} | {
+                frozenset[str]() for key in gone if key.kind == "primary key"
+            }
+            self._drop_foreign_keys(lambda fk: fk.table == table.name and frozenset(fk.referenced) in meant)
+
+    def drop_column(self, table: Table, column: str) -> None:
+        """Remove a column, and the keys and foreign keys that it is in."""
+        self.put(
+            replace(
+                table,
+                columns=table.columns and {name: kept for name, kept in table.columns.items() if name != column},
+                keys=tuple(key for key in table.keys if column not in (*key.columns, *key.included)),
+                foreign_keys=tuple(fk for fk in table.foreign_keys if column not in fk.columns),
+            )
+        )
+        key = table.primary_key.columns if table.primary_key else ()
+        self._drop_foreign_keys(lambda fk: fk.table == table.name and column in (fk.referenced or key))
+
+    def _drop_foreign_keys(self, gone: Callable[[ForeignKey], bool]) -> None:
+        for table in list(self.tables.values()):
+            self.put(replace(table, foreign_keys=tuple(fk for fk in table.foreign_keys if not gone(fk))))
+
+    def move(self, table: Table, name: TableName) -> None:
+        """Give the table another name; foreign keys to it and its children follow."""
+        del self.tables[table.name]
+        self.put(replace(table, name=name))
+        for other in list(self.tables.values()):
+            fks = tuple(replace(fk, table=name) if fk.table == table.name else fk for fk in other.foreign_keys)
+            parents = tuple(name if parent == table.name else parent for parent in other.parents)
+            self.put(replace(other, foreign_keys=fks, parents=parents))
+        for view, relation in self.others.items():
+            keys = frozenset(name if key == table.name else key for key in relation.keys)
+            self.others[view] = replace(relation, keys=keys)
+
+    def rename_column(self, table: Table, old: str, new: str) -> None:
+        """Give a column of the table another name; keys and the foreign keys to it follow."""
+
+        def renamed(columns: Iterable[str]) -> tuple[str, ...]:
+            return tuple(new if column == old else column for column in columns)
+
+        columns = table.columns and {
+            (new if name == old else name): replace(column, name=new if name == old else name)
+            for name, column in table.columns.items()
+        }
+        keys = tuple(
+            replace(key, columns=renamed(key.columns), included=renamed(key.included), unequal=renamed(key.unequal))
+            for key in table.keys
+        )
+        fks = tuple(
+            replace(fk, columns=renamed(fk.columns), set_columns=renamed(fk.set_columns)) for fk in table.foreign_keys
+        )
+        self.put(replace(table, columns=columns, keys=keys, foreign_keys=fks))
+        for other in list(self.tables.values()):
+            fks = tuple(
+                replace(fk, referenced=renamed(fk.referenced)) if fk.table == table.name else fk
+                for fk in other.foreign_keys
+            )
+            self.put(replace(other, foreign_keys=fks))
+
+    def rename_index(self, index: TableName, new: str | None) -> None:
+        """Give the index another name, or none: an index is in the schema of its table."""
+        for table in list(self.tables.values()):
+            named = {key.name: key for key in table.keys}
+            if table.name.schema == index.schema and index.name in named:
+                changed = [replace(named[index.name], name=new)] if new else []
+                others = (key for key in table.keys if key.name != index.name)
+                self.put(replace(table, keys=(*others, *changed)))

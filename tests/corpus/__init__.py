@@ -1,0 +1,68 @@
+"""The corpus: schemas with plans for them, right and wrong, to hold the plan's verdict against that of Citus.
+
+A family is a YAML file. `schema` names its SQL, `tables` the plan that fits; each of its `cases` changes that plan (null
+takes a table out), adds SQL to the schema, or both. edges.yaml is a list of cases that stand for themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from tests.corpus.generated import generate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Case", "cases"]
+
+_FOLDER: Final = Path(__file__).parent
+_ROOT: Final = _FOLDER.parents[1]
+_SEED_TABLES: Final = "Pulumi.dev.yaml"
+GENERATED: Final = 320
+"""Number of generated cases."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A schema and the settings of its tables."""
+
+    family: str
+    name: str
+    sql: str
+    tables: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.family}: {self.name}"
+
+
+def cases() -> Iterator[Case]:
+    """Yield every case of the corpus, the same on every machine and in every run."""
+    for edge in yaml.safe_load((_FOLDER / "edges.yaml").read_text("utf-8")):
+        yield Case("edges", edge["name"], edge["sql"], edge["tables"])
+    for path in sorted(_FOLDER.glob("*/plans.yaml")):
+        yield from _family(path)
+    for number, (sql, tables) in enumerate(generate(GENERATED)):
+        yield Case("generated", str(number), sql, tables)
+
+
+def _family(path: Path) -> Iterator[Case]:
+    family = yaml.safe_load(path.read_text("utf-8"))
+    folder = (path.parent / family["schema"]).resolve()
+    files = sorted(folder.glob("*.sql")) if folder.is_dir() else [folder]
+    sql = "\n".join(file.read_text("utf-8") for file in files)
+    tables = family.get("tables")
+    if tables is None:
+        tables = yaml.safe_load((_ROOT / _SEED_TABLES).read_text("utf-8"))["config"]["citus:tables"]
+    yield Case(path.parent.name, "as declared", sql, tables)
+    for name, case in family["cases"].items():
+        changed = {**tables, **case.get("tables", {})}
+        yield Case(
+            path.parent.name,
+            name,
+            f"{sql}\n{case.get('sql', '')}",
+            {table: settings for table, settings in changed.items() if settings is not None},
+        )

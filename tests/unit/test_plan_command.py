@@ -1,0 +1,207 @@
+"""`python -m cli plan`: findings and steps of a folder, in three formats, without an engine or a database."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.plan import plan_command
+from components.findings import RULES
+
+ROOT = Path(__file__).parents[2]
+SQL = "create table t (\n  x int not null,\n  id int unique\n);\ncreate table r (id int primary key);\n"
+SETTINGS = """\
+encryptionsalt: v1:abc
+config:
+  citus:password:
+    secure: v1:def
+  citus:shardCount: 8
+  citus:tables:
+    T: {distributeBy: x}
+    r:
+      reference: true
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of its own: one file of SQL, one stack, and that is the current folder."""
+    (tmp_path / "sql" / "schema").mkdir(parents=True)
+    (tmp_path / "sql" / "schema" / "1.sql").write_text(SQL, "utf-8")
+    (tmp_path / "Pulumi.dev.yaml").write_text(SETTINGS, "utf-8")
+    shutil.copy(ROOT / "Pulumi.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def document(capsys: pytest.CaptureFixture[str], stack: str = "") -> tuple[int, dict[str, Any]]:
+    """Return the exit code and what `--format json` says."""
+    code = plan_command(stack, "json")
+    shown = json.loads(capsys.readouterr().out)
+    assert isinstance(shown, dict)
+    return code, shown
+
+
+def test_the_demonstration_has_a_plan(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both stacks of the repository can be carried out; files come before tables, and the keys' rewriting is told."""
+    monkeypatch.chdir(ROOT)
+    for stack in ("dev", "local"):
+        code, shown = document(capsys, stack)
+        assert (code, shown["errors"], shown["stack"]) == (0, 0, stack)
+        kinds = [step["kind"] for step in shown["steps"]]
+        assert kinds == sorted(kinds)
+        assert [step["step"] for step in shown["steps"]] == list(range(1, len(kinds) + 1))
+        venta = next(step for step in shown["steps"] if step.get("table") == "venta")
+        assert venta["primaryKey"] == {"from": ["id_venta"], "to": ["id_pais", "id_venta"]}
+        assert {key["references"] for key in venta["restored"]} == {"sucursal", "metodo_pago", "cupon"}
+    assert plan_command("", "text") == 0
+    assert "venta: distributed by id_pais, colocated with sucursal" in capsys.readouterr().out
+
+
+def test_an_error_is_shown_with_its_place_and_ends_with_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The text names rule, file, line and column, then the steps; the exit code is 1."""
+    assert plan_command("dev", "text") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(
+        "error [unique-key] sql/schema/1.sql:3:10: t: this unique (id) lacks the distribution column x"
+    )
+    assert lines[1].startswith("    mend it: make it (x, id), or remove it: alter table t drop constraint t_id_key")
+    assert lines[2:] == [
+        "stack dev: 1 errors, 0 warnings; 3 steps",
+        "   1  run sql/schema/1.sql",
+        "   2  r: a copy on every node",
+        "   3  t: distributed by x (group of t, 8 shards)",
+    ]
+
+
+def test_json_says_everything(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The document is the one that docs/plan.md describes."""
+    code, shown = document(capsys)
+    (finding,) = shown.pop("findings")
+    steps = shown.pop("steps")
+    assert (code, shown) == (1, {"version": 1, "stack": "dev", "errors": 1, "warnings": 0})
+    assert {key: finding[key] for key in ("severity", "rule", "file", "line", "column", "table", "setting")} == {
+        "severity": "error",
+        "rule": "unique-key",
+        "file": "sql/schema/1.sql",
+        "line": 3,
+        "column": 10,
+        "table": "t",
+        "setting": "",
+    }
+    assert finding["source"] == RULES["unique-key"].source
+    assert steps[0] == {"step": 1, "kind": "file", "file": "sql/schema/1.sql"}
+    assert steps[2] == {
+        "step": 3,
+        "kind": "table",
+        "table": "t",
+        "how": "distributed",
+        "column": "x",
+        "colocateWith": None,
+        "group": "t",
+        "shardCount": 8,
+        "primaryKey": None,
+        "after": [],
+        "setAside": [],
+        "restored": [],
+    }
+    documented = (ROOT / "docs" / "plan.md").read_text("utf-8")
+    assert all(f"`{field}`" in documented for field in {*shown, "findings", "steps", *finding, *steps[0], *steps[2]})
+
+
+def test_annotations_are_escaped_as_github_wants(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of properties, the colon and the comma are escaped too; of the message, percent signs and ends of lines."""
+    (folder / "sql" / "schema" / "1.sql").rename(folder / "sql" / "schema" / "1,50%: a.sql")
+    assert plan_command("dev", "github") == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(
+        "::error file=sql/schema/1%2C50%25%3A a.sql,line=3,col=10,title=unique-key::t: this unique (id) lacks"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule", "line"),
+    [
+        ("    u: {reference: true}\n", "unknown-table", 7),
+        ("    u:\n      reference: true\n", "unknown-table", 7),
+        ("    '\"T\"': {reference: true}\n", "unknown-table", 7),
+        ("    r: {reference: true}\n    T:\n      distributeBy: x\n      colocateWith: r\n", "colocate-reference", 10),
+        ("    t: {distributeBy: x, reference: true}\n", "settings", 6),
+    ],
+)
+def test_a_setting_at_fault_is_found_in_the_stacks_file(
+    folder: Path, capsys: pytest.CaptureFixture[str], settings: str, rule: str, line: int
+) -> None:
+    """A finding about a setting stands at its line of Pulumi.<stack>.yaml, and has no column."""
+    head = SETTINGS[: SETTINGS.index("    T:")]
+    (folder / "Pulumi.dev.yaml").write_text(f"{head}{settings}", "utf-8")
+    code, shown = document(capsys)
+    (finding,) = shown["findings"]
+    assert (code, finding["rule"], finding["file"], finding["line"]) == (
+        1,
+        rule,
+        "Pulumi.dev.yaml",
+        line,
+    )
+    assert finding["column"] is None
+
+
+def test_sql_that_does_not_parse_is_a_finding_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What PostgreSQL's grammar refuses has its place like any finding."""
+    (folder / "sql" / "schema" / "2.sql").write_text("select 1;\nselect from where", "utf-8")
+    code, shown = document(capsys)
+    (finding,) = shown["findings"]
+    assert (code, finding["rule"], finding["file"], finding["line"]) == (1, "sql", "sql/schema/2.sql", 2)
+
+
+def test_warnings_alone_end_well(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What works but hurts is shown, and the exit code is 0."""
+    (folder / "sql" / "schema" / "1.sql").write_text("create table t (x int); create table r (id int)", "utf-8")
+    assert plan_command("dev", "github") == 0
+    assert capsys.readouterr().out.startswith("::warning file=sql/schema/1.sql,line=1,col=1,title=nullable-column::")
+
+
+@pytest.mark.parametrize(
+    ("stack", "output", "code", "said"),
+    [
+        ("prod", "text", 1, "Pulumi.prod.yaml: there is no such file: name one of the stacks dev"),
+        ("dev", "xml", 2, "--format xml: name one of text, json, github"),
+    ],
+)
+def test_what_cannot_be_shown_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str], stack: str, output: str, code: int, said: str
+) -> None:
+    """An unknown stack or format is one line."""
+    assert plan_command(stack, output) == code
+    assert capsys.readouterr().err == f"{said}\n"
+
+
+def test_the_command_needs_neither_an_engine_nor_a_password() -> None:
+    """It runs as a process of its own, with nothing in the environment."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "plan", "--format", "json"],
+        cwd=ROOT,
+        env={"PATH": os.defpath, "HOME": "/nonexistent"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["stack"] == "dev"
+
+
+def test_the_page_of_the_rules_tells_each() -> None:
+    """docs/plan.md has every rule with its words, and none that is not there."""
+    page = (ROOT / "docs" / "plan.md").read_text("utf-8")
+    for rule in RULES.values():
+        lines = [f"- Why: {rule.why}", f"- Remedy: {rule.remedy}", f"- Source: {rule.source}"]
+        said = "\n".join([f"### {rule.slug}", "", f"*{rule.severity}* · {rule.what}", "", *lines, ""])
+        assert said in page, rule.slug
+    assert page.count("\n### ") == len(RULES)
