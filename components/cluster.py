@@ -9,14 +9,15 @@ import pulumi
 
 from components.engine import Engine
 from components.membership import ClusterHealth, CoordinatorNode, WorkerNode
-from components.sharding import DistributedTable, ReferenceTable, SchemaScript, ShardPlacement
+from components.sharding import DistributedTable, LocalTable, ReferenceTable, SchemaScript, Sharding, ShardPlacement
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from components.docker import DockerNodes
     from components.lifecycle import ServerArgs
     from components.local import LocalHost, LocalNodes
+    from components.names import TableName
     from components.plan import PlannedTable, ShardingPlan
     from components.settings import Settings
     from components.tenants import Tenancy
@@ -28,7 +29,7 @@ class CitusCluster(pulumi.ComponentResource):
     """A coordinator, its workers, and a schema sharded over them.
 
     Order: containers, then the coordinator, then the workers, then the proof that all reach each other, then the schema
-    files one after the other, then the tables, each after those it needs.
+    files one after the other, then the tables that become local, then the sharded ones, each after those it needs.
     """
 
     dsn: pulumi.Output[str]
@@ -98,7 +99,7 @@ class CitusCluster(pulumi.ComponentResource):
             opts=self._after(self.workers),
         )
         addresses = [f"{node.node_name}:{node.node_port}" for node in (coordinator, *nodes.workers)]
-        last = self._scripts(plan, health)
+        last = self._local_tables(plan, self._scripts(plan, health))
         self.tables = self._tables(plan, last, health, addresses)
         workers = [f"{node.node_name}:{node.node_port}" for node in nodes.workers]
         self.placement = ShardPlacement(
@@ -114,6 +115,7 @@ class CitusCluster(pulumi.ComponentResource):
                     }
                     for tenancy in tenancies
                 ],
+                "groups": [self.tables[str(tenancy.table)].colocation_group for tenancy in tenancies],
                 "ready_timeout": settings.ready_timeout,
             },
             self._after([*self.workers, *self.tables.values()]),
@@ -130,7 +132,10 @@ class CitusCluster(pulumi.ComponentResource):
             "coordinator": self.coordinator.id,
             "workers": [worker.id for worker in self.workers],
             "versions": {"citus": self.coordinator.citus_version, "postgres": self.coordinator.postgres_version},
-            "tables": {str(table.name): self._describe(table) for table in plan.tables},
+            "tables": {
+                **{str(table): {"kind": "local"} for table in settings.undistributed},
+                **{str(table.name): self._describe(table) for table in plan.tables},
+            },
             "residency": self.placement.residency,
         }
         self.register_outputs(self.outputs)
@@ -151,11 +156,43 @@ class CitusCluster(pulumi.ComponentResource):
             )
         return last
 
+    def _local_tables(self, plan: ShardingPlan, last: pulumi.Resource) -> pulumi.Resource:
+        everything = self._declared(plan, (table.name for table in plan.tables))
+        for table in self._settings.undistributed:
+            last = LocalTable(
+                str(table),
+                {
+                    "server": self._server,
+                    "table": table,
+                    "still_to_come": {name: how for name, how in everything.items() if name != table},
+                    "ready_timeout": self._settings.ready_timeout,
+                },
+                self._after([last]),
+            )
+        return last
+
+    def _declared(self, plan: ShardingPlan, names: Iterable[TableName]) -> dict[TableName, Sharding]:
+        """Return how tables of the plan are declared, and all those that are to be local."""
+        wanted = set(names)
+        sharded: dict[TableName, Sharding] = {
+            table.name: ("distributed" if table.distribution_column else "reference", table.distribution_column)
+            for table in plan.tables
+            if table.name in wanted
+        }
+        return {**dict(sorted(sharded.items())), **dict.fromkeys(self._settings.undistributed, ("local", None))}
+
     def _tables(
         self, plan: ShardingPlan, schema: pulumi.Resource, health: ClusterHealth, addresses: list[str]
     ) -> dict[str, DistributedTable | ReferenceTable]:
         made: dict[str, DistributedTable | ReferenceTable] = {}
+        followers = _followers(plan)
+        related = {table.name: set(table.related) for table in plan.tables}
         for table in plan.tables:
+            moving = [table.name, *followers[table.name]]
+            tied = set().union(*(related[name] for name in moving)) - {table.name}
+            still_to_come = self._declared(plan, tied)
+            declared = self._settings.tables.get(table.name)
+            rewrite = declared is not None and declared.rewrite
             opts = self._after([schema, health, *(made[str(name)] for name in table.after)])
             if table.distribution_column is None:
                 made[str(table.name)] = ReferenceTable(
@@ -164,7 +201,8 @@ class CitusCluster(pulumi.ComponentResource):
                         "server": self._server,
                         "table": table.name,
                         "nodes": addresses,
-                        "still_to_come": table.related,
+                        "rewrite": rewrite,
+                        "still_to_come": still_to_come,
                         "ready_timeout": self._settings.ready_timeout,
                     },
                     opts,
@@ -179,7 +217,12 @@ class CitusCluster(pulumi.ComponentResource):
                         "colocate_with": table.colocate_with,
                         "shard_count": self._settings.shard_count,
                         "primary_key": table.primary_key,
-                        "still_to_come": table.related,
+                        "rewrite": rewrite,
+                        "followers": followers[table.name],
+                        "target_group": made[str(table.colocate_with)].colocation_group
+                        if table.colocate_with
+                        else None,
+                        "still_to_come": still_to_come,
                         "ready_timeout": self._settings.ready_timeout,
                     },
                     opts,
@@ -196,6 +239,18 @@ class CitusCluster(pulumi.ComponentResource):
             "colocationGroup": made.colocation_group,
             "shardCount": made.shards,
         }
+
+
+def _followers(plan: ShardingPlan) -> dict[TableName, list[TableName]]:
+    """Return the tables that are colocated with each one, directly or by others."""
+    targets = {table.name: table.colocate_with for table in plan.tables}
+    followers: dict[TableName, list[TableName]] = {name: [] for name in targets}
+    for name, direct in targets.items():
+        target = direct
+        while target is not None:
+            followers[target].append(name)
+            target = targets[target]
+    return followers
 
 
 def _nodes(

@@ -38,11 +38,11 @@ class DriftError(StackError):
 
 
 class ReshardingError(DriftError):
-    """A table that is sharded in another way than declared."""
+    """A table that is sharded in another way than declared, and that the settings do not let be rewritten."""
 
     def __init__(self, table: object, what: str) -> None:
         """Say how the table is and how it was to be, in `what`, and the ways out."""
         super().__init__(
-            f"table {table} {what}. Changing that rewrites every row, so it is not done by itself: declare the table as it is, "
-            "or change it by hand with alter_distributed_table or undistribute_table, then refresh and run up again"
+            f"table {table} {what}. Changing that rewrites every row and locks the table meanwhile, so it is done only where "
+            f"the settings ask for it: set citus:tables.{table}.rewrite to true, or declare the table as it is"
         )

@@ -7,6 +7,7 @@ tables at their ends are being sharded, in the same transaction, so that a run t
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,14 +19,19 @@ from components.errors import DriftError
 from components.names import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
+    from components.catalog import ShardedTable
     from components.postgres import Connection
 
 __all__ = [
     "ForeignKey",
     "PrimaryKey",
+    "add_primary_key",
+    "drop_primary_key",
+    "get_foreign_keys",
     "get_primary_key",
+    "identifier",
     "restore_foreign_keys",
     "rewrite_primary_key",
     "rewritten_foreign_key",
@@ -164,9 +170,11 @@ def get_foreign_keys(connection: Connection, table: TableName) -> list[ForeignKe
     return [ForeignKey.of(row) for row in rows]
 
 
-def set_foreign_keys_aside(connection: Connection, table: TableName) -> None:
-    """Drop every foreign key of the table, and write each down in the ledger. To call in a transaction."""
-    for key in get_foreign_keys(connection, table):
+def set_foreign_keys_aside(
+    connection: Connection, table: TableName, which: Callable[[ForeignKey], bool] = lambda _: True
+) -> None:
+    """Drop the table's foreign keys, and write each down in the ledger. To call in a transaction."""
+    for key in filter(which, get_foreign_keys(connection, table)):
         connection.execute(
             statement("set_foreign_key_aside"),
             {
@@ -183,6 +191,16 @@ def set_foreign_keys_aside(connection: Connection, table: TableName) -> None:
         )
 
 
+def drop_primary_key(connection: Connection, table: TableName, key: PrimaryKey) -> None:
+    """Drop the table's primary key. To call in a transaction."""
+    connection.execute(sql.SQL("alter table {} drop constraint {}").format(identifier(table), sql.Identifier(key.name)))
+
+
+def add_primary_key(connection: Connection, table: TableName, key: PrimaryKey) -> None:
+    """Give the table a primary key. To call in a transaction."""
+    connection.execute(sql.SQL("alter table {} add {}").format(identifier(table), key.definition()))
+
+
 def rewrite_primary_key(connection: Connection, table: TableName, new: PrimaryKey) -> None:
     """Replace the table's primary key in place. To call in a transaction."""
     connection.execute(
@@ -192,11 +210,22 @@ def rewrite_primary_key(connection: Connection, table: TableName, new: PrimaryKe
     )
 
 
+def _colocated(child: ShardedTable, parent: ShardedTable) -> bool:
+    return child.colocation_group == parent.colocation_group
+
+
+def _is_to_change(state: ShardedTable, table: TableName, still_to_come: Collection[TableName]) -> bool:
+    declared = still_to_come[table] if isinstance(still_to_come, Mapping) else None
+    if declared is None:
+        return state.kind == "local"
+    return bool(declared != (state.kind, state.distribution_column))
+
+
 def restore_foreign_keys(connection: Connection, table: TableName, still_to_come: Collection[TableName]) -> None:
     """Put back the table's foreign keys whose other end is as it will stay, rewritten where both are distributed.
 
-    To call in a transaction. A key to a table of `still_to_come` that is not sharded yet waits in the ledger: the turn
-    of that table restores it.
+    To call in a transaction. A key to a table of `still_to_come` that is not as declared yet, or lies in another
+    colocation group, waits in the ledger: the turn of that table restores it.
     """
     rows = connection.execute(statement("get_set_aside"), {"schema": table.schema, "name": table.name}).fetchall()
     for (definition,) in rows:
@@ -205,8 +234,10 @@ def restore_foreign_keys(connection: Connection, table: TableName, still_to_come
         if child is None or parent is None:
             continue
         other, other_state = (key.parent, parent) if key.child == table else (key.child, child)
-        if other_state.kind == "local" and other in still_to_come:
-            continue
+        if other != table and other in still_to_come:
+            apart = child.distribution_column and parent.distribution_column and not _colocated(child, parent)
+            if apart or _is_to_change(other_state, other, still_to_come):
+                continue
         if child.distribution_column and parent.distribution_column:
             key = rewritten_foreign_key(key, child.distribution_column, parent.distribution_column)
         if not any(

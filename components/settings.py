@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     field_validator,
@@ -53,14 +54,23 @@ class TableSettings(_Model):
     primary_key: tuple[ColumnName, ...] | None = Field(default=None, min_length=1)
     """Columns of the primary key once distributed; by default the distribution column, then the old key's columns."""
     reference: bool = False
+    rewrite: bool = False
+    """The table may be rewritten, row by row, where it is sharded in another way than declared."""
+    undistribute: bool = False
+    """The table is to be local again."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> TableSettings:
+        if self.undistribute:
+            if self.model_fields_set > {"undistribute"}:
+                msg = "undistribute: true makes the table local, and stands alone: remove it, or all the others"
+                raise ValueError(msg)
+            return self
         if self.reference and (self.distribute_by or self.colocate_with or self.primary_key):
             msg = "a reference table takes no distributeBy, colocateWith or primaryKey: remove them, or reference"
             raise ValueError(msg)
         if not self.reference and self.distribute_by is None:
-            msg = "say how the table is sharded: distributeBy: <column>, or reference: true"
+            msg = "say how the table is sharded: distributeBy: <column>, or reference: true; undistribute: true makes it local"
             raise ValueError(msg)
         if self.primary_key is not None:
             if self.distribute_by not in self.primary_key:
@@ -175,6 +185,23 @@ class Settings(_Model):
             raise ValueError(msg)
         return self
 
+    _undistributed: tuple[TableName, ...] = PrivateAttr(())
+
+    @model_validator(mode="after")
+    def _set_undistributed_apart(self) -> Settings:
+        self._undistributed = (
+            *self._undistributed,
+            *(name for name, table in self.tables.items() if table.undistribute),
+        )
+        for name in self._undistributed:
+            self.tables.pop(name, None)
+        return self
+
+    @property
+    def undistributed(self) -> tuple[TableName, ...]:
+        """Return the tables that are to be local again; `tables` has those that are sharded."""
+        return self._undistributed
+
     @property
     def local_ports(self) -> list[int]:
         """Return the ports of local nodes, the coordinator's first."""
@@ -221,7 +248,8 @@ class Settings(_Model):
         except ValidationError as error:
             raise SettingsError("\n".join(_lines(error, values))) from None
         for setting in STRUCTURED:
-            if len(getattr(settings, setting)) < len(decoded.get(setting, {})):
+            known = len(getattr(settings, setting)) + (len(settings.undistributed) if setting == "tables" else 0)
+            if known < len(decoded.get(setting, {})):
                 msg = f"citus:{setting} names a table twice: unquoted names are folded to lower case; remove one"
                 raise SettingsError(msg)
         if stack != SEED_STACK and settings.password.get_secret_value() == SEED_PASSWORD:
@@ -259,7 +287,11 @@ def _lines(error: ValidationError, values: dict[str, str]) -> list[str]:
             lines.append(f"citus:{setting} is no setting of this project: remove it; there are {known}")
             continue
         if problem["type"] == "extra_forbidden":
-            takes = "pin, spread" if path[0] == "tenants" else "distributeBy, colocateWith, primaryKey, reference"
+            takes = (
+                "pin, spread"
+                if path[0] == "tenants"
+                else "distributeBy, colocateWith, primaryKey, reference, rewrite, undistribute"
+            )
             lines.append(f"citus:{setting} is unknown: a table takes {takes}")
             continue
         reason = problem["msg"].removeprefix("Value error, ")

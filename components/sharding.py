@@ -1,4 +1,4 @@
-"""SchemaScript, DistributedTable, ReferenceTable, ShardPlacement: what the schema becomes, as dynamic resources.
+"""SchemaScript, DistributedTable, ReferenceTable, LocalTable, ShardPlacement: what the schema becomes, as resources.
 
 Lifecycle only: what each step does to the database is in tables.py and placement.py. Deleting any of them leaves the data
 where it is.
@@ -9,25 +9,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import pulumi
-from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, UpdateResult
+from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, UpdateResult
 
 from components.errors import ReshardingError
 from components.lifecycle import ServerArgs, SqlProvider, SqlResource
 from components.names import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from components.postgres import Connection
 
 __all__ = [
     "DistributedTable",
     "DistributedTableArgs",
+    "LocalTable",
+    "LocalTableArgs",
     "ReferenceTable",
     "ReferenceTableArgs",
     "SchemaScript",
     "ShardPlacement",
     "ShardPlacementArgs",
+    "Sharding",
     "TenantsArgs",
 ]
 
@@ -44,6 +47,24 @@ def _shown(value: Any) -> str:
 
 def _wire(table: TableName) -> dict[str, str]:
     return {"schema": table.schema, "name": table.name}
+
+
+Sharding = tuple[str, str | None]
+"""Kind of a table (distributed, reference or local), and its distribution column."""
+
+
+def _wire_all(tables: Mapping[TableName, Sharding]) -> list[dict[str, str | None]]:
+    return [{**_wire(table), "kind": kind, "distribution_column": by} for table, (kind, by) in tables.items()]
+
+
+def _still_to_come(props: dict[str, Any]) -> dict[TableName, Sharding | None]:
+    """Read what `_wire_all` wrote; None for a table of which nothing more than the name is known."""
+    return {
+        TableName(table["schema"], table["name"]): (
+            (table["kind"], table.get("distribution_column")) if "kind" in table else None
+        )
+        for table in props["still_to_come"]
+    }
 
 
 class SchemaScriptProvider(SqlProvider):
@@ -118,46 +139,65 @@ class DistributedTableArgs(TypedDict):
     """Of a group of its own."""
     primary_key: Sequence[str] | None
     """Columns of the key once distributed; by default the distribution column, then the old key's."""
-    still_to_come: Sequence[TableName]
-    """Tables of the plan that a foreign key ties to this one."""
+    rewrite: bool
+    """Whether it may be rewritten where it is sharded in another way than declared."""
+    followers: Sequence[TableName]
+    """Tables that are colocated with it, directly or by others: they move along."""
+    target_group: pulumi.Input[int] | None
+    """Colocation group of the table that it is colocated with, for a change of it to show."""
+    still_to_come: Mapping[TableName, Sharding]
+    """Tables of the plan that a foreign key ties to this one or its followers, as they are declared."""
     ready_timeout: int
 
 
 class DistributedTableProvider(SqlProvider):
-    """A table distributed by a column. Sharded in another way than declared, it is refused, never rewritten."""
+    """A table distributed by a column. Where it is to be rewritten, it is refused unless the settings ask for that."""
 
-    compared = ("server",)
+    compared = ("server", "distribution_column", "colocate_with", "shard_count", "target_group")
     outputs = ("colocation_group", "shards")
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Refuse, at preview, to shard a table in another way than it is."""
+        """Refuse, at preview, to rewrite a table without being asked."""
         table = _table(news)
         failures = []
         for name, what in (
             ("distribution_column", "distributed by"),
-            ("colocate_with", "colocated with"),
             ("shard_count", "split into shards to the number of"),
         ):
-            old, new = _olds.get(name), news.get(name)
-            follows = name == "shard_count" and news.get("colocate_with")
-            if _olds and old != new and not follows:
-                is_now, declared = (_shown(value) for value in (old, new))
+            if _olds and name in self._resharded(_olds, news) and not news.get("rewrite"):
+                is_now, declared = (_shown(props.get(name)) for props in (_olds, news))
                 error = ReshardingError(table, f"is {what} {is_now}, but is declared as {what} {declared}")
                 failures.append(CheckFailure("", str(error)))
         return CheckResult(news, failures)
 
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Compare, and say what a change of the sharding means."""
+        changed = self._resharded(_olds, _news)
+        if changed:
+            print(_announced(changed, _olds, _news))  # noqa: T201 - Pulumi shows it
+        followed = {"shard_count": _olds.get("shard_count")} if _news.get("colocate_with") else {}
+        return super().diff(_id, _olds, {**_news, **followed})
+
+    @staticmethod
+    def _resharded(olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
+        """Return the properties by which the table is declared as sharded in another way; a group has its first's shards."""
+        names = ["distribution_column", "colocate_with", *([] if news.get("colocate_with") else ["shard_count"])]
+        return [name for name in names if olds.get(name) != news.get(name)]
+
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Distribute the table, or adopt it where it is distributed so already."""
-        return CreateResult(str(_table(props)), self._ensure(props))
+        return CreateResult(str(_table(props)), self._ensure(props, None))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Make sure that it is as declared."""
-        return UpdateResult(self._ensure(_news))
+        left = None if _news.get("colocate_with") else _olds.get("colocate_with")
+        return UpdateResult(self._ensure(_news, TableName(**left) if left else None))
 
-    def _ensure(self, props: dict[str, Any]) -> dict[str, Any]:
+    def _ensure(self, props: dict[str, Any], leaves: TableName | None) -> dict[str, Any]:
         from components import tables  # noqa: PLC0415
 
         table = _table(props)
+        followers = [TableName(**follower) for follower in props.get("followers") or ()]
         with self.session(props, f"distributing table {table}", on_all_nodes=True) as connection:
             state = tables.ensure_distributed(
                 connection,
@@ -166,7 +206,8 @@ class DistributedTableProvider(SqlProvider):
                 colocate_with=_table(props, "colocate_with") if props.get("colocate_with") else None,
                 shard_count=int(props["shard_count"]),
                 primary_key=tuple(props["primary_key"]) if props.get("primary_key") else None,
-                still_to_come=[TableName(**other) for other in props["still_to_come"]],
+                still_to_come=_still_to_come(props),
+                change=tables.Change(bool(props.get("rewrite")), followers, leaves),
             )
         return {**props, "colocation_group": state.colocation_group, "shards": state.shards}
 
@@ -190,6 +231,26 @@ class DistributedTableProvider(SqlProvider):
         return found
 
 
+def _announced(changed: list[str], olds: dict[str, Any], news: dict[str, Any]) -> str:
+    """Return the line by which a preview tells what becomes of a table's rows."""
+    table, target = _table(news), news.get("colocate_with")
+    moving = [table, *(TableName(**follower) for follower in news.get("followers") or ())]
+    if changed == ["distribution_column"]:
+        moving = [table]
+    names = ", ".join(map(str, moving))
+    rewritten = (
+        f"{len(moving)} {'table is' if len(moving) == 1 else 'tables are'} rewritten, and locked meanwhile: {names}"
+    )
+    if changed != ["colocate_with"]:
+        return f"warning: {table}: {rewritten}"
+    group = (
+        f"joins the colocation group of {_shown(target)}" if target else f"leaves that of {_shown(olds[changed[0]])}"
+    )
+    if news.get("rewrite"):
+        return f"{table}: {group} in place; where the shards do not lie as they must, {rewritten}"
+    return f"{table}: {group} in place, or is refused where its shards do not lie as they must"
+
+
 class DistributedTable(SqlResource, module="citus", name="DistributedTable"):
     """A table whose rows lie on the workers, by the hash of a column. Its id is `schema.table`."""
 
@@ -202,7 +263,8 @@ class DistributedTable(SqlResource, module="citus", name="DistributedTable"):
             "table": _wire(args["table"]),
             "colocate_with": _wire(args["colocate_with"]) if args["colocate_with"] else None,
             "primary_key": list(args["primary_key"]) if args["primary_key"] else None,
-            "still_to_come": [_wire(table) for table in args["still_to_come"]],
+            "followers": [_wire(table) for table in args["followers"]],
+            "still_to_come": _wire_all(args["still_to_come"]),
             "colocation_group": None,
             "shards": None,
         }
@@ -216,8 +278,10 @@ class ReferenceTableArgs(TypedDict):
     table: TableName
     nodes: Sequence[str]
     """The nodes that must hold it, for a change of them to show."""
-    still_to_come: Sequence[TableName]
-    """Tables of the plan that a foreign key ties to this one."""
+    rewrite: bool
+    """Whether it may be rewritten where it is distributed."""
+    still_to_come: Mapping[TableName, Sharding]
+    """Tables of the plan that a foreign key ties to this one, as they are declared."""
     ready_timeout: int
 
 
@@ -240,8 +304,9 @@ class ReferenceTableProvider(SqlProvider):
 
         table = _table(props)
         with self.session(props, f"replicating table {table}", on_all_nodes=True) as connection:
-            still_to_come = [TableName(**other) for other in props["still_to_come"]]
-            state = tables.ensure_reference(connection, table, still_to_come=still_to_come)
+            state = tables.ensure_reference(
+                connection, table, still_to_come=_still_to_come(props), rewrite=bool(props.get("rewrite"))
+            )
         return {**props, "colocation_group": state.colocation_group, "placements": state.placements}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
@@ -266,12 +331,66 @@ class ReferenceTable(SqlResource, module="citus", name="ReferenceTable"):
             **args,
             "table": _wire(args["table"]),
             "nodes": list(args["nodes"]),
-            "still_to_come": [_wire(table) for table in args["still_to_come"]],
+            "still_to_come": _wire_all(args["still_to_come"]),
             "missing": 0,
             "colocation_group": None,
             "placements": None,
         }
         super().__init__(ReferenceTableProvider(), name, props, opts)
+
+
+class LocalTableArgs(TypedDict):
+    """Inputs of LocalTable."""
+
+    server: ServerArgs
+    table: TableName
+    still_to_come: Mapping[TableName, Sharding]
+    """Tables of the settings that a foreign key may tie to this one, as they are declared."""
+    ready_timeout: int
+
+
+class LocalTableProvider(SqlProvider):
+    """A table whose rows lie on the coordinator alone, though they were sharded once."""
+
+    compared = ("server",)
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Say, at preview, what becomes of the table."""
+        if not _olds:
+            table = _table(news)
+            print(f"{table}: becomes local; where it is sharded, its rows are rewritten, and it is locked meanwhile")  # noqa: T201
+        return CheckResult(news, [])
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Bring the rows back; nothing happens where the table is local."""
+        return CreateResult(str(_table(props)), self._ensure(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Make sure that it is local: the coordinator is reached in another way now."""
+        return UpdateResult(self._ensure(_news))
+
+    def _ensure(self, props: dict[str, Any]) -> dict[str, Any]:
+        from components import tables  # noqa: PLC0415
+
+        table = _table(props)
+        with self.session(props, f"undistributing table {table}", on_all_nodes=True) as connection:
+            tables.ensure_local(connection, table, still_to_come=_still_to_come(props))
+        return props
+
+    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
+        """Return nothing new, or None where the table is sharded, or gone."""
+        from components import catalog  # noqa: PLC0415
+
+        state = catalog.get_table(connection, _table(props))
+        return {} if state is not None and state.kind == "local" else None
+
+
+class LocalTable(SqlResource, module="citus", name="LocalTable"):
+    """A table that is to be local again. Its id is `schema.table`."""
+
+    def __init__(self, name: str, args: LocalTableArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        props = {**args, "table": _wire(args["table"]), "still_to_come": _wire_all(args["still_to_come"])}
+        super().__init__(LocalTableProvider(), name, props, opts)
 
 
 class TenantsArgs(TypedDict):
@@ -291,13 +410,15 @@ class ShardPlacementArgs(TypedDict):
     workers: Sequence[str]
     """Workers (`name:port`) that hold shards. One that is taken out is drained, before it is unregistered."""
     tenants: Sequence[TenantsArgs]
+    groups: Sequence[pulumi.Input[int]]
+    """Colocation group of each of the tenants' tables: one that is rewritten has its tenants to be placed again."""
     ready_timeout: int
 
 
 class ShardPlacementProvider(SqlProvider):
     """Which worker holds which shards: tenants on theirs, and none on a worker that leaves. Deleting it moves nothing."""
 
-    compared = ("server", "workers", "tenants", "misplaced")
+    compared = ("server", "workers", "tenants", "groups", "misplaced")
     outputs = ("residency",)
 
     def create(self, props: dict[str, Any]) -> CreateResult:

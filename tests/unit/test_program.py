@@ -35,6 +35,7 @@ from components.schema import Schema
 from components.settings import Settings
 from components.sharding import (
     DistributedTableProvider,
+    LocalTableProvider,
     ReferenceTableProvider,
     SchemaScriptProvider,
 )
@@ -469,6 +470,50 @@ def test_tables_reach_their_resources_as_planned() -> None:
     assert [table["name"] for table in coupon["still_to_come"]] == ["venta"]
 
 
+def test_a_table_may_be_rewritten_where_the_settings_say_so() -> None:
+    """It takes along the tables that are colocated with it, and knows how those are declared that foreign keys tie to it."""
+    tables = {**TABLES, "sucursal": {**TABLES["sucursal"], "rewrite": True}}
+    made = declare(tables=json.dumps(tables)).of("DistributedTable")
+    assert {name for name, table in made.items() if table.plain["rewrite"]} == {"sucursal"}
+    branch, detail = made["sucursal"].plain, made["detalle_venta"].plain
+    assert {table["name"] for table in branch["followers"]} == {"venta", "producto", "detalle_venta"}
+    known = {table["name"]: (table["kind"], table.get("distribution_column")) for table in branch["still_to_come"]}
+    assert known == {
+        "cupon": ("reference", None),
+        "metodo_pago": ("reference", None),
+        **dict.fromkeys(("venta", "producto", "detalle_venta"), ("distributed", "id_pais")),
+    }
+    assert detail["followers"] == []
+    assert detail["target_group"] == OUTPUTS["DistributedTable"]["colocation_group"]
+
+
+def test_a_table_that_is_to_be_local_is_no_table_of_the_plan() -> None:
+    """It comes before those that are sharded, which know of it."""
+    tables = {
+        "cupon": {"reference": True},
+        "metodo_pago": {"reference": True},
+        **{name: {"undistribute": True} for name in ("venta", "detalle_venta")},
+    }
+    made = declare(tables=json.dumps(tables))
+    assert [table.plain["table"]["name"] for table in made.of("LocalTable").values()] == ["venta", "detalle_venta"]
+    assert list(made.of("SchemaScript"))[-1] in made.of("LocalTable")["venta"].needs
+    assert "detalle_venta" in made.of("ReferenceTable")["cupon"].needs
+    first = made.of("LocalTable")["venta"].plain["still_to_come"]
+    assert [(table["name"], table["kind"]) for table in first] == [
+        ("cupon", "reference"),
+        ("metodo_pago", "reference"),
+        ("detalle_venta", "local"),
+    ]
+    assert "local" in [table["kind"] for table in made.of("ReferenceTable")["cupon"].plain["still_to_come"]]
+    assert made.outputs["tables"]["venta"] == {"kind": "local"}
+
+
+def test_tenants_are_placed_by_the_group_of_their_table() -> None:
+    """A group that is rewritten has another number, so that its tenants are placed again."""
+    placement = declare(tenants=json.dumps({"sucursal": {"pin": {"1": 1}}})).of("ShardPlacement")["citus-placement"]
+    assert placement.plain["groups"] == [OUTPUTS["DistributedTable"]["colocation_group"]]
+
+
 # --- outputs ---------------------------------------------------------------------------------------------------------
 
 
@@ -617,8 +662,11 @@ def test_a_preview_refuses_to_shard_what_is_sharded_in_another_way(values: dict[
 
 def test_what_is_compared_is_declared_and_what_a_provider_adds_is_not() -> None:
     """A change of a compared property can be seen, and no input is taken for an output."""
+    declared: dict[str, set[str]] = {}
     for resource in declare().dynamic:
-        assert set(resource.provider.compared) <= resource.inputs.keys(), resource.name
+        declared.setdefault(resource.kind, set()).update(resource.inputs)
+    for resource in declare().dynamic:
+        assert set(resource.provider.compared) <= declared[resource.kind], resource.name
         assert set(resource.provider.replacing) <= set(resource.provider.compared)
         assert not set(resource.provider.outputs) & resource.inputs.keys(), resource.name
 
@@ -647,6 +695,7 @@ TABLE = {
     "file_name": "1.sql",
     "ready_timeout": 120.0,
 }
+COLOCATED = {**TABLE, "colocate_with": {"schema": "public", "name": "sucursal"}, "target_group": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -676,7 +725,15 @@ TABLE = {
         (SchemaScriptProvider, TABLE, {"text": "select 2"}, True, []),
         (SchemaScriptProvider, TABLE, {"server": UNKNOWN}, True, []),
         (DistributedTableProvider, TABLE, {"shard_count": 32}, False, []),
+        (DistributedTableProvider, TABLE, {"shard_count": 8}, True, []),
+        (DistributedTableProvider, TABLE, {"distribution_column": "id"}, True, []),
         (DistributedTableProvider, TABLE, {"colocate_with": None}, False, []),
+        (DistributedTableProvider, TABLE, {"colocate_with": {"schema": "public", "name": "sucursal"}}, True, []),
+        (DistributedTableProvider, COLOCATED, {"shard_count": 8}, False, []),
+        (DistributedTableProvider, COLOCATED, {"colocate_with": None}, True, []),
+        (DistributedTableProvider, COLOCATED, {"target_group": 2}, True, []),
+        (DistributedTableProvider, COLOCATED, {"target_group": UNKNOWN}, True, []),
+        (DistributedTableProvider, TABLE, {"rewrite": True, "followers": [{}]}, False, []),
         (DistributedTableProvider, TABLE, {"primary_key": ["a"], "still_to_come": [{}]}, False, []),
         (DistributedTableProvider, TABLE, {"server": UNKNOWN}, True, []),
         (ReferenceTableProvider, TABLE, {}, False, []),
@@ -694,6 +751,45 @@ def test_a_difference_means_an_update_and_hardly_ever_a_replacement(
     """Only a worker's own address makes another resource of it, and what is not known yet never does."""
     diff = provider().diff("id", olds, {**olds, **change})
     assert (diff.changes, diff.replaces) == (changes, replaces)
+
+
+@pytest.mark.parametrize(
+    ("olds", "change", "told"),
+    [
+        ({}, {}, ""),
+        ({}, {"rewrite": True}, ""),
+        ({}, {"shard_count": 8}, "warning: venta: 2 tables are rewritten, and locked meanwhile: venta, lineas\n"),
+        ({}, {"distribution_column": "id"}, "warning: venta: 1 table is rewritten, and locked meanwhile: venta\n"),
+        (
+            {},
+            {"colocate_with": {"schema": "a", "name": "t"}},
+            "venta: joins the colocation group of a.t in place, or is refused where its shards do not lie as they must\n",
+        ),
+        (
+            {"colocate_with": {"schema": "a", "name": "t"}},
+            {"rewrite": True, "colocate_with": None},
+            "2 tables are rewritten, and locked meanwhile: venta, lineas\n",
+        ),
+    ],
+)
+def test_a_preview_tells_what_is_rewritten(
+    olds: dict[str, Any], change: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, with the tables that move along; nothing where nothing changes, though the table might be rewritten."""
+    old = {**TABLE, "followers": [{"schema": "public", "name": "lineas"}], **olds}
+    DistributedTableProvider().diff("id", old, {**old, **change})
+    out = capsys.readouterr().out
+    assert out.endswith(told)
+    assert out.count("\n") == bool(told)
+
+
+@pytest.mark.parametrize(("olds", "told"), [({}, 1), (TABLE, 0)])
+def test_a_preview_tells_what_becomes_local(
+    olds: dict[str, Any], told: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once, before the table is made local."""
+    assert not LocalTableProvider().check(olds, TABLE).failures
+    assert capsys.readouterr().out.count("venta: becomes local; where it is sharded, its rows are rewritten") == told
 
 
 @pytest.mark.parametrize("olds", [{}, {"text": "create table a ()", "file_name": "1.sql"}])
@@ -727,10 +823,14 @@ GROUP = {"colocate_with": {"schema": "app", "name": "Grupo"}}
         (TABLE, {"primary_key": ["id_pais"], "ready_timeout": 1.0, "still_to_come": [{}]}),
         ({**TABLE, **GROUP}, {}),
         ({**TABLE, **GROUP}, {"shard_count": 8.0}),
+        (TABLE, GROUP),
+        ({**TABLE, **GROUP}, {"colocate_with": None}),
+        (TABLE, {"shard_count": 8.0, "rewrite": True}),
+        (TABLE, {"distribution_column": "id", "rewrite": True}),
     ],
 )
 def test_a_table_sharded_as_declared_is_accepted(olds: dict[str, Any], change: dict[str, Any]) -> None:
-    """A new table, and one whose sharding is as it was, pass the check; a colocated one has its group's shards."""
+    """A new table, one whose sharding is as it was or changes in place, and one that may be rewritten, pass the check."""
     news = {**TABLE, **olds, **change}
     result = DistributedTableProvider().check(olds, news)
     assert (result.failures, result.inputs) == ([], news)
@@ -740,12 +840,6 @@ def test_a_table_sharded_as_declared_is_accepted(olds: dict[str, Any], change: d
     ("olds", "change", "what"),
     [
         (TABLE, {"distribution_column": "id"}, "is distributed by id_pais, but is declared as distributed by id"),
-        (TABLE, GROUP, 'is colocated with nothing, but is declared as colocated with app."Grupo"'),
-        (
-            {**TABLE, **GROUP},
-            {"colocate_with": None},
-            'is colocated with app."Grupo", but is declared as colocated with nothing',
-        ),
         (TABLE, {"shard_count": 8.0}, "of 32, but is declared as split into shards to the number of 8"),
     ],
 )
@@ -754,7 +848,8 @@ def test_another_sharding_is_refused_at_preview(olds: dict[str, Any], change: di
     (failure,) = DistributedTableProvider().check(olds, {**olds, **change}).failures
     assert failure.reason.startswith("table venta is ")
     assert what in failure.reason
-    assert "declare the table as it is, or change it by hand" in failure.reason
+    assert "set citus:tables.venta.rewrite to true, or declare the table as it is" in failure.reason
+    assert not DistributedTableProvider().check(olds, {**olds, **change, "rewrite": True}).failures
 
 
 @pytest.mark.parametrize(
@@ -765,6 +860,7 @@ def test_another_sharding_is_refused_at_preview(olds: dict[str, Any], change: di
         SchemaScriptProvider,
         DistributedTableProvider,
         ReferenceTableProvider,
+        LocalTableProvider,
     ],
 )
 def test_deleting_what_is_not_a_worker_asks_no_server(provider: type[SqlProvider]) -> None:

@@ -127,6 +127,16 @@ def test_a_setting_is_read_from_the_text_that_pulumi_hands_over(setting: str, te
     assert getattr(parse(**{setting: text}), field) == value
 
 
+def test_tables_that_are_to_be_local_stand_apart() -> None:
+    """The tables of the plan are those that are sharded; a table that is named twice is refused all the same."""
+    given = {"a": {"undistribute": True}, "b": {"distributeBy": "x", "rewrite": True}, "s.c": {"undistribute": True}}
+    settings = parse(tables=tables(given))
+    assert settings.undistributed == (TableName("public", "a"), TableName("s", "c"))
+    assert settings.tables == {TableName("public", "b"): TableSettings(distributeBy=ColumnName("x"), rewrite=True)}
+    assert "names a table twice" in refusal(tables=tables({"a": {"undistribute": True}, "A": {"undistribute": True}}))
+    assert "names a table twice" in refusal(tables=tables({"a": {"undistribute": True}, "A": {"reference": True}}))
+
+
 @pytest.mark.parametrize("password", ["x", " ", "0000 ", "'; drop --", "ñ" * 1000, '{"a": 1}', "123"])
 def test_a_password_is_kept_to_the_letter(password: str) -> None:
     """Any one line of 1 to 1000 characters is a password, and nothing of it is stripped or read as a number."""
@@ -234,12 +244,22 @@ def test_tables_must_be_a_mapping(text: str) -> None:
         (
             {"venta": {"shardBy": "a"}},
             "venta.shardBy",
-            "a table takes distributeBy, colocateWith, primaryKey, reference",
+            "a table takes distributeBy, colocateWith, primaryKey, reference, rewrite, undistribute",
         ),
         ({"venta": {"distribute_by": "a"}}, "venta.distribute_by", "a table takes distributeBy"),
         ({"venta": {"reference": True, "distributeBy": "a"}}, "venta", "a reference table takes no distributeBy"),
         ({"venta": {"reference": True, "primaryKey": ["a"]}}, "venta", "a reference table takes no"),
         ({"venta": {"reference": True, "colocateWith": "b"}}, "venta", "a reference table takes no"),
+        (
+            {"venta": {"undistribute": True, "rewrite": True}},
+            "venta",
+            "undistribute: true makes the table local, and stands",
+        ),
+        ({"venta": {"undistribute": True, "reference": True}}, "venta", "undistribute: true makes the table local"),
+        ({"venta": {"undistribute": True, "distributeBy": "a"}}, "venta", "undistribute: true makes the table local"),
+        ({"venta": {"undistribute": False}}, "venta", "say how the table is sharded"),
+        ({"venta": {"rewrite": True}}, "venta", "say how the table is sharded"),
+        ({"venta": {"distributeBy": "a", "rewrite": 3}}, "venta.rewrite = 3", "valid boolean"),
         ({"venta": {"reference": "maybe"}}, "venta.reference = 'maybe'", "valid boolean"),
         ({"venta": {"distributeBy": 3}}, "venta.distributeBy = 3", "expected a name, got 3"),
         ({"venta": {"distributeBy": "a.b"}}, "venta.distributeBy = 'a.b'", "is not a name"),
@@ -457,6 +477,8 @@ OPTIONS = st.fixed_dictionaries(
         "colocateWith": st.one_of(WORDS, JSON),
         "primaryKey": st.one_of(st.lists(WORDS), JSON),
         "reference": st.one_of(st.booleans(), JSON),
+        "rewrite": st.one_of(st.booleans(), JSON),
+        "undistribute": st.one_of(st.booleans(), JSON),
         "other": JSON,
     },
 )
@@ -538,7 +560,7 @@ OPTION_VALUES = [
     {"a": 1},
 ]
 TABLE_NAMES = ["venta", "Venta", '"Venta"', "public.venta", "app.t", "a.b.c", "", "a b", '"', "[key]", "ñ", "\0"]
-OPTION_NAMES = ["distributeBy", "colocateWith", "primaryKey", "reference", "other", ""]
+OPTION_NAMES = ["distributeBy", "colocateWith", "primaryKey", "reference", "rewrite", "undistribute", "other", ""]
 
 
 def test_ten_thousand_combinations_of_nasty_values_raise_nothing_but_settings_errors() -> None:

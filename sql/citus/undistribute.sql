@@ -1,0 +1,1 @@
+select pg_catalog.undistribute_table(%(table)s::regclass)
