@@ -27,8 +27,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PREFIX: Final = "bench"
-PLAIN_PORT, STACK_PORT = 5938, 5939
+SERVERS_PREFIX: Final = "bench-servers"
+PLAIN_PORT, STACK_PORT, SERVERS_PORT = 5938, 5939, 5940
 NOTHING: Final = '"""A program that declares nothing."""\n\nimport pulumi\n\npulumi.export("nothing", 0)\n'
+
+SERVERS: Final = '''"""A program that declares the containers and nothing that is in them."""
+
+import pulumi
+
+from components.docker import DockerNodes
+from components.engine import Engine
+from components.settings import Settings
+
+settings = Settings.load()
+DockerNodes(settings.name_prefix, settings, Engine(f"organization/citus/{pulumi.get_stack()}"))
+'''
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -85,7 +98,11 @@ def main() -> None:
         "plain script, initdb --no-sync": [],
         "pulumi up": [],
     }
-    idle: dict[str, list[float]] = {"empty program, up": [], "up": [], "empty program, preview": [], "preview": []}
+    idle: dict[str, list[float]] = {
+        f"{program}, {verb}": []
+        for verb in ("up", "preview")
+        for program in ("empty program", "containers alone", "all")
+    }
     with tempfile.TemporaryDirectory() as folder:
         stack = Stack(
             PREFIX,
@@ -95,8 +112,12 @@ def main() -> None:
             settings={"tables": tables, "workers": 4, "shardCount": 32},
         )
         empty = Stack("empty", Path(folder) / "empty", STACK_PORT, DockerNodes("empty"))
-        (empty.folder / "__main__.py").unlink()
-        (empty.folder / "__main__.py").write_text(NOTHING)
+        servers = Stack(
+            SERVERS_PREFIX, Path(folder) / "servers", SERVERS_PORT, DockerNodes(SERVERS_PREFIX), {"workers": 4}
+        )
+        for other, program in ((empty, NOTHING), (servers, SERVERS)):
+            (other.folder / "__main__.py").unlink()
+            (other.folder / "__main__.py").write_text(program)
         succeed(empty.up())
         for _ in range(runs):
             fresh["plain script"].append(plain())
@@ -104,22 +125,24 @@ def main() -> None:
             fresh["pulumi up"].append(timed(lambda: succeed(stack.up())))
             succeed(stack.destroy())
         succeed(stack.up())
+        succeed(servers.up())
+        named = {"empty program": empty, "containers alone": servers, "all": stack}
         for _ in range(runs):
-            idle["empty program, up"].append(timed(lambda: succeed(empty.up())))
-            idle["up"].append(timed(lambda: succeed(stack.up())))
-            idle["empty program, preview"].append(timed(lambda: succeed(empty.preview())))
-            idle["preview"].append(timed(lambda: succeed(stack.preview("--expect-no-changes"))))
+            for name, one in named.items():
+                idle[f"{name}, up"].append(timed(lambda one=one: succeed(one.up())))  # type: ignore[misc]
+                idle[f"{name}, preview"].append(timed(lambda one=one: succeed(one.preview("--expect-no-changes"))))  # type: ignore[misc]
         versions = stack.outputs()["versions"]
         succeed(stack.destroy())
+        succeed(servers.destroy())
 
     cli = subprocess.run(["pulumi", "version"], capture_output=True, text=True, check=True).stdout.strip()
     engine = docker.from_env().version()["Version"]
     print(f"{os.cpu_count()} cores, {platform.platform()}, Docker {engine}, Pulumi {cli}, Citus {versions['citus']},")
     print(f"PostgreSQL {versions['postgres']}, Python {platform.python_version()}; {runs} runs, interleaved; medians")
     show("from nothing to a verified, sharded cluster", fresh, "plain script")
-    show("up, with nothing to do", {name: idle[name] for name in ("empty program, up", "up")}, "empty program, up")
-    both = ("empty program, preview", "preview")
-    show("preview, with nothing to do", {name: idle[name] for name in both}, both[0])
+    for verb in ("up", "preview"):
+        rows = {name: seconds for name, seconds in idle.items() if name.endswith(verb)}
+        show(f"{verb}, with nothing to do", rows, f"empty program, {verb}")
 
 
 if __name__ == "__main__":
