@@ -81,7 +81,7 @@ check: setup ## format, lint, strict types and the fast tests; under a minute
 
 .PHONY: test
 test: check ## everything, on whichever genuine parts this machine has; ends with which those were
-	@.venv/bin/pytest -n auto --dist loadgroup tests/provider tests/e2e
+	@.venv/bin/pytest -n auto --dist loadscope tests/provider tests/e2e
 
 .PHONY: bench
 bench: setup ## figures as ratios, side by side in one run; needs Docker and the image

@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 RETAIL_TABLES = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())["config"]["citus:tables"]
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what tells one stack's story in one process, in its order: a module on one runtime."""
-    for item in items:
-        if "runtime" in getattr(item, "fixturenames", ()) and isinstance(item, pytest.Function):
-            item.add_marker(pytest.mark.xdist_group(f"{item.module.__name__}-{item.callspec.params['runtime']}"))
-
-
 def free_port() -> int:
     """Return a port of 127.0.0.1 that nothing listens on now, nor on the nine that follow."""
     while True:
