@@ -27,10 +27,10 @@ if threading.current_thread() is threading.main_thread():
 try:
     settings = Settings.load()
     schema = Schema.read(Path(settings.schema_dir))
-    plan = ShardingPlan.make(schema, settings.tables)
+    plan = ShardingPlan.make(schema, settings.tables, settings.undistributed)
     for warning in plan.warnings:
         pulumi.log.warn(str(warning))
-    tenancies = plan_tenants(schema, settings)
+    tenancies = plan_tenants(plan, schema, settings)
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     host = Engine(stack) if settings.runtime == "docker" else LocalHost(stack, Path.cwd())
     host.check(settings)

@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, LiteralString, cast
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
 from components.errors import AccessError, DriftError, IdentityError, NotReadyError, StackError
 from components.logs import see
+from components.names import TableName
 from components.postgres import is_lost, is_permanent
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from components.names import TableName
     from components.postgres import Connection
 
 __all__ = [
@@ -34,11 +35,15 @@ __all__ = [
     "NodeIdentity",
     "ShardedTable",
     "claim",
+    "count_rows",
     "ensure_coordinator",
     "ensure_worker",
     "exclusive",
+    "get_colocated",
     "get_node",
     "get_table",
+    "identifier",
+    "regclass",
     "remove_node",
     "silent_nodes_named",
     "wait_until_healthy",
@@ -465,3 +470,26 @@ def get_table(connection: Connection, table: TableName) -> ShardedTable | None:
     """Return what the table is now; None where there is no such table."""
     with connection.cursor(row_factory=class_row(ShardedTable)) as cursor:
         return cursor.execute(statement("get_table"), {"schema": table.schema, "name": table.name}).fetchone()
+
+
+def get_colocated(connection: Connection, table: TableName) -> dict[TableName, str]:
+    """Return the tables of a distributed table's colocation group, itself among them, each with its distribution column."""
+    rows = connection.execute(statement("get_colocated"), {"table": regclass(table)}).fetchall()
+    return {TableName(schema, name): column for schema, name, column in rows}
+
+
+def count_rows(connection: Connection, table: TableName, condition: sql.Composable | None = None) -> int:
+    """Return how many rows a table has, or how many of them a condition holds for."""
+    query = sql.SQL("select count(*) from {} where {}").format(identifier(table), condition or sql.SQL("true"))
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
+def identifier(table: TableName) -> sql.Identifier:
+    """Return the table's name for use in a statement, always with its schema."""
+    return sql.Identifier(table.schema, table.name)
+
+
+def regclass(table: TableName) -> str:
+    """Return the table's name as a value that casts to regclass."""
+    return identifier(table).as_string(None)

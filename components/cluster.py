@@ -9,10 +9,10 @@ import pulumi
 
 from components.engine import Engine
 from components.membership import ClusterHealth, CoordinatorNode, WorkerNode
-from components.sharding import DistributedTable, LocalTable, ReferenceTable, SchemaScript, Sharding, ShardPlacement
+from components.sharding import DistributedTable, LocalTable, ReferenceTable, SchemaScript, ShardPlacement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from components.docker import DockerNodes
     from components.lifecycle import ServerArgs
@@ -98,10 +98,9 @@ class CitusCluster(pulumi.ComponentResource):
             ready_timeout=settings.ready_timeout,
             opts=self._after(self.workers),
         )
-        addresses = [f"{node.node_name}:{node.node_port}" for node in (coordinator, *nodes.workers)]
+        workers = [node.address for node in nodes.workers]
         last = self._local_tables(plan, self._scripts(plan, health))
-        self.tables = self._tables(plan, last, health, addresses)
-        workers = [f"{node.node_name}:{node.node_port}" for node in nodes.workers]
+        self.tables = self._tables(plan, last, health, [coordinator.address, *workers])
         self.placement = ShardPlacement(
             f"{name}-placement",
             {
@@ -133,7 +132,7 @@ class CitusCluster(pulumi.ComponentResource):
             "workers": [worker.id for worker in self.workers],
             "versions": {"citus": self.coordinator.citus_version, "postgres": self.coordinator.postgres_version},
             "tables": {
-                **{str(table): {"kind": "local"} for table in settings.undistributed},
+                **{str(table): {"kind": "local"} for table in plan.undistributed},
                 **{str(table.name): self._describe(table) for table in plan.tables},
             },
             "residency": self.placement.residency,
@@ -157,8 +156,8 @@ class CitusCluster(pulumi.ComponentResource):
         return last
 
     def _local_tables(self, plan: ShardingPlan, last: pulumi.Resource) -> pulumi.Resource:
-        everything = self._declared(plan, (table.name for table in plan.tables))
-        for table in self._settings.undistributed:
+        everything = plan.declared()
+        for table in plan.undistributed:
             last = LocalTable(
                 str(table),
                 {
@@ -171,16 +170,6 @@ class CitusCluster(pulumi.ComponentResource):
             )
         return last
 
-    def _declared(self, plan: ShardingPlan, names: Iterable[TableName]) -> dict[TableName, Sharding]:
-        """Return how tables of the plan are declared, and all those that are to be local."""
-        wanted = set(names)
-        sharded: dict[TableName, Sharding] = {
-            table.name: ("distributed" if table.distribution_column else "reference", table.distribution_column)
-            for table in plan.tables
-            if table.name in wanted
-        }
-        return {**dict(sorted(sharded.items())), **dict.fromkeys(self._settings.undistributed, ("local", None))}
-
     def _tables(
         self, plan: ShardingPlan, schema: pulumi.Resource, health: ClusterHealth, addresses: list[str]
     ) -> dict[str, DistributedTable | ReferenceTable]:
@@ -190,9 +179,7 @@ class CitusCluster(pulumi.ComponentResource):
         for table in plan.tables:
             moving = [table.name, *followers[table.name]]
             tied = set().union(*(related[name] for name in moving)) - {table.name}
-            still_to_come = self._declared(plan, tied)
-            declared = self._settings.tables.get(table.name)
-            rewrite = declared is not None and declared.rewrite
+            still_to_come = plan.declared(tied)
             opts = self._after([schema, health, *(made[str(name)] for name in table.after)])
             if table.distribution_column is None:
                 made[str(table.name)] = ReferenceTable(
@@ -201,7 +188,7 @@ class CitusCluster(pulumi.ComponentResource):
                         "server": self._server,
                         "table": table.name,
                         "nodes": addresses,
-                        "rewrite": rewrite,
+                        "rewrite": table.rewrite,
                         "still_to_come": still_to_come,
                         "ready_timeout": self._settings.ready_timeout,
                     },
@@ -217,7 +204,7 @@ class CitusCluster(pulumi.ComponentResource):
                         "colocate_with": table.colocate_with,
                         "shard_count": self._settings.shard_count,
                         "primary_key": table.primary_key,
-                        "rewrite": rewrite,
+                        "rewrite": table.rewrite,
                         "followers": followers[table.name],
                         "target_group": made[str(table.colocate_with)].colocation_group
                         if table.colocate_with

@@ -5,6 +5,7 @@ PostgreSQL refuses to run as root. Where we are root, its programs run under an 
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import pwd
@@ -39,6 +40,13 @@ os.setgroups([])
 os.setgid(int(sys.argv[2]))
 os.setuid(int(sys.argv[1]))
 os.execv(sys.argv[3], sys.argv[3:])"""
+_DISTRIBUTIONS: Final = (
+    "usr/lib/postgresql/*/bin",
+    "usr/pgsql-*/bin",
+    "opt/homebrew/opt/postgresql@*/bin",
+    "usr/local/opt/postgresql@*/bin",
+)
+"""Where distributions put PostgreSQL's programs, below the root."""
 _PROGRAMS: Final = ("initdb", "postgres", "pg_ctl", "pg_config")
 
 
@@ -56,11 +64,7 @@ class Installation:
         """Return what is installed in that folder; None where there is no server."""
         if not all(os.access(bindir / program, os.X_OK) for program in _PROGRAMS):
             return None
-        version = _output(bindir / "postgres", "--version").split()[2]
-        control = Path(_output(bindir / "pg_config", "--sharedir")) / "extension" / "citus.control"
-        lines = control.read_text("utf-8").splitlines() if control.exists() else []
-        citus = next((line.split("'")[1] for line in lines if line.startswith("default_version")), None)
-        return cls(bindir, version, citus)
+        return _described(bindir)
 
     @property
     def major(self) -> int:
@@ -85,6 +89,16 @@ class Installation:
         return f"PostgreSQL {self.version} in {self.bindir}"
 
 
+@functools.cache
+def _described(bindir: Path) -> Installation:
+    """Ask the programs, once a run."""
+    version = _output(bindir / "postgres", "--version").split()[2]
+    control = Path(_output(bindir / "pg_config", "--sharedir")) / "extension" / "citus.control"
+    lines = control.read_text("utf-8").splitlines() if control.exists() else []
+    citus = next((line.split("'")[1] for line in lines if line.startswith("default_version")), None)
+    return Installation(bindir, version, citus)
+
+
 def folders(named: str = "") -> Iterator[Path]:
     """Yield the folders to look in: the one that was named, alone; else pg_config's, the distribution's, the wheel's."""
     if named:
@@ -92,15 +106,8 @@ def folders(named: str = "") -> Iterator[Path]:
         return
     if pg_config := shutil.which("pg_config"):
         yield Path(_output(Path(pg_config), "--bindir"))
-    for parent in (
-        "/usr/lib/postgresql",
-        "/usr/pgsql-*",
-        "/opt/homebrew/opt/postgresql@*",
-        "/usr/local/opt/postgresql@*",
-    ):
-        root = Path(parent)
-        found = root.glob("*/bin") if "*" not in parent else root.parent.glob(f"{root.name}/bin")
-        yield from sorted(found, key=_number, reverse=True)
+    for pattern in _DISTRIBUTIONS:
+        yield from sorted(Path("/").glob(pattern), key=_number, reverse=True)
     yield from wheel_folders()
 
 
@@ -150,6 +157,7 @@ def give(path: Path) -> None:
         os.chown(path, account.pw_uid, account.pw_gid)
 
 
+@functools.cache
 def reachable_by(folder: Path) -> bool:
     """Tell whether the account may enter a folder: it may not where that lies in root's home."""
     probe = ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from components.catalog import get_table, statement
+from components.catalog import get_table, identifier, statement
 from components.errors import DriftError
 from components.names import TableName
 
@@ -31,7 +31,6 @@ __all__ = [
     "drop_primary_key",
     "get_foreign_keys",
     "get_primary_key",
-    "identifier",
     "restore_foreign_keys",
     "rewrite_primary_key",
     "rewritten_foreign_key",
@@ -112,11 +111,6 @@ class ForeignKey:
         )
 
 
-def identifier(table: TableName) -> sql.Identifier:
-    """Return the table's name for use in a statement, always with its schema."""
-    return sql.Identifier(table.schema, table.name)
-
-
 def _names(columns: tuple[str, ...]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, columns))
 
@@ -186,14 +180,16 @@ def set_foreign_keys_aside(
                 "definition": json.dumps(asdict(key)),
             },
         )
-        connection.execute(
-            sql.SQL("alter table {} drop constraint {}").format(identifier(key.child), sql.Identifier(key.name))
-        )
+        _drop_constraint(connection, key.child, key.name)
+
+
+def _drop_constraint(connection: Connection, table: TableName, name: str) -> None:
+    connection.execute(sql.SQL("alter table {} drop constraint {}").format(identifier(table), sql.Identifier(name)))
 
 
 def drop_primary_key(connection: Connection, table: TableName, key: PrimaryKey) -> None:
     """Drop the table's primary key. To call in a transaction."""
-    connection.execute(sql.SQL("alter table {} drop constraint {}").format(identifier(table), sql.Identifier(key.name)))
+    _drop_constraint(connection, table, key.name)
 
 
 def add_primary_key(connection: Connection, table: TableName, key: PrimaryKey) -> None:
@@ -208,10 +204,6 @@ def rewrite_primary_key(connection: Connection, table: TableName, new: PrimaryKe
             table=identifier(table), name=sql.Identifier(new.name), definition=new.definition()
         )
     )
-
-
-def _colocated(child: ShardedTable, parent: ShardedTable) -> bool:
-    return child.colocation_group == parent.colocation_group
 
 
 def _is_to_change(state: ShardedTable, table: TableName, still_to_come: Collection[TableName]) -> bool:
@@ -235,7 +227,8 @@ def restore_foreign_keys(connection: Connection, table: TableName, still_to_come
             continue
         other, other_state = (key.parent, parent) if key.child == table else (key.child, child)
         if other != table and other in still_to_come:
-            apart = child.distribution_column and parent.distribution_column and not _colocated(child, parent)
+            both = child.distribution_column and parent.distribution_column
+            apart = both and child.colocation_group != parent.colocation_group
             if apart or _is_to_change(other_state, other, still_to_come):
                 continue
         if child.distribution_column and parent.distribution_column:

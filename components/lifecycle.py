@@ -10,7 +10,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import pulumi
-from pulumi.dynamic import ConfigureRequest, DiffResult, ReadResult, Resource, ResourceProvider
+from pulumi.dynamic import (
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +68,22 @@ class ComparingProvider(ResourceProvider):
         known = [name for name in changed if not isinstance(_news.get(name), pulumi.output.Unknown)]
         replaces = [name for name in known if name in self.replacing]
         return DiffResult(changes=bool(changed), replaces=replaces, delete_before_replace=True)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Make what is declared, or take it over where it is there already."""
+        return CreateResult(self.identify(props), {**props, **self.ensure(props, {})})
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Bring it to what is declared."""
+        return UpdateResult({**_news, **self.ensure(_news, _olds)})
+
+    def identify(self, props: dict[str, Any]) -> str:
+        """Return the id of the resource with these inputs."""
+        raise NotImplementedError
+
+    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+        """Bring it to its inputs and return what the provider adds to them; `olds` is empty where it is new."""
+        raise NotImplementedError
 
     def seen(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Return what a refresh found, as inputs too: `check` then compares the program with what is really there."""

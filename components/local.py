@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import pulumi
-from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, ReadResult, Resource, UpdateResult
+from pulumi.dynamic import CheckFailure, CheckResult, ReadResult, Resource
 
 from components.errors import HostError
 from components.installation import STAND_IN_NEEDS, Installation, folders, reachable_by
@@ -212,26 +212,23 @@ class LocalNodeProvider(ComparingProvider):
         ]
         return CheckResult(news, failures)
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Make the node, or take over what an earlier run of this stack left."""
-        if _server(props).get_owner() is not None:
-            print(f"{props['folder']} is this stack's, but not in its state: adopted with its data")  # noqa: T201
-        return CreateResult(props["folder"], self._ensure(props))
+    def identify(self, props: dict[str, Any]) -> str:
+        """Return the node's folder."""
+        return str(props["folder"])
 
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Stop the server if it is to run otherwise; start it again with its data."""
-        if _olds.get("bindir") != _news["bindir"]:
-            _server(_news).stop()
-        return UpdateResult(self._ensure(_news))
-
-    def _ensure(self, props: dict[str, Any]) -> dict[str, Any]:
-        generation = _server(props).ensure(self.password, props["database"], int(props["ready_timeout"]))
-        return {**props, "generation": generation}
+    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+        """Make the node, or take over what an earlier run of this stack left; start its server with its data."""
+        server = _server(props)
+        if not olds and get_owner(server.folder) is not None:
+            print(f"{server.folder} is this stack's, but not in its state: adopted with its data")  # noqa: T201
+        if olds and olds.get("bindir") != props["bindir"]:
+            server.stop()
+        return {"generation": server.ensure(self.password, props["database"], int(props["ready_timeout"]))}
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Tell whether the folder is there and its server runs."""
         server = _server(props)
-        if server.get_owner() is None:
+        if get_owner(server.folder) is None:
             return ReadResult("", {})
         return self.seen(id_, {**props, "running": server.is_running()})
 

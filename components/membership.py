@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import pulumi
-from pulumi.dynamic import CreateResult, ReadResult, UpdateResult
+from pulumi.dynamic import ReadResult
 
 from components.errors import IdentityError
 from components.lifecycle import READ_TIMEOUT, ServerArgs, SqlProvider, SqlResource
@@ -42,23 +42,20 @@ class CoordinatorNodeProvider(SqlProvider):
     compared = ("server", "node_name", "node_port", "generation", "stack")
     outputs = ("citus_version", "postgres_version", "server_id")
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Wait for the server, then make it the coordinator."""
-        return CreateResult(f"{props['node_name']}:{int(props['node_port'])}", self._ensure(props))
+    def identify(self, props: dict[str, Any]) -> str:
+        """Return `name:port`."""
+        return _address(props)
 
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Prove it again."""
-        outs = self._ensure(_news)
-        _refuse_another_server(_id, _olds, outs["server_id"])
-        return UpdateResult(outs)
-
-    def _ensure(self, props: dict[str, Any]) -> dict[str, Any]:
+    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+        """Wait for the server, make it the coordinator, and prove that it is the one that it was."""
         from components import catalog  # noqa: PLC0415
 
         name, port = props["node_name"], int(props["node_port"])
         with self.session(props, f"registering coordinator {name}:{port}") as connection:
             catalog.claim(connection, props["stack"])
-            return {**props, **catalog.ensure_coordinator(connection, name, port)}
+            versions = catalog.ensure_coordinator(connection, name, port)
+        _refuse_another_server(_address(props), olds, versions["server_id"])
+        return dict(versions)
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
         """Return the versions, or None where no coordinator is registered under that address."""
@@ -105,13 +102,9 @@ class WorkerNodeProvider(SqlProvider):
     replacing = ("node_name", "node_port")
     outputs = ("node_id", "group_id", "server_id")
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Wait for the worker, register or activate it, and prove it."""
-        return CreateResult(f"{props['node_name']}:{int(props['node_port'])}", self._ensure(props))
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Prove it again: its container may have been replaced, its volume must not."""
-        return UpdateResult(self._ensure(_news, server_id=_olds.get("server_id")))
+    def identify(self, props: dict[str, Any]) -> str:
+        """Return `name:port`."""
+        return _address(props)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Unregister the worker, unless it holds a shard."""
@@ -120,7 +113,8 @@ class WorkerNodeProvider(SqlProvider):
         with self.session(_props, f"removing worker {_id}") as connection:
             catalog.remove_node(connection, _props["node_name"], int(_props["node_port"]))
 
-    def _ensure(self, props: dict[str, Any], server_id: str | None = None) -> dict[str, Any]:
+    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+        """Wait for the worker, register or activate it, and prove it: its container may be another, its volume must not."""
         from components import catalog  # noqa: PLC0415
 
         name, port, timeout = props["node_name"], int(props["node_port"]), int(props["ready_timeout"])
@@ -129,8 +123,7 @@ class WorkerNodeProvider(SqlProvider):
             # Unlocked, for the others wait too.
             identity = catalog.wait_until_node_ready(connection, name, port, timeout, log=props["log"])
             with catalog.exclusive(connection, doing=doing, timeout=timeout):
-                worker = catalog.ensure_worker(connection, name, port, identity, server_id=server_id)
-        return {**props, **worker}
+                return catalog.ensure_worker(connection, name, port, identity, server_id=olds.get("server_id"))
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
         """Return the worker's row, or None where it is not registered; inactive, it may still hold shards."""
@@ -160,19 +153,16 @@ class ClusterHealthProvider(SqlProvider):
     compared = ("server", "generations", "healthy")
     outputs = ("pairs",)
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Wait until all pairs are healthy."""
-        return CreateResult("cluster", self._ensure(props))
+    def identify(self, props: dict[str, Any]) -> str:
+        """Return the only id there is."""
+        return "cluster"
 
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
         """Wait until all pairs are healthy."""
-        return UpdateResult(self._ensure(_news))
-
-    def _ensure(self, props: dict[str, Any]) -> dict[str, Any]:
         from components import catalog  # noqa: PLC0415
 
         with self.session(props, "checking that every node reaches every other") as connection:
-            return {**props, "pairs": catalog.wait_until_healthy(connection, int(props["ready_timeout"]))}
+            return {"pairs": catalog.wait_until_healthy(connection, int(props["ready_timeout"]))}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any]:
         """Return whether all pairs are healthy now."""
@@ -211,6 +201,10 @@ class ClusterHealth(SqlResource, module="citus", name="ClusterHealth"):
             "pairs": None,
         }
         super().__init__(ClusterHealthProvider(), name, props, opts)
+
+
+def _address(props: dict[str, Any]) -> str:
+    return f"{props['node_name']}:{int(props['node_port'])}"
 
 
 def _refuse_another_server(id_: str, olds: dict[str, Any], server_id: str) -> None:

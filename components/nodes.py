@@ -31,3 +31,8 @@ class Node:
     node_port: int
     log: str
     """Where its log is, as logs.py takes it."""
+
+    @property
+    def address(self) -> str:
+        """Return `name:port`, as the placement of shards names it."""
+        return f"{self.node_name}:{self.node_port}"

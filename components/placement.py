@@ -15,14 +15,13 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from components import keys
-from components.catalog import get_node, statement
+from components.catalog import count_rows, get_colocated, get_node, regclass, statement
 from components.errors import DriftError, StackError
-from components.names import TableName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from components.names import TableName
     from components.postgres import Connection
 
 __all__ = ["TenantShard", "drain", "ensure_tenants", "get_residency", "get_tenant_shard", "spread"]
@@ -56,9 +55,7 @@ def get_tenant_shard(connection: Connection, table: TableName, value: str) -> Te
     """
     try:
         with connection.cursor(row_factory=class_row(TenantShard)) as cursor:
-            found = cursor.execute(
-                statement("get_tenant_shard"), {"table": _regclass(table), "value": value}
-            ).fetchone()
+            found = cursor.execute(statement("get_tenant_shard"), {"table": regclass(table), "value": value}).fetchone()
     except psycopg.DataError as error:
         msg = f"citus:tenants.{table}: {value!r} is no value of its distribution column: {error.diag.message_primary}"
         raise StackError(msg) from error
@@ -66,10 +63,6 @@ def get_tenant_shard(connection: Connection, table: TableName, value: str) -> Te
         msg = f"citus:tenants.{table}: no shard holds {value!r}: is the table distributed?"
         raise DriftError(msg)
     return found
-
-
-def _regclass(table: TableName) -> str:
-    return keys.identifier(table).as_string(None)
 
 
 def ensure_tenants(
@@ -86,25 +79,22 @@ def ensure_tenants(
         DriftError: two values that share a shard are to lie on different nodes.
     """
     shards = {value: get_tenant_shard(connection, table, value) for value in [*pins, *alike]}
-    sizes = {value: _count(connection, table, value) for value in alike}
+    sizes = _sizes(connection, table, alike)
     placed = {value: shards[value].node for value in alike if shards[value].isolated}
     goals = {**pins, **spread(sizes, nodes, placed, Counter(pins.values()))}
     with _cleaned_up(connection):
         for value, node in goals.items():
-            shard = get_tenant_shard(connection, table, value)
+            shard = get_tenant_shard(connection, table, value)  # anew: to isolate one value gives others other shards
             if not shard.isolated:
                 mode = _transfer_mode(connection, shard.shard_id)
-                connection.execute(
-                    statement("isolate_tenant"), {"table": _regclass(table), "value": value, "mode": mode}
-                )
-            shard = shards[value] = get_tenant_shard(connection, table, value)
+                where = {"table": regclass(table), "value": value, "mode": mode}
+                connection.execute(statement("isolate_tenant"), where)
+                shard = get_tenant_shard(connection, table, value)
             if shard.node != node:
                 _refuse_shared(table, value, shard, {other: shards[other] for other in goals if goals[other] != node})
-                name, _, port = node.rpartition(":")
-                where = {"from_name": shard.node_name, "from_port": shard.node_port, "name": name, "port": int(port)}
-                mode = _transfer_mode(connection, shard.shard_id)
-                connection.execute(statement("move_shard"), {**where, "shard": shard.shard_id, "mode": mode})
-                shards[value] = get_tenant_shard(connection, table, value)
+                _move(connection, shard, node)
+                shard = get_tenant_shard(connection, table, value)
+            shards[value] = shard
     return {value: shards[value] for value in goals}
 
 
@@ -122,9 +112,8 @@ def _cleaned_up(connection: Connection) -> Iterator[None]:
 def get_residency(connection: Connection, table: TableName, values: Sequence[str]) -> list[tuple[str, str, str, int]]:
     """Return `(table, value, node, rows)` of each table of the colocation group, as the shards themselves have them."""
     found = []
-    for schema, name, column in connection.execute(statement("get_colocated"), {"table": _regclass(table)}).fetchall():
-        member = TableName(schema, name)
-        where = {"table": _regclass(member), "column": column, "values": list(values)}
+    for member, column in get_colocated(connection, table).items():
+        where = {"table": regclass(member), "column": column, "values": list(values)}
         for node, value, rows in connection.execute(statement("count_tenants"), where).fetchall():
             found.append((str(member), value, node, rows))
     return found
@@ -166,16 +155,22 @@ def spread(
     return {value: result[value] for value in sizes}
 
 
-def _count(connection: Connection, table: TableName, value: str) -> int:
-    """Return how many rows the colocation group has of a value: asked of one worker alone."""
-    total = 0
-    for schema, name, column in connection.execute(statement("get_colocated"), {"table": _regclass(table)}).fetchall():
-        query = sql.SQL("select count(*) from {} where {} = {}").format(
-            sql.Identifier(schema, name), sql.Identifier(column), sql.Literal(value)
-        )
-        row = connection.execute(query).fetchone()
-        total += int(row[0]) if row else 0
-    return total
+def _sizes(connection: Connection, table: TableName, values: Sequence[str]) -> dict[str, int]:
+    """Return how many rows the colocation group has of each value: asked of that value's worker alone."""
+    sizes = dict.fromkeys(values, 0)
+    for member, column in get_colocated(connection, table).items() if values else ():
+        for value in values:
+            is_value = sql.SQL("{} = {}").format(sql.Identifier(column), sql.Literal(value))
+            sizes[value] += count_rows(connection, member, is_value)
+    return sizes
+
+
+def _move(connection: Connection, shard: TenantShard, node: str) -> None:
+    """Move a shard, and those that lie with it, to a node."""
+    name, _, port = node.rpartition(":")
+    where = {"from_name": shard.node_name, "from_port": shard.node_port, "name": name, "port": int(port)}
+    mode = _transfer_mode(connection, shard.shard_id)
+    connection.execute(statement("move_shard"), {**where, "shard": shard.shard_id, "mode": mode})
 
 
 def _transfer_mode(connection: Connection, shard: int) -> str:

@@ -6,7 +6,7 @@ Pure: reads no settings by itself, runs no SQL. Refuses here, at preview, what C
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from components.errors import PlanError
 from components.findings import found
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from components.schema import Schema, SqlFile
     from components.settings import TableSettings
 
-__all__ = ["PlannedForeignKey", "PlannedTable", "ShardingPlan"]
+__all__ = ["PlannedForeignKey", "PlannedTable", "Sharding", "ShardingPlan"]
+
+Sharding = tuple[Literal["distributed", "reference", "local"], str | None]
+"""Kind of a table, and its distribution column."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class PlannedTable:
     """Tables of the plan that a foreign key ties to this one, in either direction."""
     after: tuple[TableName, ...]
     """Tables of the plan that must stand before this one: its colocation target and those it references."""
+    rewrite: bool = False
+    """Whether it may be rewritten where it is sharded in another way than declared."""
     group: TableName | None = None
     """The table that starts the colocation group; none of a reference table."""
     old_key: tuple[str, ...] | None = None
@@ -58,6 +63,11 @@ class PlannedTable:
     restored: tuple[PlannedForeignKey, ...] = ()
     """Foreign keys that are put back in this table's turn: its own, and those that waited for it."""
 
+    @property
+    def sharding(self) -> Sharding:
+        """Return how it is declared."""
+        return ("reference" if self.reference else "distributed", self.distribution_column)
+
 
 @dataclass(frozen=True)
 class ShardingPlan:
@@ -66,6 +76,15 @@ class ShardingPlan:
     files: tuple[SqlFile, ...]
     tables: tuple[PlannedTable, ...]
     findings: tuple[Finding, ...] = ()
+    undistributed: tuple[TableName, ...] = ()
+    """Tables that are to be local again."""
+
+    def declared(self, tables: Iterable[TableName] | None = None) -> dict[TableName, Sharding]:
+        """Return how these tables of the plan are declared, by default all, and always those that are to be local."""
+        wanted = None if tables is None else set(tables)
+        planned = {table.name: table.sharding for table in self.tables if wanted is None or table.name in wanted}
+        local: Sharding = ("local", None)
+        return {**dict(sorted(planned.items())), **dict.fromkeys(self.undistributed, local)}
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -78,19 +97,29 @@ class ShardingPlan:
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
     @classmethod
-    def make(cls, schema: Schema, tables: Mapping[TableName, TableSettings]) -> ShardingPlan:
+    def make(
+        cls,
+        schema: Schema,
+        tables: Mapping[TableName, TableSettings],
+        undistributed: Iterable[TableName] = (),
+    ) -> ShardingPlan:
         """Put the declared tables in order.
 
         Raises:
             PlanError: with one line for each error: where, what, why, and what mends it.
         """
-        plan = cls.draft(schema, tables)
+        plan = cls.draft(schema, tables, undistributed)
         if plan.errors:
             raise PlanError("\n".join(map(str, plan.errors)))
         return plan
 
     @classmethod
-    def draft(cls, schema: Schema, tables: Mapping[TableName, TableSettings]) -> ShardingPlan:
+    def draft(
+        cls,
+        schema: Schema,
+        tables: Mapping[TableName, TableSettings],
+        undistributed: Iterable[TableName] = (),
+    ) -> ShardingPlan:
         """Return the plan with all that speaks against it, whether it can be carried out or not."""
         tables, findings = _with_names_cut(tables)
         layout = Layout(schema, tables)
@@ -98,7 +127,8 @@ class ShardingPlan:
         findings += check_settings(layout)
         if not any(finding.severity == "error" for finding in findings):
             findings += check_plan(layout, {table.name: number for number, table in enumerate(planned)})
-        return cls(tuple(schema.files), tuple(_with_foreign_keys(planned, layout)), tuple(findings))
+        turns = tuple(_with_foreign_keys(planned, layout))
+        return cls(tuple(schema.files), turns, tuple(findings), tuple(undistributed))
 
 
 def _with_names_cut(
@@ -149,6 +179,7 @@ def _planned(name: TableName, layout: Layout) -> PlannedTable:
         primary_key=tuple(column.name for column in settings.primary_key) if settings.primary_key else None,
         related=tuple(sorted((outward | inward) & tables.keys() - {name})),
         after=tuple(sorted(before | ({settings.colocate_with} if settings.colocate_with else set()))),
+        rewrite=settings.rewrite,
         group=None if settings.reference else layout.group(name),
         old_key=key.columns if key else None,
         new_key=layout.primary_key(name) if key else None,

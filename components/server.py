@@ -75,14 +75,6 @@ class LocalServer:
         """Return the data folder."""
         return self.folder / "data"
 
-    def get_owner(self) -> Owner | None:
-        """Return whose folder it is; None where there is none.
-
-        Raises:
-            HostError: something is there that this project did not make.
-        """
-        return get_owner(self.folder)
-
     def ensure(self, password: str, database: str, timeout: float) -> str:
         """Make the data folder where there is none, start the server where it does not run, make its database with Citus.
 
@@ -94,7 +86,7 @@ class LocalServer:
             AccessError: the data folder was made with another password.
             NotReadyError: the server takes no connection within `timeout` seconds.
         """
-        owner = self.get_owner()
+        owner = get_owner(self.folder)
         if owner is None:
             self._initialise(password)
         elif owner != Owner(self.stack, self.name):
@@ -123,14 +115,14 @@ class LocalServer:
 
     def _initialise(self, password: str) -> None:
         """Make the data folder under another name first: one that a kill left half-made is never taken for a whole one."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        give(self.folder.parent)
-        for left in self.folder.parent.glob(f".{self.folder.name}.*"):
-            shutil.rmtree(left)
         making = self.folder.with_name(f".{self.folder.name}.{uuid.uuid4().hex[:8]}")
-        making.mkdir(mode=0o700)
-        give(making)
         try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            give(self.folder.parent)
+            for left in self.folder.parent.glob(f".{self.folder.name}.*"):
+                shutil.rmtree(left)
+            making.mkdir(mode=0o700)
+            give(making)
             secret = making / "password"
             _write(secret, f"{password}\n")
             where = [f"--pgdata={making / 'data'}", f"--username={self.user}", f"--pwfile={secret}"]
@@ -184,7 +176,7 @@ class LocalServer:
         Raises:
             HostError: the folder is another stack's.
         """
-        owner = self.get_owner()
+        owner = get_owner(self.folder)
         if owner is None:
             return
         if owner.stack != self.stack:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import pulumi
-from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, UpdateResult
+from pulumi.dynamic import CheckFailure, CheckResult, DiffResult
 
 from components.errors import ReshardingError
 from components.lifecycle import ServerArgs, SqlProvider, SqlResource
@@ -18,6 +18,7 @@ from components.names import TableName
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from components.plan import Sharding
     from components.postgres import Connection
 
 __all__ = [
@@ -30,7 +31,6 @@ __all__ = [
     "SchemaScript",
     "ShardPlacement",
     "ShardPlacementArgs",
-    "Sharding",
     "TenantsArgs",
 ]
 
@@ -47,10 +47,6 @@ def _shown(value: Any) -> str:
 
 def _wire(table: TableName) -> dict[str, str]:
     return {"schema": table.schema, "name": table.name}
-
-
-Sharding = tuple[str, str | None]
-"""Kind of a table (distributed, reference or local), and its distribution column."""
 
 
 def _wire_all(tables: Mapping[TableName, Sharding]) -> list[dict[str, str | None]]:
@@ -84,20 +80,17 @@ class SchemaScriptProvider(SqlProvider):
             failures.append(CheckFailure("", reason))  # with its name, the whole text would be shown
         return CheckResult(news, failures)
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
+    def identify(self, props: dict[str, Any]) -> str:
+        """Return the file's name."""
+        return str(props["file_name"])
+
+    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
         """Run the file, unless the ledger has it."""
-        return CreateResult(props["file_name"], self._ensure(props))
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Make sure that the ledger has the file: the coordinator is reached in another way now."""
-        return UpdateResult(self._ensure(_news))
-
-    def _ensure(self, props: dict[str, Any]) -> dict[str, Any]:
         from components import tables  # noqa: PLC0415
 
         with self.session(props, f"applying {props['file_name']}", on_all_nodes=True) as connection:
             tables.ensure_script(connection, props["file_name"], props["text"])
-        return {**props, "sha256": tables.sha256(props["text"])}
+        return {"sha256": tables.sha256(props["text"])}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
         """Return the hash in the ledger, or None where the file is not in it."""
@@ -127,6 +120,14 @@ class SchemaScript(SqlResource, module="citus", name="SchemaScript"):
         super().__init__(SchemaScriptProvider(), name, props, opts)
 
 
+class TableProvider(SqlProvider):
+    """Base of the providers of one table."""
+
+    def identify(self, props: dict[str, Any]) -> str:
+        """Return `schema.table`."""
+        return str(_table(props))
+
+
 class DistributedTableArgs(TypedDict):
     """Inputs of DistributedTable."""
 
@@ -150,7 +151,7 @@ class DistributedTableArgs(TypedDict):
     ready_timeout: int
 
 
-class DistributedTableProvider(SqlProvider):
+class DistributedTableProvider(TableProvider):
     """A table distributed by a column. Where it is to be rewritten, it is refused unless the settings ask for that."""
 
     compared = ("server", "distribution_column", "colocate_with", "shard_count", "target_group")
@@ -184,18 +185,11 @@ class DistributedTableProvider(SqlProvider):
         names = ["distribution_column", "colocate_with", *([] if news.get("colocate_with") else ["shard_count"])]
         return [name for name in names if olds.get(name) != news.get(name)]
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Distribute the table, or adopt it where it is distributed so already."""
-        return CreateResult(str(_table(props)), self._ensure(props, None))
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Make sure that it is as declared."""
-        left = None if _news.get("colocate_with") else _olds.get("colocate_with")
-        return UpdateResult(self._ensure(_news, TableName(**left) if left else None))
-
-    def _ensure(self, props: dict[str, Any], leaves: TableName | None) -> dict[str, Any]:
+    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+        """Distribute the table, or bring it to what is declared where it is distributed already."""
         from components import tables  # noqa: PLC0415
 
+        left = None if props.get("colocate_with") else olds.get("colocate_with")
         table = _table(props)
         followers = [TableName(**follower) for follower in props.get("followers") or ()]
         with self.session(props, f"distributing table {table}", on_all_nodes=True) as connection:
@@ -207,9 +201,9 @@ class DistributedTableProvider(SqlProvider):
                 shard_count=int(props["shard_count"]),
                 primary_key=tuple(props["primary_key"]) if props.get("primary_key") else None,
                 still_to_come=_still_to_come(props),
-                change=tables.Change(bool(props.get("rewrite")), followers, leaves),
+                change=tables.Change(bool(props.get("rewrite")), followers, TableName(**left) if left else None),
             )
-        return {**props, "colocation_group": state.colocation_group, "shards": state.shards}
+        return {"colocation_group": state.colocation_group, "shards": state.shards}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
         """Return how it is distributed, or None where it is not (any more)."""
@@ -285,21 +279,14 @@ class ReferenceTableArgs(TypedDict):
     ready_timeout: int
 
 
-class ReferenceTableProvider(SqlProvider):
+class ReferenceTableProvider(TableProvider):
     """A table with a copy on every node."""
 
     compared = ("server", "nodes", "missing")
     outputs = ("colocation_group", "placements")
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Replicate the table, or adopt it where it is a reference table already."""
-        return CreateResult(str(_table(props)), self._ensure(props))
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Copy it to the nodes that lack it."""
-        return UpdateResult(self._ensure(_news))
-
-    def _ensure(self, props: dict[str, Any]) -> dict[str, Any]:
+    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+        """Replicate the table, to the nodes that lack it where it is a reference table already."""
         from components import tables  # noqa: PLC0415
 
         table = _table(props)
@@ -307,7 +294,7 @@ class ReferenceTableProvider(SqlProvider):
             state = tables.ensure_reference(
                 connection, table, still_to_come=_still_to_come(props), rewrite=bool(props.get("rewrite"))
             )
-        return {**props, "colocation_group": state.colocation_group, "placements": state.placements}
+        return {"colocation_group": state.colocation_group, "placements": state.placements}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
         """Return its placements, or None where it is no reference table (any more)."""
@@ -349,7 +336,7 @@ class LocalTableArgs(TypedDict):
     ready_timeout: int
 
 
-class LocalTableProvider(SqlProvider):
+class LocalTableProvider(TableProvider):
     """A table whose rows lie on the coordinator alone, though they were sharded once."""
 
     compared = ("server",)
@@ -361,21 +348,14 @@ class LocalTableProvider(SqlProvider):
             print(f"{table}: becomes local; where it is sharded, its rows are rewritten, and it is locked meanwhile")  # noqa: T201
         return CheckResult(news, [])
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
+    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
         """Bring the rows back; nothing happens where the table is local."""
-        return CreateResult(str(_table(props)), self._ensure(props))
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Make sure that it is local: the coordinator is reached in another way now."""
-        return UpdateResult(self._ensure(_news))
-
-    def _ensure(self, props: dict[str, Any]) -> dict[str, Any]:
         from components import tables  # noqa: PLC0415
 
         table = _table(props)
         with self.session(props, f"undistributing table {table}", on_all_nodes=True) as connection:
             tables.ensure_local(connection, table, still_to_come=_still_to_come(props))
-        return props
+        return {}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
         """Return nothing new, or None where the table is sharded, or gone."""
@@ -421,18 +401,15 @@ class ShardPlacementProvider(SqlProvider):
     compared = ("server", "workers", "tenants", "groups", "misplaced")
     outputs = ("residency",)
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Bring the tenants to their workers."""
-        return CreateResult("placement", self._ensure(props, []))
+    def identify(self, props: dict[str, Any]) -> str:
+        """Return the only id there is."""
+        return "placement"
 
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
         """Bring the tenants to their workers, and all else away from workers that leave."""
-        leaving = [worker for worker in _olds["workers"] if worker not in _news["workers"]]
-        return UpdateResult(self._ensure(_news, leaving))
-
-    def _ensure(self, props: dict[str, Any], leaving: list[str]) -> dict[str, Any]:
         from components import placement  # noqa: PLC0415
 
+        leaving = [worker for worker in olds.get("workers", []) if worker not in props["workers"]]
         residency = {}
         if leaving or props["tenants"]:
             with self.session(props, "placing shards", on_all_nodes=True) as connection:
@@ -443,7 +420,7 @@ class ShardPlacementProvider(SqlProvider):
                     )
                     residency[str(table)] = {value: shard.node for value, shard in shards.items()}
                 placement.drain(connection, leaving)
-        return {**props, "residency": residency}
+        return {"residency": residency}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any]:
         """Return where the tenants lie, and which of them are not where the last update put them."""

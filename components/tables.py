@@ -14,7 +14,15 @@ import psycopg
 from psycopg import sql
 
 from components import keys
-from components.catalog import ShardedTable, get_table, statement
+from components.catalog import (
+    ShardedTable,
+    count_rows,
+    get_colocated,
+    get_table,
+    identifier,
+    regclass,
+    statement,
+)
 from components.errors import DriftError, ReshardingError, StackError
 from components.names import TableName
 from components.postgres import is_lost
@@ -107,17 +115,17 @@ def _changing(connection: Connection, *tables: TableName) -> Iterator[None]:
     """A transaction in which nobody else writes to the tables."""
     with _sequentially(connection):
         for table in tables:
-            connection.execute(sql.SQL("lock table {} in share row exclusive mode").format(keys.identifier(table)))
+            connection.execute(sql.SQL("lock table {} in share row exclusive mode").format(identifier(table)))
         yield
 
 
 @contextmanager
 def _counted(connection: Connection, *tables: TableName) -> Iterator[None]:
     """Compare the tables' rows before and after, in a transaction; raises StackError where a table has others then."""
-    counts = {table: _count(connection, table) for table in tables}
+    counts = {table: count_rows(connection, table) for table in tables}
     yield
     for table, before in counts.items():
-        after = _count(connection, table)
+        after = count_rows(connection, table)
         if after != before:
             msg = f"table {table}: it had {before} rows, but {after} came through; everything was rolled back"
             raise StackError(msg)
@@ -127,12 +135,6 @@ def _restore_foreign_keys(connection: Connection, table: TableName, still_to_com
     """Put back keys that still wait: the table was sharded by hand between the run that set them aside and this one."""
     with _sequentially(connection):
         keys.restore_foreign_keys(connection, table, still_to_come)
-
-
-def _count(connection: Connection, table: TableName, condition: sql.Composable = sql.SQL("true")) -> int:  # noqa: B008
-    query = sql.SQL("select count(*) from {} where {}").format(keys.identifier(table), condition)
-    row = connection.execute(query).fetchone()
-    return int(row[0]) if row else 0
 
 
 def _existing(connection: Connection, table: TableName) -> ShardedTable:
@@ -218,24 +220,24 @@ def _distribute(
     still_to_come: Collection[TableName],
 ) -> None:
     _refuse_nulls(connection, table, column)
-    before = _count(connection, table)
     keys.set_foreign_keys_aside(connection, table)
     old = keys.get_primary_key(connection, table)
     if old is not None:
         new = keys.rewritten_primary_key(old, column, primary_key)
         if new != old:
             _rewrite(connection, table, old, new)
-    how: dict[str, Any] = {"table": _regclass(table), "column": column}
-    if colocate_with is None:
-        connection.execute(statement("distribute"), {**how, "shard_count": shard_count})
-    else:
-        connection.execute(statement("distribute_colocated"), {**how, "colocate_with": _regclass(colocate_with)})
-    _drop_local_copy(connection, table, before)
+    how: dict[str, Any] = {"table": regclass(table), "column": column}
+    with _counted(connection, table):
+        if colocate_with is None:
+            connection.execute(statement("distribute"), {**how, "shard_count": shard_count})
+        else:
+            connection.execute(statement("distribute_colocated"), {**how, "colocate_with": regclass(colocate_with)})
+    _drop_local_copy(connection, table)
     keys.restore_foreign_keys(connection, table, still_to_come)
 
 
 def _refuse_nulls(connection: Connection, table: TableName, column: str) -> None:
-    nulls = _count(connection, table, sql.SQL("{} is null").format(sql.Identifier(column)))
+    nulls = count_rows(connection, table, sql.SQL("{} is null").format(sql.Identifier(column)))
     if nulls:
         msg = (
             f"table {table}: {nulls} rows have no {column}, so no worker could own them; nothing was changed. Give each of "
@@ -260,7 +262,7 @@ def _duplicates_told(
         columns = sql.SQL(", ").join(map(sql.Identifier, new.columns))
         row = connection.execute(
             sql.SQL("select count(*) from (select from {} group by {} having count(*) > 1) duplicate").format(
-                keys.identifier(table), columns
+                identifier(table), columns
             )
         ).fetchone()
         msg = (
@@ -271,17 +273,9 @@ def _duplicates_told(
         raise DriftError(msg) from error
 
 
-def _drop_local_copy(connection: Connection, table: TableName, before: int) -> None:
-    """Compare the counts, then truncate what is left of the rows on the coordinator's own disk."""
-    after = _count(connection, table)
-    if after != before:
-        msg = f"table {table}: {before} rows went to the shards, but {after} are there; everything was rolled back"
-        raise StackError(msg)
-    connection.execute("select truncate_local_data_after_distributing_table(%s::regclass)", [_regclass(table)])
-
-
-def _regclass(table: TableName) -> str:
-    return keys.identifier(table).as_string(None)
+def _drop_local_copy(connection: Connection, table: TableName) -> None:
+    """Truncate what is left of the rows on the coordinator's own disk: to call once they were counted on the shards."""
+    connection.execute("select truncate_local_data_after_distributing_table(%s::regclass)", [regclass(table)])
 
 
 # --- changes of tables that are sharded ------------------------------------------------------------------------------
@@ -322,7 +316,7 @@ class _Move:
         change: Change,
     ) -> _Move | None:
         """Compare the table with its declaration; None where it is as declared."""
-        group = [other for other in _get_group(connection, table) if other != table]
+        group = [other for other in get_colocated(connection, table) if other != table]
         followers = [other for other in change.followers if other in group]
         joins = colocate_with is not None and colocate_with not in group
         leaves = colocate_with is None and change.leaves in group and change.leaves not in followers
@@ -361,13 +355,8 @@ class _Move:
         )
 
 
-def _get_group(connection: Connection, table: TableName) -> list[TableName]:
-    rows = connection.execute(statement("get_colocated"), {"table": _regclass(table)}).fetchall()
-    return [TableName(schema, name) for schema, name, _ in rows]
-
-
 def _type(connection: Connection, table: TableName, column: str | None) -> tuple[Any, ...]:
-    found = connection.execute(statement("get_column_type"), {"table": _regclass(table), "column": column}).fetchone()
+    found = connection.execute(statement("get_column_type"), {"table": regclass(table), "column": column}).fetchone()
     if found is None:
         msg = (
             f"table {table}: there is no column {column} to distribute it by: correct citus:tables.{table}.distributeBy"
@@ -377,14 +366,14 @@ def _type(connection: Connection, table: TableName, column: str | None) -> tuple
 
 
 def _lie_alike(connection: Connection, table: TableName, other: TableName) -> bool:
-    where = {"table": _regclass(table), "other": _regclass(other)}
+    where = {"table": regclass(table), "other": regclass(other)}
     return connection.execute(statement("count_unlike_shards"), where).fetchone() == (0,)
 
 
 def _refuse_identity(connection: Connection, tables: Sequence[TableName]) -> None:
     """Raise DriftError where Citus could not rewrite one of the tables."""
     for table in tables:
-        found = connection.execute(statement("get_identity_columns"), {"table": _regclass(table)}).fetchall()
+        found = connection.execute(statement("get_identity_columns"), {"table": regclass(table)}).fetchall()
         if found:
             columns = ", ".join(str(column) for (column,) in found)
             msg = (
@@ -399,7 +388,7 @@ def _with_partitions(connection: Connection, *tables: TableName) -> list[TableNa
     """Return each table, and its partitions behind it."""
     found = []
     for table in tables:
-        partitions = connection.execute(statement("get_partitions"), {"table": _regclass(table)}).fetchall()
+        partitions = connection.execute(statement("get_partitions"), {"table": regclass(table)}).fetchall()
         found += [table, *(TableName(*partition) for partition in partitions)]
     return found
 
@@ -411,7 +400,7 @@ def _remembering(connection: Connection, *tables: TableName) -> Iterator[None]:
         command
         for table in tables
         for _, command in connection.execute(
-            statement("get_comments_and_grants"), {"table": _regclass(table)}
+            statement("get_comments_and_grants"), {"table": regclass(table)}
         ).fetchall()
     ]
     yield
@@ -431,10 +420,10 @@ def _colocate(connection: Connection, move: _Move, still_to_come: Collection[Tab
         moving = _with_partitions(connection, *move.tables)
         for table in moving:
             keys.set_foreign_keys_aside(connection, table, is_cut)
-        into = _regclass(move.into) if move.into else "none"
+        into = regclass(move.into) if move.into else "none"
         for table in moving:
-            connection.execute(statement("update_colocation"), {"table": _regclass(table), "colocate_with": into})
-            into = _regclass(move.into or move.table)
+            connection.execute(statement("update_colocation"), {"table": regclass(table), "colocate_with": into})
+            into = regclass(move.into or move.table)
         for table in moving:
             keys.restore_foreign_keys(connection, table, still_to_come)
 
@@ -455,15 +444,15 @@ def _reshard(
         if old and new != old:
             keys.drop_primary_key(connection, move.table, old)
         how = {
-            "table": _regclass(move.table),
+            "table": regclass(move.table),
             "column": move.column,
             "shard_count": move.shard_count,
-            "colocate_with": _regclass(move.into) if move.into else "none" if move.shard_count else None,
+            "colocate_with": regclass(move.into) if move.into else "none" if move.shard_count else None,
         }
         connection.execute(statement("alter_distributed_table"), how)
         for table in move.followers:
-            how = {"table": _regclass(table), "column": None, "shard_count": None}
-            connection.execute(statement("alter_distributed_table"), {**how, "colocate_with": _regclass(move.table)})
+            how = {"table": regclass(table), "column": None, "shard_count": None}
+            connection.execute(statement("alter_distributed_table"), {**how, "colocate_with": regclass(move.table)})
         if old and new and new != old:
             with _duplicates_told(connection, move.table, old, new):
                 keys.add_primary_key(connection, move.table, new)
@@ -476,7 +465,7 @@ def _undistribute(connection: Connection, table: TableName) -> None:
     with _remembering(connection, table), _counted(connection, table):
         for member in _with_partitions(connection, table):
             keys.set_foreign_keys_aside(connection, member)
-        connection.execute(statement("undistribute"), {"table": _regclass(table)})
+        connection.execute(statement("undistribute"), {"table": regclass(table)})
 
 
 def ensure_local(connection: Connection, table: TableName, *, still_to_come: Collection[TableName]) -> None:
@@ -522,10 +511,10 @@ def ensure_reference(
         with _changing(connection, table):
             if state.kind == "distributed":
                 _undistribute(connection, table)
-            before = _count(connection, table)
             keys.set_foreign_keys_aside(connection, table)
-            connection.execute("select create_reference_table(%s::regclass)", [_regclass(table)])
-            _drop_local_copy(connection, table, before)
+            with _counted(connection, table):
+                connection.execute("select create_reference_table(%s::regclass)", [regclass(table)])
+            _drop_local_copy(connection, table)
             keys.restore_foreign_keys(connection, table, still_to_come)
         return _existing(connection, table)
     replicate(connection)

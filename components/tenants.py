@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from components.names import TableName
+    from components.plan import ShardingPlan
     from components.schema import Schema
     from components.settings import Settings
 
@@ -31,14 +32,14 @@ class Tenancy:
     """Values that the update spreads by their sizes, for they are more than the workers."""
 
 
-def plan_tenants(schema: Schema, settings: Settings) -> tuple[Tenancy, ...]:
+def plan_tenants(plan: ShardingPlan, schema: Schema, settings: Settings) -> tuple[Tenancy, ...]:
     """Return the tenants of each group. Where they are no more than the workers, spread ones have their worker already.
 
     Raises:
         PlanError: with one line for each finding: a table that is not distributed, a worker that there is not, a value
             that is none of the column's type, a group named twice.
     """
-    findings = list(_findings(schema, settings))
+    findings = list(_findings(plan, schema, settings))
     if findings:
         raise PlanError("\n".join(findings))
     tenancies = []
@@ -51,18 +52,15 @@ def plan_tenants(schema: Schema, settings: Settings) -> tuple[Tenancy, ...]:
     return tuple(tenancies)
 
 
-def _findings(schema: Schema, settings: Settings) -> Iterable[str]:
-    groups: dict[TableName, TableName] = {}
+def _findings(plan: ShardingPlan, schema: Schema, settings: Settings) -> Iterable[str]:
+    distributed = {table.name: table for table in plan.tables if table.distribution_column}
+    groups: dict[TableName | None, TableName] = {}
     for table, tenants in settings.tenants.items():
         at = f"citus:tenants.{table}"
-        declared = settings.tables.get(table)
-        by = declared.distribute_by if declared else None
-        if by is None:
+        if table not in distributed:
             yield f"{at}: citus:tables does not distribute that table: name one that it distributes"
             continue
-        group = table
-        while (target := settings.tables[group].colocate_with) is not None:
-            group = target
+        group, by = distributed[table].group, distributed[table].distribution_column
         if group in groups:
             yield f"{at}: {groups[group]} is colocated with it, and their tenants lie together: name one of the two"
         groups[group] = table
@@ -70,7 +68,7 @@ def _findings(schema: Schema, settings: Settings) -> Iterable[str]:
             if not 1 <= number <= settings.workers:
                 yield f"{at}.pin.{value} = {number}: there are workers 1 to {settings.workers}: name one of them"
         columns = schema.tables[table].columns or {}
-        kind = columns[by.name].type if by.name in columns else ""
+        kind = columns[by].type if by in columns else ""
         for value in [*tenants.pin, *tenants.spread]:
             if kind in _INTEGERS and not _fits(value, _INTEGERS[kind]):
                 yield f"{at}: {value!r} is no value of {by}, which is {kind}: correct it"

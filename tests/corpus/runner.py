@@ -74,7 +74,7 @@ def carry_out(connection: Connection, plan: ShardingPlan) -> str:
     try:
         for table in plan.tables:
             if table.distribution_column is None:
-                ensure_reference(connection, table.name, still_to_come=table.related)
+                ensure_reference(connection, table.name, still_to_come=plan.declared(table.related))
             else:
                 ensure_distributed(
                     connection,
@@ -83,7 +83,7 @@ def carry_out(connection: Connection, plan: ShardingPlan) -> str:
                     colocate_with=table.colocate_with,
                     shard_count=_SHARDS,
                     primary_key=table.primary_key,
-                    still_to_come=table.related,
+                    still_to_come=plan.declared(table.related),
                 )
     except (StackError, psycopg.Error) as error:
         return " ".join(str(error).split())

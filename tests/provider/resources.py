@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pulumi.dynamic import Config, ConfigureRequest
 
+from components import sharding
 from components.membership import ClusterHealthProvider, CoordinatorNodeProvider, WorkerNodeProvider
 from components.names import TableName
 from components.plan import ShardingPlan
@@ -209,9 +210,8 @@ class Cluster:
         plan = ShardingPlan.make(Schema.read(schema_dir), settings.tables)
         declared = [self.script(file.name, file.text) for file in plan.files]
         for table in plan.tables:
-            still_to_come = [str(other) for other in table.related]
             if table.distribution_column is None:
-                declared.append(self.reference(str(table.name), still_to_come=still_to_come))
+                resource = self.reference(str(table.name))
             else:
                 resource = self.distributed(
                     str(table.name),
@@ -219,9 +219,9 @@ class Cluster:
                     colocate_with=str(table.colocate_with) if table.colocate_with else None,
                     shard_count=settings.shard_count,
                     primary_key=table.primary_key,
-                    still_to_come=still_to_come,
                 )
-                declared.append(resource)
+            resource.inputs["still_to_come"] = sharding._wire_all(plan.declared(table.related))
+            declared.append(resource)
         return declared
 
     # --- what a person does by hand ----------------------------------------------------------------------------------

@@ -164,8 +164,8 @@ def declare(**values: str) -> Declared:
     """Declare a cluster in an event loop of its own, as a stack with these settings would."""
     settings = Settings.parse({"password": PASSWORD, "tables": json.dumps(TABLES), **values}, stack="dev")
     schema = Schema.read(ROOT / settings.schema_dir)
-    plan = ShardingPlan.make(schema, settings.tables)
-    tenancies = plan_tenants(schema, settings)
+    plan = ShardingPlan.make(schema, settings.tables, settings.undistributed)
+    tenancies = plan_tenants(plan, schema, settings)
     recorder = Recorder()
     host = QuietEngine(STACK) if settings.runtime == "docker" else OneHost(STACK, Path("/project"))
 
