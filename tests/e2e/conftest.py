@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import socket
-import subprocess
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 import yaml
 
@@ -64,10 +64,17 @@ def new_stack(runtime: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
     yield make
     for stack in made:
-        # The plugins of an engine that was killed go on, waiting for it.
-        subprocess.run(["pkill", "-f", str(stack.folder)], check=False)
+        _end_processes(stack.folder)
         stack.nodes.clear()
         stack.nodes.close()
+
+
+def _end_processes(folder: Path) -> None:
+    """End what an engine that was killed has left running in the folder: its plugins wait for it for ever."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if Path(process.cwd()).is_relative_to(folder) or str(folder) in " ".join(process.cmdline()):
+                process.kill()
 
 
 @pytest.fixture
