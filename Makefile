@@ -40,6 +40,24 @@ FORMAT ?= text
 plan: setup ## show what the plan finds and does, without a database (FORMAT=text, json, github)
 	@$(RUN) plan --stack '$(STACK)' --format '$(FORMAT)'
 
+BASE ?=
+REPORT ?= .state/review.md
+
+.PHONY: review
+review: setup ## what up would do to the data, and what it costs; BASE=… rehearses it against that commit, on this machine
+	@$(RUN) review --stack '$(STACK)' --base '$(BASE)' --output '$(REPORT)'
+
+NAME ?=
+LIKE ?=
+
+.PHONY: stack
+stack: setup ## make a stack of your own, with names, ports and a password that no other has (NAME=…, LIKE=dev or local)
+	@$(RUN) new '$(NAME)' --like '$(LIKE)'
+
+.PHONY: drift
+drift: setup ## say what differs from the live cluster; fail where something does
+	@$(RUN) drift --stack '$(STACK)' --output '$(REPORT)'
+
 .PHONY: up
 up: setup ## bring the cluster up, or to what is declared, and show it (STACK=dev, STACK=local)
 	@$(RUN) up --stack '$(STACK)'
@@ -77,7 +95,19 @@ check: setup ## format, lint, strict types and the fast tests; under a minute
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
+	@$(MAKE) --no-print-directory workflows
 	@.venv/bin/pytest -q -n auto tests/unit
+
+ACTIONLINT = .cache/actionlint/1.7.12/actionlint
+
+$(ACTIONLINT):
+	@GOBIN='$(CURDIR)/$(@D)' go install github.com/rhysd/actionlint/cmd/actionlint@v$(notdir $(@D)) || \
+	  { echo 'SKIPPED: no actionlint, for Go is missing or cannot reach its module; the workflows are checked by zizmor alone' >&2; }
+
+.PHONY: workflows
+workflows: setup $(ACTIONLINT) ## lint the workflows
+	@.venv/bin/zizmor --offline --quiet --no-progress .github
+	@! test -x $(ACTIONLINT) || $(ACTIONLINT) .github/workflows/*.yml
 
 .PHONY: test
 test: check ## everything, on whichever genuine parts this machine has; ends with which those were
@@ -86,3 +116,25 @@ test: check ## everything, on whichever genuine parts this machine has; ends wit
 .PHONY: bench
 bench: setup ## figures as ratios, side by side in one run; needs Docker and the image
 	@.venv/bin/python -m benchmarks
+
+# --- for workflows -----------------------------------------------------------------------------------------------------
+
+.PHONY: path
+path: setup ## let the later steps of a workflow find what setup installed
+	@printf '%s\n' '$(CURDIR)/.cache/bin' '$(CURDIR)/.cache/uv/bin' >> "$${GITHUB_PATH:-/dev/stdout}"
+
+.PHONY: parts
+parts: setup ## fetch the genuine parts that tests use: the image, and Pulumi's Docker provider
+	@docker pull --quiet "$$(.venv/bin/python -c 'from tests.genuine import IMAGE; print(IMAGE)')"
+	@pulumi plugin install resource docker "$$(.venv/bin/python -c 'from importlib.metadata import version; print(version("pulumi-docker"))')"
+	@command -v pulumi-language-python
+
+PULL_REQUEST ?=
+
+.PHONY: comment
+comment: setup ## put the review under a pull request, in the place of the last one (PULL_REQUEST=…; gh, GITHUB_REPOSITORY)
+	@$(RUN) comment '$(REPORT)' --number '$(PULL_REQUEST)'
+
+.PHONY: issue
+issue: setup ## open, update or close the issue about a stack's drift (gh, GITHUB_REPOSITORY)
+	@$(RUN) issue '$(REPORT)' --title 'Stack $(STACK) is not as declared'

@@ -1,85 +1,34 @@
-"""`python -m cli up|preview|refresh|down|show`: on the same stacks and state as `pulumi` in this folder."""
+"""`python -m cli up|preview|review|refresh|down|show`: on the same stacks and state as `pulumi` in this folder."""
 
 from __future__ import annotations
 
 import os
-import runpy
 import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any
 
-import pulumi
 import typer
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pulumi import automation
 
-from cli.choice import choose_stack
-from cli.plan import plan_command
+from cli.choice import LOCAL_STACK, choose_stack
 from cli.shown import show_cluster, show_residency
+from cli.stacks import carry_out, find_pulumi, reason
+from components.errors import StackError
 from components.installation import wheel_folders
+from components.settings import SEED_STACK
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-PROJECT: Final = "citus"
-ENDED: Final = "the program ended there"
-"""Said by the Automation API, twice, after an error that the program has shown itself: not to be shown again."""
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+OutputOption = Annotated[Path | None, typer.Option("--output", help="a file to write to, beside the terminal")]
 StackOption = Annotated[str, typer.Option("--stack", help="by default dev, or local where Docker cannot run it")]
-
-
-def program() -> None:
-    """Run the program, as Pulumi's language host would.
-
-    Raises:
-        pulumi.RunError: the program has shown an error and ended.
-    """
-    try:
-        runpy.run_path("__main__.py", run_name="__main__")
-    except SystemExit:
-        raise pulumi.RunError(ENDED) from None
-
-
-def open_stack(name: str) -> automation.Stack:
-    """Return the stack of that name, made where it is new, with the program and settings of the current folder."""
-    options = automation.LocalWorkspaceOptions(work_dir=str(Path.cwd()))
-    return automation.create_or_select_stack(name, project_name=PROJECT, program=program, opts=options)
-
-
-def carry_out(name: str, operation: Callable[[automation.Stack, dict[str, Any]], object]) -> automation.Stack:
-    """Run an operation on a stack, its progress shown; end with exit code 1 where it fails, the error shown too."""
-    show = {"on_output": _print, "on_error": _print, "color": "always" if sys.stdout.isatty() else "never"}
-    try:
-        stack = open_stack(name)
-        operation(stack, show)
-    except automation.CommandError as error:
-        if not _shown:  # before the engine said anything itself
-            print(_reason(error), file=sys.stderr)
-        raise typer.Exit(1) from None
-    return stack
-
-
-_shown: list[str] = []
-
-
-def _print(line: str) -> None:
-    _shown.append(line)
-    if ENDED not in line:
-        print(line, flush=True)
-
-
-def _reason(error: automation.CommandError) -> str:
-    """Return what the CLI said, out of the report that the Automation API makes of it."""
-    said = str(error).rpartition("stderr: ")[2].strip()
-    return said or str(error)
 
 
 @app.command()
 def up(stack: StackOption = "") -> None:
     """Bring the cluster up, or to what is declared."""
-    name = stack or choose_stack()
+    name = choose_stack(stack)
     made = carry_out(name, lambda it, show: it.up(**show, show_secrets=False, suppress_outputs=True))
     show_cluster(made)
 
@@ -91,7 +40,7 @@ def preview(
     expect_no_changes: Annotated[bool, typer.Option(help="fail where up would change something")] = False,
 ) -> None:
     """Show what up would do."""
-    carry_out(stack or choose_stack(), lambda it, show: it.preview(**show, expect_no_changes=expect_no_changes))
+    carry_out(choose_stack(stack), lambda it, show: it.preview(**show, expect_no_changes=expect_no_changes))
 
 
 @app.command()
@@ -102,19 +51,70 @@ def plan(
     ] = "text",
 ) -> None:
     """Show what the plan finds and does, without a database; fail where it has errors."""
+    from cli.plan import plan_command  # noqa: PLC0415 - reads SQL, which no other command does
+
     raise typer.Exit(plan_command(stack, output))
+
+
+@app.command()
+def review(
+    stack: StackOption = "",
+    base: Annotated[
+        str, typer.Option(help="a commit: the stack as it declares it is brought up here, and compared")
+    ] = "",
+    output: OutputOption = None,
+) -> None:
+    """Show what up would do to the data, and what it costs, as Markdown; fail where it is refused."""
+    from cli.review import review as write  # noqa: PLC0415 - reads SQL, as the plan does
+
+    raise typer.Exit(write(stack or SEED_STACK, output, base))
+
+
+@app.command()
+def new(
+    name: str, like: Annotated[str, typer.Option(help="the stack whose settings it starts with")] = LOCAL_STACK
+) -> None:
+    """Make a stack with the settings of another one, and names, ports and a password of its own."""
+    from cli.own import make_stack  # noqa: PLC0415
+
+    file = make_stack(name, like or LOCAL_STACK)
+    print(f"{file} is like Pulumi.{like or LOCAL_STACK}.yaml; next: make up STACK={name}")
+
+
+@app.command()
+def drift(stack: StackOption = "", output: OutputOption = None) -> None:
+    """Compare the stack with its live cluster, and show as Markdown what differs; end with 2 where something does."""
+    from cli.review import drift as write  # noqa: PLC0415
+
+    raise typer.Exit(write(stack or SEED_STACK, output))
+
+
+@app.command()
+def comment(file: Path, number: Annotated[int, typer.Option(help="of the pull request")]) -> None:
+    """Put a review under a pull request, in the place of the one that is there."""
+    from cli.github import comment as put  # noqa: PLC0415
+
+    put(file.read_text("utf-8"), number)
+
+
+@app.command()
+def issue(file: Path, title: Annotated[str, typer.Option(help="by which the issue is found again")]) -> None:
+    """Open an issue with the file's text, or bring the open one up to date; close it where the file is empty."""
+    from cli.github import keep_issue  # noqa: PLC0415
+
+    keep_issue(title, file.read_text("utf-8"))
 
 
 @app.command()
 def refresh(stack: StackOption = "") -> None:
     """Compare the state with the live cluster."""
-    carry_out(stack or choose_stack(), lambda it, show: it.refresh(**show, show_secrets=False))
+    carry_out(choose_stack(stack), lambda it, show: it.refresh(**show, show_secrets=False))
 
 
 @app.command()
 def down(stack: StackOption = "") -> None:
     """Remove the cluster and all its data."""
-    carry_out(stack or choose_stack(), lambda it, show: it.destroy(**show, show_secrets=False))
+    carry_out(choose_stack(stack), lambda it, show: it.destroy(**show, show_secrets=False))
 
 
 @app.command()
@@ -133,42 +133,47 @@ def recover(stack: StackOption = "") -> None:
         it.cancel()
         it.refresh(**show, show_secrets=False, clear_pending_creates=True)
 
-    carry_out(stack or choose_stack(), free)
+    carry_out(choose_stack(stack), free)
 
 
 @app.command()
 def show(stack: StackOption = "") -> None:
     """Show nodes, tables and shards of the running cluster."""
-    show_cluster(carry_out(stack or choose_stack(), lambda _it, _show: None))
+    show_cluster(carry_out(choose_stack(stack), lambda _it, _show: None))
 
 
 @app.command()
 def residency(stack: StackOption = "") -> None:
     """Count, on every shard, the rows of the tenants that have a worker of their own; fail where one lies elsewhere."""
-    if not show_residency(carry_out(stack or choose_stack(), lambda _it, _show: None)):
+    if not show_residency(carry_out(choose_stack(stack), lambda _it, _show: None)):
         raise typer.Exit(1)
 
 
 @app.command()
 def psql(stack: StackOption = "") -> None:
     """Connect to the coordinator with psql; the password stands on no command line."""
-    name = stack or choose_stack()
+    name = choose_stack(stack)
     outputs = carry_out(name, lambda _it, _show: None).outputs()
     if "dsn" not in outputs:
         print(f"nothing is up: make up STACK={name}", file=sys.stderr)
         raise typer.Exit(1)
     target = conninfo_to_dict(outputs["dsn"].value)
     password = str(target.pop("password"))
-    own = next((folder / "psql" for folder in wheel_folders() if (folder / "psql").exists()), "psql")
-    program = shutil.which("psql") or str(own)
+    own = os.pathsep.join(map(str, wheel_folders()))
+    program = shutil.which("psql") or shutil.which("psql", path=own)
+    if program is None:
+        print("there is no psql on the PATH: install PostgreSQL's client (Debian: postgresql-client)", file=sys.stderr)
+        raise typer.Exit(1)
     os.environ["PGPASSWORD"] = password
     os.execlp(program, "psql", make_conninfo("", **target))  # noqa: S606 - a terminal's program takes its place
 
 
 if __name__ == "__main__":
-    # Pulumi's CLI is where setup put it, and starts the dynamic providers with the Python that it finds first.
-    folders = [str(Path(sys.executable).parent), str(Path(__file__).parents[1] / ".cache" / "bin")]
-    os.environ["PATH"] = os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
+    find_pulumi()
     # ^C reaches Pulumi too, which ends in good order: wait for it. Twice, and it ends at once.
     signal.signal(signal.SIGINT, lambda *_: None)
-    app()
+    try:
+        app()
+    except (StackError, automation.CommandError) as error:
+        print(reason(error) if isinstance(error, automation.CommandError) else error, file=sys.stderr)
+        sys.exit(1)

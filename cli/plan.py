@@ -8,65 +8,113 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import asdict, replace
-from pathlib import Path, PurePosixPath
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from cli.choice import settings_file
 from components.errors import PlanError, SettingsError
 from components.findings import Finding
 from components.names import TableName
 from components.plan import ShardingPlan
 from components.schema import Schema
-from components.settings import PROJECT, Settings
+from components.settings import PROJECT, SEED_STACK, Settings
+from components.tenants import plan_tenants
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from components.plan import PlannedForeignKey, PlannedTable
+    from components.tenants import Tenancy
 
-__all__ = ["FORMATS", "plan_command"]
+__all__ = ["FORMATS", "Planned", "plan_command", "read_plan"]
 
 FORMATS: Final = ("text", "json", "github")
 JSON_VERSION: Final = 1
 """Of the schema of `--format json`; grows when a field changes its meaning or goes away."""
-_DEFAULT_STACK: Final = "dev"
 _NO_PASSWORD: Final = "not read"  # noqa: S105 - the plan has no use for it
 _PLACE: Final = re.compile(r"(?P<file>[^:]+):(?P<line>\d+):(?P<column>\d+): (?P<message>.*)", re.DOTALL)
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What the plan of a stack finds, each finding with its file's path from here, and what it does."""
+
+    findings: tuple[Finding, ...]
+    steps: tuple[dict[str, Any], ...]
+    settings: Settings | None = field(default=None, repr=False)
+    """None where they cannot be read."""
+
+    @property
+    def errors(self) -> int:
+        """Return how many findings stand in its way."""
+        return sum(finding.severity == "error" for finding in self.findings)
+
+    @property
+    def warnings(self) -> int:
+        """Return how many findings work but hurt."""
+        return len(self.findings) - self.errors
+
+
 def plan_command(stack: str, output: str) -> int:
     """Print the plan of a stack of the current folder, by default dev's; return 1 where it has errors."""
-    stack = stack or _DEFAULT_STACK
+    stack = stack or SEED_STACK
     if output not in FORMATS:
         print(f"--format {output}: name one of {', '.join(FORMATS)}", file=sys.stderr)
         return 2
-    file = Path(f"Pulumi.{stack}.yaml")
-    if not file.is_file():
-        known = ", ".join(path.name.split(".")[1] for path in sorted(Path().glob("Pulumi.*.yaml")))
-        print(f"{file}: there is no such file: name one of the stacks {known}", file=sys.stderr)
+    try:
+        planned = read_plan(stack)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
         return 1
+    if output == "json":
+        print(json.dumps(_document(stack, planned), ensure_ascii=False, indent=2))
+    else:
+        for line in _annotations(planned.findings) if output == "github" else _text(stack, planned):
+            print(line)
+    return int(planned.errors > 0)
+
+
+def read_plan(stack: str) -> Planned:
+    """Read the settings and the SQL files of a stack of the current folder, and plan what they say.
+
+    Raises:
+        SettingsError: the stack has no file of settings. All else that is wrong is a finding.
+    """
+    file = settings_file(stack)
     text = file.read_text("utf-8")
     findings: list[Finding] = []
-    plan, shard_count, folder = ShardingPlan((), ()), 0, PurePosixPath()
+    plan, settings = ShardingPlan((), ()), None
+    tenancies: tuple[Tenancy, ...] = ()
     try:
         settings = _settings(text, stack)
-        shard_count, folder = settings.shard_count, PurePosixPath(settings.schema_dir.as_posix())
-        plan = ShardingPlan.draft(Schema.read(settings.schema_dir), settings.tables)
+        schema = Schema.read(settings.schema_dir)
+        plan = ShardingPlan.draft(schema, settings.tables, settings.undistributed)
         findings += plan.findings
+        if not plan.errors:
+            tenancies, wrong = _tenancies(plan, schema, settings)
+            findings = [*wrong, *findings]
     except SettingsError as error:
         findings += [_unread("settings", line, "settings.Settings") for line in str(error).splitlines()]
     except PlanError as error:
         findings += [_unread("sql", line, "schema.Schema") for line in str(error).splitlines()]
-    shown = [_placed(finding, folder, file, text) for finding in findings]
-    steps = list(_steps(plan, folder, shard_count))
-    if output == "json":
-        print(json.dumps(_document(stack, shown, steps), ensure_ascii=False, indent=2))
-    else:
-        for line in _annotations(shown) if output == "github" else _text(stack, shown, steps):
-            print(line)
-    return int(any(finding.severity == "error" for finding in shown))
+    folder = PurePosixPath(settings.schema_dir.as_posix()) if settings else PurePosixPath()
+    return Planned(
+        findings=tuple(_placed(finding, folder, file, text) for finding in findings),
+        steps=tuple(_steps(plan, folder, settings.shard_count if settings else 0, tenancies)),
+        settings=settings,
+    )
+
+
+def _tenancies(plan: ShardingPlan, schema: Schema, settings: Settings) -> tuple[tuple[Tenancy, ...], list[Finding]]:
+    """Return the tenants of each group; or, where they cannot be placed so, what stands in the way."""
+    try:
+        return plan_tenants(plan, schema, settings), []
+    except PlanError as error:
+        return (), [_unread("tenants", line, "tenants.plan_tenants") for line in str(error).splitlines()]
 
 
 def _settings(text: str, stack: str) -> Settings:
@@ -112,12 +160,13 @@ def _line(finding: Finding, text: str) -> int:
     if finding.setting.startswith(prefix):
         path.append(finding.setting.removeprefix(prefix).partition(" ")[0])
     elif not finding.table:
-        path = ["config", finding.setting.partition(" ")[0].partition(".")[0]]
+        name, _, table = finding.setting.partition(" = ")[0].partition(".")
+        path = ["config", name, table, table.partition(".pin.")[0]]
     node, line = yaml.compose(text, Loader=yaml.SafeLoader), 1
     for name in path:
         found = next((pair for pair in getattr(node, "value", None) or [] if _is(pair[0].value, name)), None)
         if found is None:
-            break
+            continue
         line, node = found[0].start_mark.line + 1, found[1]
     return line
 
@@ -132,11 +181,18 @@ def _is(key: str, name: str) -> bool:
         return False
 
 
-def _steps(plan: ShardingPlan, folder: PurePosixPath, shard_count: int) -> Iterator[dict[str, Any]]:
-    for number, file in enumerate(plan.files, 1):
-        yield {"step": number, "kind": "file", "file": str(folder / file.name)}
-    for number, table in enumerate(plan.tables, 1 + len(plan.files)):
-        yield {"step": number, "kind": "table", **_table(table, shard_count)}
+def _steps(
+    plan: ShardingPlan, folder: PurePosixPath, shard_count: int, tenancies: Iterable[Tenancy]
+) -> Iterator[dict[str, Any]]:
+    """Yield what an update does, in its order (components/cluster.py)."""
+    steps: list[dict[str, Any]] = [{"kind": "file", "file": str(folder / file.name)} for file in plan.files]
+    steps += [{"kind": "local", "table": str(table)} for table in plan.undistributed]
+    steps += [{"kind": "table", **_table(table, shard_count)} for table in plan.tables]
+    steps += [
+        {"kind": "tenants", "table": str(it.table), "pin": dict(it.pin), "spread": list(it.spread)} for it in tenancies
+    ]
+    for number, step in enumerate(steps, 1):
+        yield {"step": number, **step}
 
 
 def _table(table: PlannedTable, shard_count: int) -> dict[str, Any]:
@@ -159,50 +215,65 @@ def _foreign_key(key: PlannedForeignKey) -> dict[str, str]:
     return {"table": str(key.table), "name": key.name, "references": str(key.references)}
 
 
-def _document(stack: str, findings: list[Finding], steps: list[dict[str, Any]]) -> dict[str, Any]:
-    severities = [finding.severity for finding in findings]
+def _document(stack: str, planned: Planned) -> dict[str, Any]:
     return {
         "version": JSON_VERSION,
         "stack": stack,
-        "errors": severities.count("error"),
-        "warnings": severities.count("warning"),
-        "findings": [asdict(finding) for finding in findings],
-        "steps": steps,
+        "errors": planned.errors,
+        "warnings": planned.warnings,
+        "findings": [asdict(finding) for finding in planned.findings],
+        "steps": planned.steps,
     }
 
 
-def _text(stack: str, findings: list[Finding], steps: list[dict[str, Any]]) -> Iterator[str]:
-    for finding in findings:
+def _text(stack: str, planned: Planned) -> Iterator[str]:
+    for finding in planned.findings:
         place = ":".join(str(part) for part in (finding.file, finding.line, finding.column) if part)
         said = ": ".join(part for part in (finding.setting, finding.message) if part)
         yield f"{finding.severity} [{finding.rule}] {place}: {said}"
         if finding.remedy:
             yield f"    mend it: {finding.remedy}"
-    errors, warnings = (sum(it.severity == severity for it in findings) for severity in ("error", "warning"))
-    yield f"stack {stack}: {errors} errors, {warnings} warnings; {len(steps)} steps"
-    for step in steps:
-        yield from _step(step)
+    yield f"stack {stack}: {planned.errors} errors, {planned.warnings} warnings; {len(planned.steps)} steps"
+    for step in planned.steps:
+        first, *more = _step(step)
+        yield f"{step['step']:4}  {first}"
+        yield from (f"        {line}" for line in more)
 
 
 def _step(step: dict[str, Any]) -> Iterator[str]:
-    number = f"{step['step']:4}  "
-    if step["kind"] == "file":
-        yield f"{number}run {step['file']}"
-        return
+    match step["kind"]:
+        case "file":
+            yield f"run {step['file']}"
+        case "local":
+            yield f"{step['table']}: local again, on the coordinator alone"
+        case "tenants":
+            yield f"tenants of {step['table']}: {'; '.join(_placements(step))}"
+        case _:
+            yield from _table_step(step)
+
+
+def _placements(step: dict[str, Any]) -> Iterator[str]:
+    if step["pin"]:
+        yield ", ".join(f"{value} on worker {number}" for value, number in step["pin"].items())
+    if step["spread"]:
+        yield f"{', '.join(step['spread'])} over the workers by their sizes"
+
+
+def _table_step(step: dict[str, Any]) -> Iterator[str]:
     if step["how"] == "reference":
-        yield f"{number}{step['table']}: a copy on every node"
+        yield f"{step['table']}: a copy on every node"
     else:
         joined = f", colocated with {step['colocateWith']}" if step["colocateWith"] else ""
         yield (
-            f"{number}{step['table']}: distributed by {step['column']}{joined} (group of {step['group']}, "
+            f"{step['table']}: distributed by {step['column']}{joined} (group of {step['group']}, "
             f"{step['shardCount']} shards)"
         )
     if step["primaryKey"]:
         old, new = (", ".join(step["primaryKey"][end]) for end in ("from", "to"))
-        yield f"        primary key ({old}) becomes ({new})"
+        yield f"primary key ({old}) becomes ({new})"
     for verb, keys in (("set aside", step["setAside"]), ("restored", step["restored"])):
         for key in keys:
-            yield f"        {verb}: {key['table']}.{key['name']} → {key['references']}"
+            yield f"{verb}: {key['table']}.{key['name']} → {key['references']}"
 
 
 def _annotations(findings: Iterable[Finding]) -> Iterator[str]:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from rich.console import Console
 from rich.table import Table
 
+from components.catalog import statement
 from components.names import TableName
 from components.placement import get_residency
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pulumi.automation import Stack
 
-__all__ = ["show_cluster", "show_residency"]
+__all__ = ["is_stand_in", "show_cluster", "show_residency"]
 
 WIDEST = 12
 """Nodes that get a column of their own."""
-_SQL = Path(__file__).parent.parent / "sql" / "citus"
+
+
+def is_stand_in(outputs: Mapping[str, Any]) -> bool:
+    """Tell from a stack's outputs whether its cluster is a stand-in for Citus, which moves no rows."""
+    return "standin" in outputs["versions"]["citus"]
 
 
 def show_cluster(stack: Stack) -> None:
@@ -31,10 +37,10 @@ def show_cluster(stack: Stack) -> None:
         return
     try:
         with psycopg.connect(outputs["dsn"], autocommit=True, connect_timeout=10) as connection:
-            nodes = connection.execute((_SQL / "show_nodes.sql").read_bytes()).fetchall()
-            tables = connection.execute((_SQL / "show_tables.sql").read_bytes()).fetchall()
+            nodes = connection.execute(statement("show_nodes")).fetchall()
+            tables = connection.execute(statement("show_tables")).fetchall()
     except psycopg.Error as error:
-        console.print(f"the cluster cannot be shown: {' '.join(str(error).split())}", soft_wrap=True)
+        console.print(f"the cluster cannot be shown: {_on_one_line(error)}", soft_wrap=True)
         return
     versions = outputs["versions"]
     console.print()
@@ -47,7 +53,7 @@ def show_cluster(stack: Stack) -> None:
         rows = [(*about, len(placed)) for *about, placed in tables]
     console.print(_table(["table", "kind", "by", "colocated", "shards", *groups], rows))
     console.print(f"Citus {versions['citus']} on PostgreSQL {versions['postgres'].split()[0]}")
-    if "stand" in versions["citus"]:
+    if is_stand_in(outputs):
         console.print("[bold red]This is a STAND-IN for Citus: it keeps the catalog and moves no rows.[/]")
     console.print(f"connect:  {outputs['psql']}   (or: make psql STACK={stack.name})", soft_wrap=True)
     console.print(
@@ -63,18 +69,26 @@ def show_residency(stack: Stack) -> bool:
     if not declared:
         console.print("no tenant has a worker of its own: citus:tenants gives it one")
         return True
-    if "standin" in outputs["versions"]["citus"]:
+    if is_stand_in(outputs):
         console.print("this is a stand-in, which moves no rows: there is nothing to count")
         return False
     rows, right = [], True
-    with psycopg.connect(outputs["dsn"], autocommit=True, connect_timeout=10) as connection:
-        for name, nodes in declared.items():
-            for table, value, node, count in get_residency(connection, TableName.parse(name), list(nodes)):
-                right = right and node == nodes[value]
-                rows.append((value, table, count, node, "" if node == nodes[value] else f"not on {nodes[value]}"))
+    try:
+        with psycopg.connect(outputs["dsn"], autocommit=True, connect_timeout=10) as connection:
+            for name, nodes in declared.items():
+                for table, value, node, count in get_residency(connection, TableName.parse(name), list(nodes)):
+                    right = right and node == nodes[value]
+                    rows.append((value, table, count, node, "" if node == nodes[value] else f"not on {nodes[value]}"))
+    except psycopg.Error as error:
+        console.print(f"the rows cannot be counted: {_on_one_line(error)}", soft_wrap=True)
+        return False
     console.print(_table(["tenant", "table", "rows", "node", ""], sorted(rows)))
     console.print("every row lies on the worker of its tenant" if right else "[bold red]rows lie elsewhere[/]")
     return right
+
+
+def _on_one_line(error: psycopg.Error) -> str:
+    return " ".join(str(error).split())
 
 
 def _table(columns: list[str], rows: list[tuple[Any, ...]]) -> Table:

@@ -1,6 +1,6 @@
 """A look at the Docker Engine before anything is touched, and the clearing away of a stack's own leftovers.
 
-The only user of the Docker SDK; never talks to a database, declares no resource.
+With logs.py the only user of the Docker SDK; never talks to a database, declares no resource.
 """
 
 from __future__ import annotations
@@ -51,18 +51,20 @@ class Engine:
         Raises:
             DockerError: no engine answers.
         """
-        import docker as sdk  # noqa: PLC0415 - slow to import, and unit tests do without
-
         try:
-            client = sdk.from_env(version="auto", timeout=30)
-            client.ping()
-        except sdk.errors.DockerException as error:
-            msg = (
-                f"no Docker Engine answers at {os.environ.get('DOCKER_HOST', 'its usual address')} ({_reason(error)}): start "
-                "it, or let DOCKER_HOST name one; `docker info` tells whether it is reached"
-            )
+            return _connect()
+        except _SilenceError as silence:
+            msg = f"{silence}: start it, or let DOCKER_HOST name one; `docker info` tells whether it is reached"
             raise DockerError(msg) from None
-        return client
+
+    @staticmethod
+    def why_not(image: str) -> str:
+        """Return why containers of that image cannot run: no engine answers, or it cannot have the image. Else nothing."""
+        try:
+            refusal = _refusal(_connect(), image)
+        except _SilenceError as silence:
+            return str(silence)
+        return f"the Docker Engine does not have the image {image} and cannot pull it ({refusal})" if refusal else ""
 
     def check(self, settings: Settings) -> None:
         """Look for all that would make the update fail half-way.
@@ -130,20 +132,14 @@ class Engine:
         return []
 
     def _image(self, image: str) -> list[str]:
-        import docker as sdk  # noqa: PLC0415
-
-        try:
-            self.client.images.get(image)
-        except sdk.errors.ImageNotFound:
-            try:
-                self.client.images.get_registry_data(image)
-            except sdk.errors.APIError as error:
-                msg = (
-                    f"citus:image = {image!r}: the engine does not have it and cannot pull it ({error.explanation}): "
-                    "correct the name, log in to its registry, or load the image"
-                )
-                return [msg]
-        return []
+        refusal = _refusal(self.client, image)
+        if not refusal:
+            return []
+        msg = (
+            f"citus:image = {image!r}: the engine does not have it and cannot pull it ({refusal}): correct the name, log in "
+            "to its registry, or load the image"
+        )
+        return [msg]
 
     def make_room(self, kind: str, name: str) -> Callable[[pulumi.ResourceHookArgs], None]:
         """Return what to do right before a resource is created: clear away this stack's own leftovers of that name.
@@ -192,6 +188,42 @@ class Engine:
                 "or remove it yourself"
             )
             raise DockerError(msg)
+
+
+class _SilenceError(Exception):
+    """No engine answers; its text says where, and why."""
+
+
+def _connect() -> Any:
+    """Return a client of the engine that the environment names, which has answered.
+
+    Raises:
+        _SilenceError: none does.
+    """
+    import docker as sdk  # noqa: PLC0415 - slow to import, and unit tests do without
+
+    try:
+        client = sdk.from_env(version="auto", timeout=30)
+        client.ping()
+    except sdk.errors.DockerException as error:
+        where = os.environ.get("DOCKER_HOST", "its usual address")
+        msg = f"no Docker Engine answers at {where} ({_reason(error)})"
+        raise _SilenceError(msg) from None
+    return client
+
+
+def _refusal(client: Any, image: str) -> str:
+    """Return why the engine can neither use nor pull the image; nothing where it can."""
+    import docker as sdk  # noqa: PLC0415
+
+    try:
+        client.images.get(image)
+    except sdk.errors.ImageNotFound:
+        try:
+            client.images.get_registry_data(image)
+        except sdk.errors.APIError as error:
+            return str(error.explanation)
+    return ""
 
 
 def _reason(error: BaseException) -> str:

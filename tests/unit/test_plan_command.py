@@ -56,13 +56,15 @@ def test_the_demonstration_has_a_plan(capsys: pytest.CaptureFixture[str], monkey
         code, shown = document(capsys, stack)
         assert (code, shown["errors"], shown["stack"]) == (0, 0, stack)
         kinds = [step["kind"] for step in shown["steps"]]
-        assert kinds == sorted(kinds)
+        assert kinds == sorted(kinds, key=["file", "table", "tenants"].index)
         assert [step["step"] for step in shown["steps"]] == list(range(1, len(kinds) + 1))
         venta = next(step for step in shown["steps"] if step.get("table") == "venta")
         assert venta["primaryKey"] == {"from": ["id_venta"], "to": ["id_pais", "id_venta"]}
         assert {key["references"] for key in venta["restored"]} == {"sucursal", "metodo_pago", "cupon"}
     assert plan_command("", "text") == 0
-    assert "venta: distributed by id_pais, colocated with sucursal" in capsys.readouterr().out
+    shown_text = capsys.readouterr().out
+    assert "venta: distributed by id_pais, colocated with sucursal" in shown_text
+    assert "  12  tenants of sucursal: 1 on worker 1, 2 on worker 2, 3 on worker 3, 4 on worker 4" in shown_text
 
 
 def test_an_error_is_shown_with_its_place_and_ends_with_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,7 +135,7 @@ def test_annotations_are_escaped_as_github_wants(folder: Path, capsys: pytest.Ca
         ("    u:\n      reference: true\n", "unknown-table", 7),
         ("    '\"T\"': {reference: true}\n", "unknown-table", 7),
         ("    r: {reference: true}\n    T:\n      distributeBy: x\n      colocateWith: r\n", "colocate-reference", 10),
-        ("    t: {distributeBy: x, reference: true}\n", "settings", 6),
+        ("    t: {distributeBy: x, reference: true}\n", "settings", 7),
     ],
 )
 def test_a_setting_at_fault_is_found_in_the_stacks_file(
@@ -151,6 +153,47 @@ def test_a_setting_at_fault_is_found_in_the_stacks_file(
         line,
     )
     assert finding["column"] is None
+
+
+@pytest.mark.parametrize(
+    ("tenants", "setting", "line"),
+    [
+        ("    t: {spread: [1, two]}\n", "citus:tenants.t", 9),
+        ("    r: {spread: [1]}\n    T:\n      pin:\n        '1': 9\n", "citus:tenants.r", 9),
+        ("    T:\n      pin:\n        '1': 9\n", "citus:tenants.t.pin.1 = 9", 9),
+    ],
+)
+def test_tenants_that_cannot_be_placed_are_findings(
+    folder: Path, capsys: pytest.CaptureFixture[str], tenants: str, setting: str, line: int
+) -> None:
+    """What stops an update is told by the plan, at its line, and no step places them."""
+    (folder / "sql" / "schema" / "1.sql").write_text(SQL.replace(" unique", ""), "utf-8")
+    settings = SETTINGS.replace("    r:\n      reference: true\n", "    r: {reference: true}\n")
+    (folder / "Pulumi.dev.yaml").write_text(
+        f"{settings}  citus:tenants:\n{tenants}".replace("  citus:shardCount: 8\n", "")
+    )
+    code, shown = document(capsys)
+    first = shown["findings"][0]
+    assert (code, first["rule"], first["setting"], first["line"]) == (1, "tenants", setting, line)
+    assert "tenants" not in [step["kind"] for step in shown["steps"]]
+
+
+def test_every_step_of_an_update_is_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tables that become local come before those that are sharded, tenants last; more of them than workers are spread."""
+    (folder / "sql" / "schema" / "1.sql").write_text(f"{SQL.replace(' unique', '')}create table was (id int);", "utf-8")
+    tenants = (
+        "    was: {undistribute: true}\n  citus:workers: 2\n  citus:tenants:\n    t: {pin: {'7': 2}, spread: [1, 2]}\n"
+    )
+    (folder / "Pulumi.dev.yaml").write_text(SETTINGS + tenants, "utf-8")
+    assert plan_command("dev", "text") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "stack dev: 0 errors, 0 warnings; 5 steps",
+        "   1  run sql/schema/1.sql",
+        "   2  was: local again, on the coordinator alone",
+        "   3  r: a copy on every node",
+        "   4  t: distributed by x (group of t, 8 shards)",
+        "   5  tenants of t: 7 on worker 2; 1, 2 over the workers by their sizes",
+    ]
 
 
 def test_sql_that_does_not_parse_is_a_finding_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

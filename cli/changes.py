@@ -1,0 +1,339 @@
+"""What the steps of a preview mean, in the words of whoever owns the data: created, moved, rewritten, removed. Pure.
+
+Pulumi shows that a dynamic resource is updated. This says what that does to the rows, from the resource's inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from components.names import TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+__all__ = ["SECTIONS", "Ask", "Change", "Step", "describe"]
+
+SECTIONS: Final = {
+    "removed": "Removed, with its data",
+    "rewritten": "Rewritten, row by row",
+    "moved": "Moved or copied",
+    "restarted": "Stopped and started",
+    "created": "Created",
+    "left": "Left as it is",
+    "proved": "Proved again, nothing changed",
+}
+"""The kinds of change, the gravest first."""
+Section = Literal["removed", "rewritten", "moved", "restarted", "created", "left", "proved"]
+
+Ask = tuple[Literal["table", "node"], str]
+"""A table, spelled as in SQL, or a node (`name:port`), whose size tells what a change costs."""
+UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""By which the engine's events stand in for a value that is not known before the update."""
+_OPERATIONS: Final = ("create", "update", "delete", "replace")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One resource that an update would touch."""
+
+    op: str
+    kind: str
+    name: str
+    old: Mapping[str, Any] = field(default_factory=dict)
+    """Its inputs as they are in the state."""
+    new: Mapping[str, Any] = field(default_factory=dict)
+    """Its inputs as the program declares them."""
+
+    @classmethod
+    def of(cls, metadata: Any) -> Step | None:
+        """Read a step of Pulumi's Automation API; None for one that touches nothing of ours."""
+        op = str(getattr(metadata.op, "value", metadata.op))
+        kind = metadata.type.rpartition(":")[2]
+        if op not in _OPERATIONS or metadata.type.startswith("pulumi:") or kind not in _DESCRIBED:
+            return None
+        name = metadata.urn.rpartition("::")[2]
+        old, new = ((getattr(state, "inputs", None) or {}) for state in (metadata.old, metadata.new))
+        return cls(op, kind, name, old, new)
+
+    @property
+    def rank(self) -> tuple[int, str]:
+        """Return by what steps are put in an order that is the same in every run: servers first, then what needs them."""
+        return list(_DESCRIBED).index(self.kind), self.name
+
+    def changed(self, *names: str) -> list[str]:
+        """Return which of these inputs differ."""
+        return [name for name in names if self.old.get(name) != self.new.get(name)]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that an update would do; its text is Markdown."""
+
+    section: Section
+    text: str
+    asks: tuple[Ask, ...] = ()
+    note: str = ""
+    """What is true of all changes of its sort, to be said once."""
+
+
+_JOINS: Final = (
+    "Shards stay where they are until somebody runs `select citus_rebalance_start()`, but for tenants that the settings place on "
+    "a new worker."
+)
+_DISTRIBUTES: Final = "Rows that a table has already move to its shards; writes to it wait meanwhile."
+_REWRITES: Final = (
+    "Every row is written anew, in one transaction a table; reads and writes wait meanwhile, and the old rows keep their place "
+    "on the disks until it is over."
+)
+
+
+def describe(steps: Sequence[Step], planned: Iterable[Mapping[str, Any]]) -> list[Change]:
+    """Return what the steps do, the gravest first. `planned` are the steps of the plan, which know of keys."""
+    tables = {step["table"]: step for step in planned if step["kind"] == "table"}
+    gone = {step.name: step for step in steps if step.op == "delete" and step.kind in _SHARDED}
+    made = {step.name: step for step in steps if step.op == "create" and step.kind in _SHARDED}
+    changes: list[Change] = []
+    for step in sorted(steps, key=lambda step: step.rank):
+        if step.kind in _SHARDED and step.name in gone and step.name in made:
+            if step.op == "create":
+                changes.append(_another_kind(gone[step.name], step))
+        else:
+            changes += _DESCRIBED[step.kind](step, tables.get(step.name, {}))
+    order = list(SECTIONS)
+    return sorted(changes, key=lambda change: order.index(change.section))
+
+
+# --- servers ---------------------------------------------------------------------------------------------------------
+
+
+def _container(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    name = f"container `{step.new.get('name') or step.old.get('name') or step.name}`"
+    if step.op == "create":
+        yield Change("created", f"{name}, on a volume of its own")
+    elif step.op == "delete":
+        yield Change("left", f"{name} ends; what becomes of its data, its volume tells")
+    else:
+        why = ", ".join(sorted(step.changed(*{*step.old, *step.new} - {"__defaults"}))) or "its description"
+        yield Change(
+            "restarted",
+            f"{name} is replaced, for {why} differs: the node is away meanwhile, and its data stays on its volume",
+        )
+
+
+def _volume(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op in ("delete", "replace"):
+        yield Change("removed", f"volume `{step.old.get('name') or step.name}`, **with all data in it**")
+
+
+def _network(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op in ("create", "replace"):
+        yield Change("created", f"network `{step.new.get('name') or step.name}`")
+
+
+def _local_node(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "create":
+        yield Change("created", f"server `{step.new['node']}` on port {step.new['port']:g}")
+    elif step.op == "delete":
+        yield Change("removed", f"server `{step.old['node']}`, **with all data in its folder**")
+    else:
+        why = ", ".join(step.changed("port", "database", "bindir", "running", "password_mark"))
+        yield Change("restarted", f"server `{step.new['node']}` is started with its data, for {why} differs")
+
+
+# --- membership ------------------------------------------------------------------------------------------------------
+
+
+def _worker(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "create":
+        yield Change("created", f"worker {_address(step.new)} joins", note=_JOINS)
+    elif step.op == "delete":
+        yield Change("removed", f"worker {_address(step.old)} leaves, once no shard is left on it")
+    elif step.op == "replace":
+        yield Change("moved", f"worker {_address(step.old)} leaves and {_address(step.new)} joins in its place")
+    else:
+        yield Change("proved", f"worker {_address(step.new)} is the one that was registered")
+
+
+def _coordinator(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "create":
+        yield Change("created", f"coordinator {_address(step.new)}")
+    elif step.op != "delete":
+        yield Change("proved", f"coordinator {_address(step.new)} is the one that was registered")
+
+
+def _health(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op != "delete":
+        yield Change("proved", "every node reaches every other")
+
+
+def _address(props: Mapping[str, Any]) -> str:
+    port = props.get("node_port")
+    return f"`{props.get('node_name')}:{port:g}`" if isinstance(port, int | float) else f"`{props.get('node_name')}`"
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _script(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "create":
+        yield Change("created", f"`{step.name}` runs, once, in one transaction")
+    elif step.op == "delete":
+        yield Change("left", f"`{step.name}` is gone from the folder: what it created stays")
+    else:
+        yield Change("proved", f"`{step.name}` has run")
+
+
+def _distributed(step: Step, planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "delete":
+        yield _forgotten(step)
+        return
+    table, group = _name(step.new["table"]), step.new.get("colocate_with")
+    if step.op == "create":
+        where = (
+            f"colocated with `{_name(group)}`"
+            if group
+            else f"in a group of its own, {step.new['shard_count']:g} shards"
+        )
+        text = f"table `{table}` is distributed by `{step.new['distribution_column']}`, {where}{_key(planned)}"
+        yield Change("created", text, (("table", table),), _DISTRIBUTES)
+        return
+    changed = step.changed("distribution_column", "colocate_with", *([] if group else ["shard_count"]))
+    followers = [_name(follower) for follower in step.new.get("followers") or ()]
+    moving = [table] if changed == ["distribution_column"] else [table, *followers]
+    if changed == ["colocate_with"]:
+        how = f"joins the colocation group of `{_name(group)}`" if group else "starts a colocation group of its own"
+        rest = "is rewritten" if step.new.get("rewrite") else "is refused, for `rewrite` is not set"
+        asks: tuple[Ask, ...] = tuple(("table", name) for name in moving)
+        yield Change(
+            "moved", f"table `{table}` {how}, in place where its shards lie as they must, else it {rest}", asks
+        )
+    elif changed:
+        yield Change(
+            "rewritten",
+            _rewritten(step, table, changed, moving, planned),
+            tuple(("table", it) for it in moving),
+            _REWRITES,
+        )
+    elif step.changed("target_group"):
+        yield Change("proved", f"table `{table}` lies in the group of {_shown(group)}")
+    else:
+        yield Change("proved", f"table `{table}` is distributed as declared")
+
+
+def _rewritten(step: Step, table: str, changed: list[str], moving: list[str], planned: Mapping[str, Any]) -> str:
+    words = {"distribution_column": "distributed by", "colocate_with": "colocated with", "shard_count": "shards:"}
+    what = "; ".join(f"{words[name]} {_shown(step.old.get(name))} → {_shown(step.new.get(name))}" for name in changed)
+    with_it = f", and with it {_listed(moving[1:])}" if moving[1:] else ""
+    return f"table `{table}`{with_it}: {what}{_key(planned)}"
+
+
+def _reference(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "delete":
+        yield _forgotten(step)
+        return
+    table = _name(step.new["table"])
+    added = [node for node in step.new["nodes"] if node not in step.old.get("nodes", ())]
+    if step.op == "create":
+        yield Change("created", f"table `{table}`: a copy on each of {len(added)} nodes", (("table", table),))
+    elif added:
+        yield Change("moved", f"table `{table}` is copied to {_listed(added)}", (("table", table),))
+    else:
+        yield Change("proved", f"table `{table}` has a copy on every node")
+
+
+def _local_table(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "create":
+        table = _name(step.new["table"])
+        text = f"table `{table}` becomes local: its rows come back to the coordinator, if they are elsewhere"
+        yield Change("rewritten", text, (("table", table),), _REWRITES)
+    elif step.op == "delete":
+        yield _forgotten(step)
+    else:
+        yield Change("proved", f"table `{_name(step.new['table'])}` is local")
+
+
+def _another_kind(old: Step, new: Step) -> Change:
+    """Describe a table that is distributed, and is to be a reference table; or the other way round, or local."""
+    kinds = {"DistributedTable": "distributed", "ReferenceTable": "a reference table", "LocalTable": "local"}
+    table = _name(new.new["table"])
+    asked = new.kind == "LocalTable" or old.kind == "LocalTable" or new.new.get("rewrite")
+    refused = "" if asked else f". **The update refuses this** unless `citus:tables.{table}.rewrite` is true"
+    text = f"table `{table}`: {kinds[old.kind]} → {kinds[new.kind]}"
+    return Change("rewritten", text + refused, (("table", table),), _REWRITES)
+
+
+def _forgotten(step: Step) -> Change:
+    return Change("left", f"table `{step.name}` is taken out of the settings: it stays as it is, with its rows")
+
+
+# --- placement -------------------------------------------------------------------------------------------------------
+
+
+def _placement(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "delete":
+        return
+    leaving = [worker for worker in step.old.get("workers", ()) if worker not in step.new["workers"]]
+    for worker in leaving:
+        yield Change("moved", f"every shard on `{worker}` moves to the workers that stay", (("node", worker),))
+    before = {_name(tenants["table"]): tenants for tenants in step.old.get("tenants", ())}
+    for tenants in step.new["tenants"]:
+        yield from _tenants(_name(tenants["table"]), before.pop(_name(tenants["table"]), {}), tenants)
+    for table in before:
+        yield Change("left", f"tenants of `{table}` are not named any more: they stay where they lie")
+    if not leaving and step.op == "update":
+        yield Change("proved", "tenants lie on their workers")
+
+
+def _tenants(table: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    alike = old.get("spread", [])
+    for value, node in new["pin"].items():
+        was = old.get("pin", {}).get(value)
+        if was is None:
+            how = "is to lie" if value in alike else "gets a shard of its own,"
+            yield Change("moved", f"tenant `{value}` of `{table}` {how} on `{node}`")
+        elif was != node:
+            yield Change("moved", f"tenant `{value}` of `{table}` moves from `{was}` to `{node}`")
+    if new["spread"] and new["spread"] != alike:
+        yield Change(
+            "moved", f"tenants {_listed(new['spread'])} of `{table}` are spread over the workers by their sizes"
+        )
+
+
+def _name(table: Mapping[str, str]) -> str:
+    return str(TableName(table["schema"], table["name"]))
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if value == UNKNOWN:
+        return "what is not known yet"
+    return f"`{_name(value) if isinstance(value, dict) else f'{value:g}' if isinstance(value, float) else value}`"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _key(planned: Mapping[str, Any]) -> str:
+    key = planned.get("primaryKey")
+    return f"; its primary key ({', '.join(key['from'])}) becomes ({', '.join(key['to'])})" if key else ""
+
+
+_SHARDED: Final = ("DistributedTable", "ReferenceTable", "LocalTable")
+_DESCRIBED: Final[dict[str, Callable[[Step, Mapping[str, Any]], Iterator[Change]]]] = {
+    "Container": _container,
+    "Volume": _volume,
+    "Network": _network,
+    "LocalNode": _local_node,
+    "WorkerNode": _worker,
+    "CoordinatorNode": _coordinator,
+    "ClusterHealth": _health,
+    "SchemaScript": _script,
+    "DistributedTable": _distributed,
+    "ReferenceTable": _reference,
+    "LocalTable": _local_table,
+    "ShardPlacement": _placement,
+}

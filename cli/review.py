@@ -1,0 +1,287 @@
+"""`python -m cli review`: what a change does to a stack, as Markdown for its reviewers.
+
+The plan's findings, Pulumi's preview in the words of whoever owns the data, and what it costs where the cluster answers. With
+`--drift` the same of a stack that is compared with its live cluster, and that was meant to be as declared.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pulumi import automation
+
+from cli.changes import SECTIONS, Step, describe
+from cli.costs import Costs, measure
+from cli.plan import read_plan
+from cli.rehearsal import rehearsed
+from cli.stacks import ENDED, open_stack, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from cli.changes import Change
+    from cli.plan import Planned
+    from components.findings import Finding
+
+__all__ = ["DRIFTED", "Preview", "drift", "markdown", "preview", "review"]
+
+DRIFTED: Final = 2
+"""Exit code where the live cluster is not as declared."""
+LONGEST: Final = 60_000
+"""Characters of a comment; GitHub takes 65,536."""
+REHEARSED: Final = (
+    "Rehearsed: {base} was brought up with PostgreSQL processes of the machine that ran this, without any rows, and the change "
+    "was previewed against it."
+)
+NEW: Final = (
+    "Rehearsed with PostgreSQL processes of the machine that ran this: {base} has no such stack, so all of it is new."
+)
+QUIET: Final = ("left", "proved")
+"""Sections of which nobody has to think."""
+SHOWN_SQL: Final = 4_000
+"""Characters of a new SQL file that are shown."""
+
+
+@dataclass
+class Preview:
+    """What Pulumi's preview said."""
+
+    steps: list[Step] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    infos: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    """How many resources are touched in each way."""
+    costs: Costs = field(default_factory=Costs)
+
+    def hear(self, event: automation.events.EngineEvent) -> None:
+        """Take in one event of the engine."""
+        if event.resource_pre_event:
+            step = Step.of(event.resource_pre_event.metadata)
+            if step and step not in self.steps:
+                self.steps.append(step)
+        if event.summary_event:
+            self.counts = {str(getattr(op, "value", op)): n for op, n in event.summary_event.resource_changes.items()}
+        said = event.diagnostic_event
+        if said and ENDED not in said.message and "an unhandled error occurred" not in said.message:
+            lines = {"error": self.errors, "warning": self.warnings, "info": self.infos}.get(said.severity)
+            text = said.message.strip()
+            if lines is not None and text and text not in lines:
+                lines.append(text)
+
+
+def preview(name: str, planned: Planned, *, refresh: bool = False, measured: bool = True) -> Preview:
+    """Preview a stack of the current folder, and ask what its changes cost where there are rows to be `measured`."""
+    heard = Preview()
+    try:
+        stack = open_stack(name)
+        stack.preview(on_event=heard.hear, color="never", refresh=refresh or None)
+    except automation.CommandError as error:
+        heard.errors = heard.errors or [reason(error)]
+        return heard
+    asks = [ask for change in describe(heard.steps, planned.steps) for ask in change.asks]
+    if asks and not measured:
+        heard.costs = Costs(unknown="a rehearsal has no rows; a review of the stack itself asks its cluster")
+    elif asks:
+        heard.costs = measure({key: output.value for key, output in stack.outputs().items()}, asks)
+    return heard
+
+
+def review(name: str, output: Path | None, base: str = "") -> int:
+    """Write what an update of the stack would do, or of the stack as the commit `base` has it; return 1 where it is refused."""
+    planned = read_plan(name)
+    note, heard = "", Preview()
+    if base and not planned.errors:
+        output = output and output.absolute()
+        with rehearsed(name, base) as was_there:
+            note = (REHEARSED if was_there else NEW).format(base=base)
+            heard = preview(name, planned, measured=False)
+    elif not planned.errors:
+        heard = preview(name, planned)
+    _write("\n".join(markdown(name, planned, heard, note=note)), output)
+    return int(bool(planned.errors or heard.errors))
+
+
+def drift(name: str, output: Path | None) -> int:
+    """Compare a stack with its live cluster; write what differs, or an empty file; return DRIFTED, 0, or 1 for an error."""
+    planned = read_plan(name)
+    heard = preview(name, planned, refresh=True)
+    touched = {op: count for op, count in heard.counts.items() if op not in ("same", "refresh", "read")}
+    if not touched and not heard.errors:
+        print(f"stack {name} is as declared")
+        if output:
+            output.write_text("", "utf-8")
+        return 0
+    title = "could not be compared with its cluster" if heard.errors else "is not as declared: what `up` would mend"
+    lines = [f"<!-- citus drift: {name} -->", f"### Stack `{name}` {title}", ""]
+    _write("\n".join([*lines, *_unseen(heard), *_body(planned, heard)]), output)
+    return 1 if heard.errors else DRIFTED
+
+
+def _unseen(heard: Preview) -> Iterator[str]:
+    """Yield why resources could not be looked at, once for all of them; logs of servers stay where they are."""
+    parts = [said.partition(" is left as it was last seen: ") for said in heard.infos]
+    causes = Counter(cause.partition("; see: ")[0] for _, split, cause in parts if split)
+    for cause, count in causes.items():
+        yield f"{count} resources could not be looked at: {_plain(' '.join(cause.split()))}"
+        yield ""
+
+
+def _write(text: str, output: Path | None) -> None:
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}\n\n… the rest is in the log of the run"
+    print(text)
+    if output:
+        output.write_text(f"{text}\n", "utf-8")
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def markdown(name: str, planned: Planned, heard: Preview, *, note: str = "") -> Iterator[str]:
+    """Yield the lines of a review. The first is a mark by which its comment is found again."""
+    yield f"<!-- citus review: {name} -->"
+    yield f"### Stack `{name}`: {_headline(planned, heard)}"
+    yield ""
+    if note:
+        yield f"_{note}_"
+        yield ""
+    yield from _body(planned, heard)
+
+
+def _headline(planned: Planned, heard: Preview) -> str:
+    if planned.errors:
+        return f"the plan refuses it, {planned.errors} {'error' if planned.errors == 1 else 'errors'}"
+    if heard.errors:
+        return "the preview refuses it"
+    changes = describe(heard.steps, planned.steps)
+    counts = {section: sum(change.section == section for change in changes) for section in SECTIONS}
+    told = [f"{count} {section}" for section, count in counts.items() if count and section not in QUIET]
+    return ", ".join(told) or "nothing changes"
+
+
+def _body(planned: Planned, heard: Preview) -> Iterator[str]:
+    if planned.errors or heard.errors:
+        yield "**Refused**"
+        yield ""
+        yield from (f"- {_finding(it)}" for it in planned.findings if it.severity == "error")
+        yield from (f"- {line}" for error in heard.errors for line in _lines(error))
+        yield ""
+    else:
+        yield from _changes(describe(heard.steps, planned.steps), heard.costs)
+    yield from _warnings(planned, heard)
+    for step in sorted(heard.steps, key=lambda step: step.rank):
+        if step.kind == "SchemaScript" and step.op == "create":
+            yield from _sql(step.name, str(step.new.get("text", "")))
+    if heard.steps:
+        yield from _resources(heard)
+
+
+def _changes(changes: list[Change], costs: Costs) -> Iterator[str]:
+    found = {section: list(dict.fromkeys(it for it in changes if it.section == section)) for section in SECTIONS}
+    for section, title in SECTIONS.items():
+        if found[section] and section not in QUIET:
+            yield f"**{title}**"
+            yield ""
+            yield from (f"- {change.text}{_cost(change, costs)}" for change in found[section])
+            yield ""
+            notes = dict.fromkeys(change.note for change in found[section] if change.note)
+            if notes:
+                yield " ".join(notes)
+                yield ""
+    if costs.unknown:
+        yield f"What it costs is not known: {_plain(costs.unknown)}."
+        yield ""
+    for section in QUIET:
+        if found[section]:
+            yield from _folded(f"{SECTIONS[section]}: {len(found[section])}", [it.text for it in found[section]])
+
+
+def _folded(title: str, items: Iterable[str]) -> Iterator[str]:
+    yield f"<details><summary>{title}</summary>"
+    yield ""
+    yield from (f"- {item}" for item in items)
+    yield ""
+    yield "</details>"
+    yield ""
+
+
+def _cost(change: Change, costs: Costs) -> str:
+    known = [(ask[1], costs.sizes[ask]) for ask in change.asks if ask in costs.sizes]
+    if len(known) == 1:
+        return f" — **{known[0][1]}**"
+    return " — **" + "; ".join(f"{name}: {size}" for name, size in known) + "**" if known else ""
+
+
+def _finding(finding: Finding) -> str:
+    place = ":".join(str(part) for part in (finding.file, finding.line, finding.column) if part)
+    said = ": ".join(part for part in (finding.setting, finding.message) if part)
+    remedy = f". Mend it: {_plain(finding.remedy)}" if finding.remedy else ""
+    return f"`{place}` {_plain(said)}{remedy} (`{finding.rule}`)"
+
+
+def _warnings(planned: Planned, heard: Preview) -> Iterator[str]:
+    """Yield what works but hurts: the plan's, each with its place, and what else the program warns of."""
+    found = [_finding(finding) for finding in planned.findings if finding.severity == "warning"]
+    known = [finding.message for finding in planned.findings]
+    found += [line for said in heard.warnings if not any(it in said for it in known) for line in _lines(said)]
+    if found:
+        yield from _folded(f"Warnings: {len(found)}", found)
+
+
+def _lines(said: str) -> list[str]:
+    """Return what a program said as lines, without the address of a resource that Pulumi puts before it."""
+    return [_plain(line.rpartition("has a problem: ")[2]) for line in said.splitlines() if line.strip()]
+
+
+def _sql(name: str, text: str) -> Iterator[str]:
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    shown = text if len(text) <= SHOWN_SQL else f"{text[:SHOWN_SQL]}\n-- … {len(text) - SHOWN_SQL} characters more"
+    yield from (
+        f"<details><summary>{_plain(name)}</summary>",
+        "",
+        f"{fence}sql",
+        shown.strip(),
+        fence,
+        "",
+        "</details>",
+        "",
+    )
+
+
+def _resources(heard: Preview) -> Iterator[str]:
+    counts = ", ".join(f"{count} to {op}" for op, count in sorted(heard.counts.items()) if op != "same")
+    yield f"<details><summary>Pulumi's resources: {counts or 'none'}, {heard.counts.get('same', 0)} unchanged</summary>"
+    yield ""
+    yield "| operation | kind | name | inputs that differ |"
+    yield "| --- | --- | --- | --- |"
+    for step in sorted(heard.steps, key=lambda step: step.rank):
+        differ = (
+            ", ".join(step.changed(*sorted({*step.old, *step.new} - {"__provider"}))) if step.op == "update" else ""
+        )
+        yield f"| {step.op} | {step.kind} | {_plain(step.name)} | {differ} |"
+    yield ""
+    yield "</details>"
+    yield ""
+
+
+def _plain(text: str) -> str:
+    """Return a text of files or programs so that Markdown shows it as it is, and calls nobody."""
+    for character, shown in {
+        "&": "&amp;",
+        "<": "&lt;",
+        "@": "&#64;",
+        "|": "&#124;",
+        "*": "&#42;",
+        "[": "&#91;",
+    }.items():
+        text = text.replace(character, shown)
+    return text

@@ -1,0 +1,72 @@
+"""Opens stacks and runs operations on them by Pulumi's Automation API. Shows what Pulumi says; asks no database."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pulumi
+from pulumi import automation
+
+from components.settings import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["carry_out", "find_pulumi", "open_stack", "program", "reason"]
+
+ENDED: Final = "the program ended there"
+"""Said by the Automation API, twice, after an error that the program has shown itself: not to be shown again."""
+
+
+def find_pulumi() -> None:
+    """Let this process find Pulumi's CLI where setup put it, and dynamic providers the Python that runs this."""
+    folders = [str(Path(sys.executable).parent), str(Path(__file__).parents[1] / ".cache" / "bin")]
+    os.environ["PATH"] = os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
+
+
+def program() -> None:
+    """Run the program, as Pulumi's language host would.
+
+    Raises:
+        pulumi.RunError: the program has shown an error and ended.
+    """
+    try:
+        runpy.run_path("__main__.py", run_name="__main__")
+    except SystemExit:
+        raise pulumi.RunError(ENDED) from None
+
+
+def open_stack(name: str) -> automation.Stack:
+    """Return the stack of that name, made where it is new, with the program and settings of the current folder."""
+    options = automation.LocalWorkspaceOptions(work_dir=str(Path.cwd()))
+    return automation.create_or_select_stack(name, project_name=PROJECT, program=program, opts=options)
+
+
+def carry_out(name: str, operation: Callable[[automation.Stack, dict[str, Any]], object]) -> automation.Stack:
+    """Run an operation on a stack, its progress shown; end with exit code 1 where it fails, the error shown too."""
+    said: list[str] = []
+
+    def show(line: str) -> None:
+        said.append(line)
+        if ENDED not in line:
+            print(line, flush=True)
+
+    how = {"on_output": show, "on_error": show, "color": "always" if sys.stdout.isatty() else "never"}
+    try:
+        stack = open_stack(name)
+        operation(stack, how)
+    except automation.CommandError as error:
+        if not said:  # before the engine said anything itself
+            print(reason(error), file=sys.stderr)
+        sys.exit(1)
+    return stack
+
+
+def reason(error: automation.CommandError) -> str:
+    """Return what the CLI said, out of the report that the Automation API makes of it."""
+    said = str(error).rpartition("stderr: ")[2].strip()
+    return said or str(error)

@@ -1,0 +1,236 @@
+"""What steps of a preview come to in words, and how they are put together for a reviewer."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cli.changes import UNKNOWN, Step, describe
+from cli.costs import Costs, in_words, measure
+from cli.plan import Planned
+from cli.review import LONGEST, Preview, _unseen, _write, markdown
+from components.findings import Finding
+
+T = {"schema": "public", "name": "t"}
+U = {"schema": "sales", "name": "U"}
+WARNING = Finding("warning", "name-cut", "", None, None, "t", "63 <bytes> @all", "", "", "citus:tables.t")
+
+
+def table(**inputs: Any) -> dict[str, Any]:
+    """The inputs of a DistributedTable."""
+    return {"table": T, "distribution_column": "a", "shard_count": 32.0, "followers": [], "rewrite": True, **inputs}
+
+
+def placement(*workers: str, **tenants: Any) -> dict[str, Any]:
+    """The inputs of a ShardPlacement."""
+    given = [{"table": T, "pin": {}, "spread": [], **tenants}] if tenants else []
+    return {"workers": list(workers), "tenants": given}
+
+
+@pytest.mark.parametrize(
+    ("step", "section", "said"),
+    [
+        (Step("create", "Container", "c"), "created", "container `c`"),
+        (
+            Step("replace", "Container", "c", {"image": "a"}, {"image": "b"}),
+            "restarted",
+            "is replaced, for image differs",
+        ),
+        (Step("delete", "Volume", "v"), "removed", "volume `v`, **with all data in it**"),
+        (Step("delete", "LocalNode", "n", {"node": "n"}), "removed", "server `n`, **with all data in its folder**"),
+        (
+            Step("create", "WorkerNode", "w", {}, {"node_name": "w", "node_port": 5432.0}),
+            "created",
+            "worker `w:5432` joins",
+        ),
+        (
+            Step("delete", "WorkerNode", "w", {"node_name": "w", "node_port": 5432.0}),
+            "removed",
+            "worker `w:5432` leaves",
+        ),
+        (Step("create", "SchemaScript", "1.sql"), "created", "`1.sql` runs, once"),
+        (Step("delete", "SchemaScript", "1.sql"), "left", "what it created stays"),
+        (
+            Step("create", "DistributedTable", "t", {}, table()),
+            "created",
+            "`t` is distributed by `a`, in a group of its own",
+        ),
+        (Step("create", "DistributedTable", "t", {}, table(colocate_with=U)), "created", 'colocated with `sales."U"`'),
+        (Step("delete", "DistributedTable", "t", table()), "left", "it stays as it is, with its rows"),
+        (
+            Step("update", "DistributedTable", "t", table(), table(distribution_column="b", followers=[U])),
+            "rewritten",
+            "table `t`: distributed by `a` → `b`",
+        ),
+        (
+            Step("update", "DistributedTable", "t", table(), table(shard_count=8.0, followers=[U])),
+            "rewritten",
+            'table `t`, and with it `sales."U"`: shards: `32` → `8`',
+        ),
+        (
+            Step("update", "DistributedTable", "t", table(), table(colocate_with=U, rewrite=False)),
+            "moved",
+            'joins the colocation group of `sales."U"`, in place where its shards lie as they must, else it is refused',
+        ),
+        (
+            Step(
+                "update", "DistributedTable", "t", table(colocate_with=U), table(colocate_with=U, target_group=UNKNOWN)
+            ),
+            "proved",
+            'lies in the group of `sales."U"`',
+        ),
+        (
+            Step("update", "ReferenceTable", "t", {"nodes": ["a:1"]}, {"table": T, "nodes": ["a:1", "b:2"]}),
+            "moved",
+            "table `t` is copied to `b:2`",
+        ),
+        (Step("create", "LocalTable", "t", {}, {"table": T}), "rewritten", "its rows come back to the coordinator"),
+        (
+            Step("update", "ShardPlacement", "p", placement("a:1", "b:2"), placement("a:1")),
+            "moved",
+            "every shard on `b:2` moves to the workers that stay",
+        ),
+        (
+            Step(
+                "update", "ShardPlacement", "p", placement("a:1", pin={"7": "a:1"}), placement("a:1", pin={"7": "b:2"})
+            ),
+            "moved",
+            "tenant `7` of `t` moves from `a:1` to `b:2`",
+        ),
+        (
+            Step("create", "ShardPlacement", "p", {}, placement("a:1", spread=["1", "2"])),
+            "moved",
+            "tenants `1`, `2` of `t` are spread",
+        ),
+        (
+            Step("update", "ShardPlacement", "p", placement("a:1", pin={"7": "a:1"}), placement("a:1")),
+            "left",
+            "they stay where",
+        ),
+    ],
+)
+def test_each_step_is_told_by_what_it_does(step: Step, section: str, said: str) -> None:
+    """The section says how grave it is, the text what becomes of the data."""
+    (change, *_) = describe([step], [])
+    assert change.section == section
+    assert said in change.text
+
+
+def test_a_table_of_another_kind_is_one_change() -> None:
+    """Pulumi deletes one resource and creates another; the table's rows are rewritten, if the settings let them."""
+    old, new = (
+        Step("delete", "DistributedTable", "t", table()),
+        Step("create", "ReferenceTable", "t", {}, {"table": T, "nodes": []}),
+    )
+    (change,) = describe([new, old], [])
+    assert change.section == "rewritten"
+    assert "distributed → a reference table" in change.text
+    assert "**The update refuses this** unless `citus:tables.t.rewrite` is true" in change.text
+
+
+def test_the_gravest_comes_first_and_the_order_is_steady() -> None:
+    """Whatever order the engine took them in."""
+    steps = [
+        Step("create", "SchemaScript", "2.sql"),
+        Step("delete", "Volume", "v"),
+        Step("create", "SchemaScript", "1.sql"),
+        Step("update", "DistributedTable", "t", table(), table(distribution_column="b")),
+    ]
+    told = [change.text for change in describe(steps, [])]
+    assert told == [change.text for change in describe(steps[::-1], [])]
+    assert [text.split()[0] for text in told] == ["volume", "table", "`1.sql`", "`2.sql`"]
+
+
+def test_costs_stand_behind_what_they_are_of() -> None:
+    """Or one line says why they are not known."""
+    heard = Preview([Step("update", "DistributedTable", "t", table(), table(distribution_column="b"))])
+    heard.costs = Costs({("table", "t"): "1,000 rows, 2.0 MB"})
+    assert "→ `b` — **1,000 rows, 2.0 MB**" in "\n".join(markdown("s", Planned((), ()), heard))
+    heard.costs = measure({}, [("table", "t")])
+    assert "What it costs is not known: nothing is up yet." in list(markdown("s", Planned((), ()), heard))
+
+
+def test_a_cluster_out_of_reach_costs_nothing_to_ask() -> None:
+    """The reason is one line, without the password."""
+    outputs = {"dsn": "postgresql://u:secret@127.0.0.1:1/db", "versions": {"citus": "12.1.12"}}
+    costs = measure(outputs, [("table", "t")])
+    assert costs.unknown.startswith("the coordinator does not answer from here (connection failed")
+    assert "secret" not in costs.unknown
+    assert "stand-in" in measure({**outputs, "versions": {"citus": "12.1-standin"}}, [("table", "t")]).unknown
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(0, "0 B"), (1536, "1.5 kB"), (150 * 1024**2, "150 MB"), (3 * 1024**4, "3.0 TB")]
+)
+def test_bytes_are_told_with_their_unit(size: int, said: str) -> None:
+    """In steps of 1024, as PostgreSQL does."""
+    assert in_words(size) == said
+
+
+def test_nothing_is_a_headline_too() -> None:
+    """Where nothing changes, the comment says so."""
+    assert list(markdown("s", Planned((), ()), Preview()))[1] == "### Stack `s`: nothing changes"
+
+
+def test_texts_of_others_call_nobody() -> None:
+    """What SQL files, settings and programs say is shown as it is: no mention, no HTML, and no fence is left."""
+    heard = Preview(
+        [Step("create", "SchemaScript", "1.sql", {}, {"text": "-- ```` </details>\nselect 1;"})], warnings=["<b>@x"]
+    )
+    text = "\n".join(markdown("s", Planned((WARNING,), ()), heard))
+    assert "63 &lt;bytes> &#64;all" in text
+    assert "&lt;b>&#64;x" in text
+    assert "`````sql\n-- ```` </details>\nselect 1;\n`````" in text
+
+
+def test_events_are_heard() -> None:
+    """Steps once each, errors and warnings without what the Automation API adds, and nothing of providers."""
+    heard = Preview()
+
+    def event(**parts: Any) -> Any:
+        return SimpleNamespace(**{"resource_pre_event": None, "summary_event": None, "diagnostic_event": None, **parts})
+
+    def step(kind: str, op: str) -> Any:
+        metadata = SimpleNamespace(
+            op=op, type=kind, urn=f"urn:a::b::{kind}::n", old=None, new=SimpleNamespace(inputs={"a": 1})
+        )
+        return event(resource_pre_event=SimpleNamespace(metadata=metadata))
+
+    for kind, op in (
+        ("pulumi-python:dynamic/citus:SchemaScript", "create"),
+        ("pulumi-python:dynamic/citus:SchemaScript", "create"),
+        ("pulumi-python:dynamic/citus:WorkerNode", "same"),
+        ("docker:index/container:Container", "replace"),
+        ("docker:index/container:Container", "create-replacement"),
+        ("pulumi:providers:docker", "update"),
+    ):
+        heard.hear(step(kind, op))
+    for severity, message in (("error", "no\n"), ("error", "no"), ("error", "the program ended there"), ("debug", "x")):
+        heard.hear(event(diagnostic_event=SimpleNamespace(severity=severity, message=message)))
+    assert [(it.op, it.kind, it.new) for it in heard.steps] == [
+        ("create", "SchemaScript", {"a": 1}),
+        ("replace", "Container", {"a": 1}),
+    ]
+    assert heard.errors == ["no"]
+
+
+def test_a_silent_coordinator_is_told_once() -> None:
+    """However many resources could not be looked at for it; the end of its log is not shown to everybody."""
+    said = (
+        "{} is left as it was last seen: gave up after 5 s (connection\nrefused); see: tail /log; it ends with: secret"
+    )
+    heard = Preview(infos=[said.format("a"), said.format("b"), "else"])
+    assert list(_unseen(heard)) == ["2 resources could not be looked at: gave up after 5 s (connection refused)", ""]
+
+
+def test_a_review_is_no_longer_than_github_takes(
+    tmp_path: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cut, and goes to the terminal, the file and the run's summary."""
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    _write("x" * LONGEST * 2, tmp_path / "file")
+    for text in (capsys.readouterr().out, (tmp_path / "file").read_text(), (tmp_path / "summary").read_text()):
+        assert text.endswith("x\n\n… the rest is in the log of the run\n")
+        assert len(text) < 65_536
