@@ -78,6 +78,13 @@ show: setup ## show nodes, tables and shards of the running cluster
 residency: setup ## prove, row by row, that tenants lie on their workers
 	@$(RUN) residency --stack '$(STACK)'
 
+SCALE ?= 100000
+
+.PHONY: analysis
+analysis: setup ## ask one question in several ways of a cluster that is up, and write a report (SCALE=sales, SEED, STREAMS, RUNS, RELOAD=1)
+	@.venv/bin/python -m analysis --stack '$(STACK)' --scale '$(SCALE)' $(if $(SEED),--seed '$(SEED)') \
+	  $(if $(STREAMS),--streams '$(STREAMS)') $(if $(RUNS),--runs '$(RUNS)') $(if $(RELOAD),--reload)
+
 .PHONY: psql
 psql: setup ## connect to the coordinator
 	@$(RUN) psql --stack '$(STACK)'

@@ -60,7 +60,17 @@ class Stack:
         """Make the backend and the stack."""
         self.backend = self.folder / "state"
         self.backend.mkdir(parents=True)
-        for part in ("Pulumi.yaml", "__main__.py", "cli", "components", "sql", "pyproject.toml", "uv.lock", ".venv"):
+        for part in (
+            "Pulumi.yaml",
+            "__main__.py",
+            "analysis",
+            "cli",
+            "components",
+            "sql",
+            "pyproject.toml",
+            "uv.lock",
+            ".venv",
+        ):
             (self.folder / part).symlink_to(ROOT / part)
         self.config = self.folder / f"Pulumi.{self.name}.yaml"
         self.check("stack", "init", self.name)

@@ -1,0 +1,143 @@
+"""`python -m analysis`: loads the data into a stack that is up, asks the question in every way, and writes the report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from psycopg.conninfo import conninfo_to_dict
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from analysis.data import LARGEST, SMALLEST, Dataset, expected_rows
+from analysis.errors import AnalysisError
+from analysis.load import Loaded, load
+from analysis.pages import write_report
+from analysis.place import Place
+from analysis.study import CLIENTS, SCALES, SHARD_COUNTS, Plan, measure
+from analysis.tables import check_tables, drop_leftovers, drop_one_node, one_node
+from cli.choice import choose_stack
+from cli.shown import is_stand_in
+from cli.stacks import find_pulumi, open_stack
+from components.errors import StackError
+from components.postgres import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REPORT: Final = Path("analysis/report")
+SEED: Final = 20_240_101
+console = Console(highlight=False)
+
+
+def find_cluster(outputs: Mapping[str, Any]) -> tuple[Place, dict[str, Any]]:
+    """Return where the stack's tables are, and what a report says of the cluster.
+
+    Raises:
+        AnalysisError: nothing is up, or the cluster is a stand-in.
+    """
+    if "dsn" not in outputs:
+        msg = "no cluster is up: make up, with the same STACK"
+        raise AnalysisError(msg)
+    versions = outputs["versions"]
+    if is_stand_in(outputs):
+        msg = (
+            f"this cluster is a stand-in for Citus ({versions['citus']}): it moves no rows, so nothing that is measured on it "
+            "means anything. Use a stack on Docker, or a PostgreSQL of this host that has Citus"
+        )
+        raise AnalysisError(msg)
+    target = conninfo_to_dict(outputs["dsn"])
+    name = str(outputs["coordinator"]).rpartition(":")[0]
+    is_local = name == "127.0.0.1"
+    server = Server(
+        name="coordinator" if is_local else name,
+        host=str(target["host"]),
+        port=int(str(target["port"])),
+        database=str(target["dbname"]),
+        user=str(target["user"]),
+        log="file:the log in the stack's dataDir" if is_local else f"docker:{name}",
+    )
+    about = {
+        "citus": versions["citus"],
+        "postgres": versions["postgres"].split()[0],
+        "runtime": "local" if is_local else "docker",
+        "workers": len(outputs["workers"]),
+    }
+    return Place(server, str(target["password"])), about
+
+
+def loaded(place: Place, title: str, dataset: Dataset, *, streams: int, reload: bool) -> Loaded:
+    """Load what is missing, with progress shown."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(title, total=dataset.scale, rate="")
+        rows = 0
+
+        def report(sales: int, written: int) -> None:
+            nonlocal rows
+            rows += written
+            elapsed = progress.tasks[0].elapsed or 0
+            rate = f"sales; {rows / elapsed:,.0f} rows/s" if elapsed > 1 else "sales"
+            progress.update(task, advance=sales, rate=rate)
+
+        return load(place, dataset, streams=streams, reload=reload, report=report)
+
+
+def numbers(text: str) -> list[int]:
+    """Read numbers between commas; none is an empty text."""
+    return [int(part) for part in text.split(",") if part.strip()]
+
+
+def main(  # noqa: PLR0913, PLR0917 - a command's options
+    stack: Annotated[str, typer.Option(help="a stack that is up")] = "",
+    scale: Annotated[int, typer.Option(min=SMALLEST, max=LARGEST, help="sales")] = 100_000,
+    seed: Annotated[int, typer.Option(help="another one gives other rows")] = SEED,
+    streams: Annotated[int, typer.Option(min=1, max=64, help="blocks that are loaded side by side")] = 4,
+    runs: Annotated[int, typer.Option(min=1, max=100, help="of each way to ask, after one that warms up")] = 5,
+    shards: Annotated[str, typer.Option(help="shard counts of the curve")] = ",".join(map(str, SHARD_COUNTS)),
+    scales: Annotated[str, typer.Option(help="sales of the other curve")] = ",".join(map(str, SCALES)),
+    clients: Annotated[str, typer.Option(help="that write at once")] = ",".join(map(str, CLIENTS)),
+    seconds: Annotated[int, typer.Option(min=1, help="of each measurement of writes")] = 3,
+    output: Annotated[Path, typer.Option(help="folder of the report")] = REPORT,
+    *,
+    reload: Annotated[bool, typer.Option(help="throw away first what an earlier run has loaded")] = False,
+    keep: Annotated[bool, typer.Option(help="keep the database that holds everything on one node")] = False,
+) -> None:
+    """Load data into a stack that is up, ask the question in every way, and write the report."""
+    find_pulumi()
+    try:
+        outputs = {name: it.value for name, it in open_stack(stack or choose_stack()).outputs().items()}
+        place, about = find_cluster(outputs)
+        with place.connected("looking at the tables") as connection:
+            about["shard_count"] = check_tables(connection)
+        drop_leftovers(place)
+        dataset = Dataset(scale, seed)
+        console.print(
+            f"{scale:,} sales, about {expected_rows(scale):,} rows, into the stack's tables and onto one node"
+        )
+        there = loaded(place, "the cluster", dataset, streams=streams, reload=reload)
+        alone = one_node(place)
+        loaded(alone, "one node", dataset, streams=streams, reload=reload)
+        drop_leftovers(alone)
+        plan = Plan(dataset, streams, runs, numbers(shards), numbers(scales), numbers(clients), seconds)
+        with console.status("measuring") as status:
+            results = measure(place, alone, plan, there, about, status.update)
+        write_report(results, output)
+        if not keep:
+            drop_one_node(place)
+    except StackError as error:
+        console.print(f"[red]error:[/] {error}", soft_wrap=True)
+        sys.exit(1)
+    console.print(f"report: {output / 'index.html'}, {output / 'report.md'} and {output / 'data.json'}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

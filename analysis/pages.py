@@ -1,0 +1,161 @@
+"""The report: one HTML page that needs no network, a Markdown twin for pull requests, and the data with its schema."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from analysis import plots
+from analysis.results import Results
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analysis.results import Scenario, Study
+
+__all__ = ["headline", "read_results", "write_report"]
+
+SEED_BYTES, SEED_ROWS, SEED_TIME, SEED_WORKER_TIME = 212, 4, 989.8, 2.0
+"""What the first account of this cluster gave: bytes and rows of the co-located join, milliseconds of the repartition join
+and, of the co-located one, of a worker."""
+ALIKE: Final = 1.1
+"""Ratio of two times below which nobody should tell them apart."""
+_TEMPLATES: Final = Path(__file__).parent / "templates"
+
+
+def write_report(results: Results, folder: Path) -> None:
+    """Write index.html, report.md, data.json and data.schema.json into a folder, made where it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for template, name in (("report.html.j2", "index.html"), ("report.md.j2", "report.md")):
+        (folder / name).write_text(_environment().get_template(template).render(_told(results)), "utf-8")
+    (folder / "data.json").write_text(results.model_dump_json(indent=1) + "\n", "utf-8")
+    (folder / "data.schema.json").write_text(json.dumps(Results.model_json_schema(), indent=1) + "\n", "utf-8")
+
+
+def read_results(file: Path) -> Results:
+    """Read what `write_report` wrote as data.json."""
+    return Results.model_validate_json(file.read_text("utf-8"))
+
+
+def headline(results: Results) -> str:
+    """Return the answer in a sentence: what the join without the country costs, where the fixed cost shows most."""
+    smallest = (results.over_shards() or [results.own])[0]
+    a, b = smallest.scenario("colocated"), smallest.scenario("repartition")
+    if a is None or b is None:
+        return "The two joins were not compared."
+    where = f"{smallest.sales:,} sales in {smallest.shard_count} shards"
+    return (
+        f"The same question over {where} takes {duration(a.median)} when every join is on the country too, and "
+        f"{duration(b.median)} when one is not: {times(b.median / a.median)} as long, for the same "
+        f"{len(results.answer)} rows."
+    )
+
+
+def _worth(results: Results) -> str:
+    """Return whether sharding was worth it on this machine, in a sentence that is true either way."""
+    a, one = results.own.scenario("colocated"), results.own.scenario("one_node")
+    parts = []
+    if a and one:
+        parts.append(
+            f"the whole question takes {duration(a.median)} on the cluster and {duration(one.median)} on one node that holds "
+            f"everything ({_compared(a.median, one.median)})"
+        )
+    country = results.country
+    ours, theirs = statistics.median(country.cluster_times), statistics.median(country.one_node_times)
+    parts.append(
+        f"{country.pais}'s own report reads {size(country.cluster_bytes)} in {country.shards} of {country.of_shards} shards, "
+        f"where one node reads {size(country.one_node_bytes)} ({duration(ours)} against {duration(theirs)})"
+    )
+    if results.writes:
+        most = results.writes[-1]
+        rates = statistics.median(most.cluster), statistics.median(most.one_node)
+        parts.append(
+            f"{most.clients} clients write {rates[0]:,.0f} sales a second to the cluster, {rates[1]:,.0f} to one node"
+        )
+    return (
+        "; ".join(parts)
+        + f". All {results.machine.workers + 1} nodes of this cluster share one machine of {results.machine.cores} cores, so "
+        "what they gain by working side by side does not show here; that one country's work leaves the others alone does."
+    )
+
+
+def _compared(ours: float, theirs: float) -> str:
+    if max(ours, theirs) < ALIKE * min(ours, theirs):
+        return "about the same"
+    return f"{theirs / ours:.1f} times as fast" if ours < theirs else f"{ours / theirs:.1f} times as slow"
+
+
+# --- words and figures -----------------------------------------------------------------------------------------------
+
+
+def duration(milliseconds: float) -> str:
+    """Return a time for people: 1.9 ms, 340 ms, 2.1 s."""
+    if milliseconds >= 1_000:  # noqa: PLR2004
+        return f"{milliseconds / 1_000:,.2f} s"
+    return f"{milliseconds:.1f} ms" if milliseconds < 100 else f"{milliseconds:.0f} ms"  # noqa: PLR2004
+
+
+def size(count: float) -> str:
+    """Return a size for people, in units of 1024."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1024:  # noqa: PLR2004
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} GB"
+
+
+def times(ratio: float) -> str:
+    """Return a ratio in words."""
+    return f"{ratio:,.0f} times" if ratio >= 10 else f"{ratio:.1f} times"  # noqa: PLR2004
+
+
+def median(numbers: Sequence[float]) -> float:
+    """Return the middle of some figures."""
+    return statistics.median(numbers)
+
+
+def _ratio(study: Study, scenario: Scenario) -> str:
+    base = study.scenario("colocated")
+    return "" if base is None or scenario.key == "colocated" else f"{scenario.median / base.median:,.1f} x"
+
+
+def _same_bytes(results: Results) -> bool:
+    """Tell whether the co-located join moved the same bytes and rows in every run of each study."""
+    found = [study.scenario("colocated") for study in results.studies]
+    return all(len({(run.bytes, run.rows) for run in it.runs}) == 1 for it in found if it)
+
+
+def _told(results: Results) -> dict[str, Any]:
+    return {
+        "results": results,
+        "own": results.own,
+        "headline": headline(results),
+        "worth": _worth(results),
+        "colocated": results.own.scenario("colocated"),
+        "repartition": results.own.scenario("repartition"),
+        "same_bytes": _same_bytes(results),
+        "account": {"bytes": SEED_BYTES, "rows": SEED_ROWS, "time": SEED_TIME, "worker_time": SEED_WORKER_TIME},
+        "plots": {
+            "shards": Markup(plots.over_shards(results)),  # noqa: S704 - drawn here
+            "scales": Markup(plots.over_scales(results)),  # noqa: S704
+            "writes": Markup(plots.writes(results)),  # noqa: S704
+        },
+    }
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=select_autoescape(["html.j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(duration=duration, size=size, times=times, median=median)
+    environment.globals["ratio"] = _ratio
+    return environment

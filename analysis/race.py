@@ -1,0 +1,80 @@
+r"""How fast the same rows are loaded: by this loader on some streams, and by psql's \\copy. In tables made for it."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from psycopg import sql
+
+from analysis.clients import copy_by_psql, find
+from analysis.data import Dataset
+from analysis.load import BIG, fill, write_blocks
+from analysis.results import Race
+from analysis.tables import COLUMNS, sharded_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from analysis.place import Place
+
+__all__ = ["STREAMS", "race"]
+
+STREAMS: Final = (1, 2, 4)
+SALES: Final = 100_000
+"""The most that are loaded in each round."""
+
+
+def race(place: Place, dataset: Dataset, *, shard_count: int, rounds: int) -> list[Race]:
+    """Return how long each way took, several times, in turn."""
+    dataset = Dataset(min(SALES, dataset.scale), dataset.seed)
+    with sharded_tables(place, "race", shard_count) as own, tempfile.TemporaryDirectory() as folder:
+        lines = fill(own, dataset)
+        blocks = list(dataset.blocks())
+        ways: dict[str, Callable[[], object]] = {
+            f"this loader, {streams} stream{'s'[: streams > 1]}": functools.partial(
+                write_blocks, own, dataset, blocks, streams=streams
+            )
+            for streams in STREAMS
+        }
+        if find("psql"):
+            files = _files(own, Path(folder))
+            ways["psql \\copy, 1 stream"] = functools.partial(copy_by_psql, own, files)
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            for name, way in ways.items():
+                _empty(own)
+                started = time.perf_counter()
+                way()
+                seconds[name].append(time.perf_counter() - started)
+    numbers = [*STREAMS, 1]
+    rows = dataset.scale + lines
+    return [
+        Race(name=name, streams=streams, rows=rows, seconds=took)
+        for (name, took), streams in zip(seconds.items(), numbers, strict=False)
+    ]
+
+
+def _empty(place: Place) -> None:
+    with place.connected("emptying tables for a while") as connection:
+        connection.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(map(sql.Identifier, BIG))))
+
+
+def _files(place: Place, folder: Path) -> dict[str, Path]:
+    r"""Write what is in the tables into files for \\copy, by the name that it takes: a table and its columns."""
+    files = {}
+    with place.connected("writing files for psql") as connection:
+        for table in BIG:
+            columns = ", ".join(COLUMNS[table])
+            file = folder / f"{table}.txt"
+            query = sql.SQL("copy (select {} from {}) to stdout").format(
+                sql.SQL(", ").join(map(sql.Identifier, COLUMNS[table])), sql.Identifier(table)
+            )
+            with file.open("wb") as out, connection.cursor().copy(query) as copy:
+                for part in copy:
+                    out.write(part)
+            files[f"{table} ({columns})"] = file
+    return files

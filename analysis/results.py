@@ -1,0 +1,213 @@
+"""What the analysis has measured, as typed data: the report is made of it, and `analysis/report/data.json` is it.
+
+The JSON's schema is that of `Results` (`Results.model_json_schema()`), with these descriptions. Durations are in milliseconds
+unless a name says otherwise, sizes in bytes, money in hundredths.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "Answer",
+    "Country",
+    "CountryReport",
+    "Load",
+    "Machine",
+    "NodeShare",
+    "PlanNode",
+    "Race",
+    "Results",
+    "Run",
+    "Scenario",
+    "Study",
+    "Writes",
+]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Machine(_Model):
+    """Where it was measured, and with what."""
+
+    cores: int
+    memory: int = Field(description="bytes")
+    platform: str
+    python: str
+    citus: str
+    postgres: str
+    runtime: str = Field(description="docker or local: what runs the nodes")
+    workers: int
+
+
+class Country(_Model):
+    """A country of the data."""
+
+    id_pais: int
+    pais: str
+    sales: int
+    lines: int
+    node: str = Field(description="name:port of the worker that holds it")
+    pinned: bool = Field(description="it has a shard of its own, by citus:tenants")
+
+
+class Race(_Model):
+    """One way to load the same rows."""
+
+    name: str
+    streams: int
+    rows: int
+    seconds: list[float]
+
+    @property
+    def rate(self) -> float:
+        """Return the median of rows a second."""
+        return self.rows / statistics.median(self.seconds)
+
+
+class Load(_Model):
+    """The rows that were loaded, and how fast."""
+
+    sales: int
+    lines: int
+    streams: int
+    seconds: float | None = Field(description="of this run; none where an earlier one had loaded all")
+    loaded: int = Field(description="rows of both tables that this run loaded")
+    race: list[Race]
+
+
+class PlanNode(_Model):
+    """One step of a query plan, as a person reads it."""
+
+    title: str
+    facts: list[str] = []
+    children: list[PlanNode] = []
+
+
+class NodeShare(_Model):
+    """What one worker did in a query whose tasks are shown."""
+
+    node: str
+    tasks: int
+    bytes: int
+    rows: int
+    slowest: float = Field(description="execution time of its slowest task")
+
+
+class Run(_Model):
+    """One execution."""
+
+    time: float = Field(description="of the plain query, until the last row is here")
+    explained: float = Field(description="execution time that EXPLAIN ANALYZE says")
+    bytes: int = Field(description="tuple data that the coordinator received from the workers")
+    rows: int = Field(description="rows that the coordinator received from the workers")
+
+
+class Scenario(_Model):
+    """One way to ask the question, as it was executed several times."""
+
+    key: str = Field(description="colocated, repartition, single_hash, reference or one_node")
+    title: str
+    sql: str
+    settings: dict[str, str]
+    runs: list[Run]
+    tasks: int
+    map_tasks: int = Field(
+        description="tasks that split rows by the join column and write them down for others to fetch"
+    )
+    merge_tasks: int = Field(description="tasks that fetch and put together what map tasks wrote")
+    connections: int = Field(description="the most connections that the coordinator had to the workers")
+    nodes: list[NodeShare] = Field(description="empty where Citus shows no tasks, as of a repartition join")
+    plan: PlanNode
+
+    @property
+    def median(self) -> float:
+        """Return the median of the plain query's time."""
+        return statistics.median(run.time for run in self.runs)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Return the shortest and the longest time."""
+        return min(run.time for run in self.runs), max(run.time for run in self.runs)
+
+
+class Study(_Model):
+    """Several ways to ask the question of the same rows, executed in turn."""
+
+    sales: int
+    lines: int
+    shard_count: int
+    of: str = Field(
+        description="stack: the stack's own tables; copy: tables made for the measurement, dropped after it"
+    )
+    scenarios: list[Scenario]
+
+    def scenario(self, key: str) -> Scenario | None:
+        """Return the scenario of that key, where it was executed."""
+        return next((it for it in self.scenarios if it.key == key), None)
+
+
+class Answer(_Model):
+    """A row of the question's answer."""
+
+    pais: str
+    canal_venta: str
+    profit: int = Field(description="hundredths of the country's currency")
+
+
+class CountryReport(_Model):
+    """One country's report, on one node that holds the world and on the cluster."""
+
+    pais: str
+    shards: int = Field(description="shards of venta that the cluster looked into")
+    of_shards: int
+    cluster_bytes: int = Field(description="table and index pages that the cluster read, from memory or disk")
+    one_node_bytes: int
+    cluster_times: list[float]
+    one_node_times: list[float]
+
+
+class Writes(_Model):
+    """Sales written a second, each with two lines in one transaction, by so many clients at once."""
+
+    clients: int
+    one_node: list[float]
+    cluster: list[float]
+
+
+class Results(_Model):
+    """Everything that one run of the analysis has measured."""
+
+    version: int = Field(default=1, description="of this schema")
+    started_at: str = Field(description="UTC, ISO 8601")
+    scale: int = Field(description="sales")
+    seed: int
+    runs: int = Field(description="how often each scenario is executed, after one that warms up")
+    machine: Machine
+    countries: list[Country]
+    load: Load
+    answer: list[Answer]
+    studies: list[Study] = Field(description="the stack's own tables first, then over shard counts, then over scales")
+    country: CountryReport
+    writes: list[Writes]
+
+    @property
+    def own(self) -> Study:
+        """Return the study of the stack's own tables."""
+        return next(study for study in self.studies if study.of == "stack")
+
+    def over_shards(self) -> list[Study]:
+        """Return the studies of the same few sales in 4, 8, 16 and 32 shards."""
+        copies = [study for study in self.studies if study.of == "copy"]
+        smallest = min((study.sales for study in copies), default=0)
+        return sorted((it for it in copies if it.sales == smallest), key=lambda it: it.shard_count)
+
+    def over_scales(self) -> list[Study]:
+        """Return the studies of more and more sales in as few shards as were tried."""
+        copies = [study for study in self.studies if study.of == "copy"]
+        fewest = min((study.shard_count for study in copies), default=0)
+        return sorted((it for it in copies if it.shard_count == fewest), key=lambda it: it.sales)
