@@ -52,7 +52,7 @@ def headline(results: Results) -> str:
     return (
         f"The same question over {where} takes {duration(a.median)} when every join is on the country too, and "
         f"{duration(b.median)} when one is not: {times(b.median / a.median)} as long, for the same "
-        f"{len(results.answer)} rows."
+        "answer."
     )
 
 
@@ -68,8 +68,8 @@ def _worth(results: Results) -> str:
     country = results.country
     ours, theirs = statistics.median(country.cluster_times), statistics.median(country.one_node_times)
     parts.append(
-        f"{country.pais}'s own report reads {size(country.cluster_bytes)} in {country.shards} of {country.of_shards} shards, "
-        f"where one node reads {size(country.one_node_bytes)} ({duration(ours)} against {duration(theirs)})"
+        f"{country.pais}'s own report looks at {size(country.cluster_bytes)} of pages in {country.shards} of {country.of_shards} "
+        f"shards, one node at {size(country.one_node_bytes)} ({duration(ours)} against {duration(theirs)})"
     )
     if results.writes:
         most = results.writes[-1]
