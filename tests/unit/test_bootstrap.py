@@ -372,7 +372,12 @@ def test_a_killed_build_leaves_nothing_under_its_final_name(machine: Machine, nu
     """And the next run waits until what the killed one left behind is gone."""
     building = machine.folder / "building"
     machine.go(build=f"[ -e {building} ] || {{ echo > {building}; sleep 0.4; echo a/package; }}")
-    program = "import sys; sys.path.insert(0, sys.argv[1]); import bootstrap; sys.exit(bootstrap.main())"
+    interruptible = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # unlike in the background of a shell
+    )
+    program = (
+        f"{interruptible}; import sys; sys.path.insert(0, sys.argv[1]); import bootstrap; sys.exit(bootstrap.main())"
+    )
     shutil.copy(bootstrap.__file__, machine.clone)
     _prepare(machine)
     command = [sys.executable, "-c", program, str(machine.clone)]
