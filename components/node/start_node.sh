@@ -22,7 +22,8 @@ printf '*:*:*:%s:%s\n' "$(escaped "${POSTGRES_USER}")" "$(escaped "$(<"$secret")
 export POSTGRES_PASSWORD_FILE="$folder/password" PGPASSFILE="$folder/passfile"
 
 # Later minor versions of PostgreSQL let a shard be split or moved online only where this setting names Citus.
-if "$1" --describe-config | grep -q '^output_plugin_libraries'; then
+# grep reads to the end: one that stops at its match may end the other by SIGPIPE, and pipefail would take that for a no.
+if "$1" --describe-config | grep '^output_plugin_libraries' >/dev/null; then
     set -- "$@" -c 'output_plugin_libraries=pgoutput,test_decoding,citus'
 fi
 exec docker-entrypoint.sh "$@"
