@@ -10,6 +10,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from contextlib import ExitStack, chdir, contextmanager
 from pathlib import Path
@@ -76,7 +77,8 @@ def _unpack(base: str, folder: Path) -> None:
     folder.mkdir()
     archive = folder.with_suffix(".tar")
     _run(["git", "archive", "--output", str(archive), base, "--"], Path.cwd())
-    shutil.unpack_archive(archive, folder, filter="data")
+    how: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # new in Python 3.11.4
+    shutil.unpack_archive(archive, folder, **how)
 
 
 def _copy(source: Path, target: Path, *, but: str) -> None:
