@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import time
 import zlib
 from contextlib import contextmanager
@@ -57,6 +58,8 @@ LOCK: Final = zlib.crc32(b"citus-pulumi")
 PROBE_SECONDS: Final = 5
 """How long a node may take to answer one question before it is asked again."""
 RUNS: Final = "do the nodes run? `pulumi refresh` tells"
+_NODE_WAS_LOST: Final = re.compile(r"^(08|58030)|failure on connection marked as essential")
+"""SQLSTATE and message by which Citus says that a connection to another node broke."""
 ANSWER_HOLDS: Final = 10
 """Seconds for which an answer of all nodes is good: the steps of one update follow each other closely."""
 
@@ -427,12 +430,14 @@ def silent_nodes_named(connection: Connection, doing: str) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         silent = [] if is_lost(error) else get_silent_nodes(connection, PROBE_SECONDS)
-        if not silent:
+        said = " ".join((error.diag.message_primary or str(error)).split())
+        if silent:
+            back = f"unreachable: {', '.join(silent)}; what was under way was undone: run up again once it is back"
+        elif _NODE_WAS_LOST.search(f"{error.sqlstate} {said}") and not is_permanent(said):
+            back = "every node answers again; what was under way was undone: run up again"
+        else:
             raise
-        msg = (
-            f"{doing}: {' '.join((error.diag.message_primary or str(error)).split())}; unreachable: {', '.join(silent)}; "
-            f"what was under way was undone: run up again once it is back; {RUNS}"
-        )
+        msg = f"{doing}: {said}; {back}; {RUNS}"
         raise NotReadyError(msg) from error
 
 

@@ -11,7 +11,7 @@ from components.errors import DriftError, ReshardingError, StackError
 from components.names import TableName
 from components.sharding import LocalTableProvider
 from tests.provider.resources import READY_TIMEOUT, RefusedError, Resource
-from tests.provider.test_sharding import GATE, eventually, keys, kind, leftovers, set_aside
+from tests.provider.seen import GATE, eventually, keys, kind, leftovers, set_aside
 from tests.servers import HOST
 
 if TYPE_CHECKING:

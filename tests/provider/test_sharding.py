@@ -19,6 +19,7 @@ from components import catalog
 from components.errors import DriftError, NotReadyError, ReshardingError, StackError
 from components.tables import sha256
 from tests.provider.resources import RefusedError
+from tests.provider.seen import GATE, eventually, keys, kind, leftovers, metadata, set_aside
 from tests.servers import HOST
 
 if TYPE_CHECKING:
@@ -41,66 +42,6 @@ RETAIL_ROWS = """
     insert into detalle_venta (id_pais, id_venta, id_producto, cantidad, precio_unitario, costo_unitario)
     select v.id_pais, v.id_venta, p.id_producto, 1, 2, 1 from venta v join producto p using (id_pais)
 """
-
-
-def kind(cluster: Cluster, table: str) -> tuple[str, str | None]:
-    """Return how Citus knows a table, and by which column it is distributed."""
-    rows = cluster.rows(
-        "select case when partmethod = 'h' then 'distributed' when repmodel = 't' then 'reference' else 'local' end,"
-        " case when partmethod = 'h' then column_to_column_name(logicalrelid, partkey) end"
-        " from pg_dist_partition where logicalrelid = %s::regclass",
-        table,
-    )
-    return rows[0] if rows else ("local", None)
-
-
-def keys(cluster: Cluster, table: str) -> dict[str, str]:
-    """Return the definitions of a table's primary and foreign keys by their names."""
-    return dict(
-        cluster.rows(
-            "select conname, pg_get_constraintdef(oid) from pg_constraint"
-            " where conrelid = %s::regclass and contype in ('p', 'f')",
-            table,
-        )
-    )
-
-
-def metadata(cluster: Cluster) -> list[list[tuple[Any, ...]]]:
-    """Return all that distributing a table changes."""
-    return [
-        cluster.rows("select logicalrelid::text, partmethod, colocationid from pg_dist_partition order by 1"),
-        cluster.rows("select shardid from pg_dist_shard order by 1"),
-        cluster.rows("select placementid, shardid, groupid from pg_dist_placement order by 1"),
-        cluster.rows("select oid, conname, pg_get_constraintdef(oid) from pg_constraint order by 1"),
-    ]
-
-
-def set_aside(cluster: Cluster) -> list[str]:
-    """Return the names of the foreign keys that wait in the ledger."""
-    return [name for (name,) in cluster.rows("select name from citus_pulumi.foreign_key order by 1")]
-
-
-def leftovers(cluster: Cluster) -> list[tuple[Any, ...]]:
-    """Return shards and prepared transactions on any node that the coordinator's metadata does not know of."""
-    known = {shard for (shard,) in cluster.rows("select shardid from pg_dist_shard")}
-    shards = r"select relname, substring(relname from '_(\d{6,})$')::bigint from pg_class where relkind = 'r'"
-    prepared = "select gid from pg_prepared_xacts where database = current_database()"
-    found: list[tuple[Any, ...]] = []
-    for server in cluster.servers:
-        with cluster.connected(server) as connection:
-            connection.execute("set citus.override_table_visibility = off")
-            tables = connection.execute(shards.encode()).fetchall()
-        found += [(server.name, name) for name, shard in tables if shard is not None and shard not in known]
-        found += [(server.name, gid) for (gid,) in cluster.rows(prepared, on=server)]
-    return found
-
-
-def eventually(condition: Callable[[], Any], *, within: float = 20) -> None:
-    """Wait until the condition holds."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, condition
-        time.sleep(0.02)
 
 
 # --- schema files ----------------------------------------------------------------------------------------------------
@@ -828,10 +769,6 @@ def test_an_advertising_schema_needs_configuration_alone(cluster: Cluster) -> No
 # --- a fault while a table is distributed ----------------------------------------------------------------------------
 
 
-GATE = 4711
-"""Key of the advisory lock at which the workers stop while a gated table is copied to them."""
-
-
 @pytest.fixture
 def gated(cluster: Cluster) -> Cluster:
     """A cluster with a table t of 2000 rows; a worker on which the gate is locked stops in the middle of taking them."""
@@ -985,6 +922,22 @@ def test_silent_worker_stops_distribution_before_it_begins(cluster: Cluster, fau
     silent.start()
     assert_nothing_happened(cluster)
     assert_converges(cluster)
+
+
+def test_worker_restarted_between_two_tables(cluster: Cluster) -> None:
+    """Citus finds its connection to the worker broken: the error says that another run will do, and it does."""
+    cluster.run("create table r (a int primary key); create table c (a int references r)")
+    cluster.reference("r", still_to_come=["c"]).up()
+    cluster.workers[0].kill()
+    cluster.workers[0].start()
+    c = cluster.distributed("c", "a", still_to_come=["r"])
+
+    with pytest.raises(NotReadyError, match="every node answers again; what was under way was undone: run up again"):
+        c.up()
+
+    assert kind(cluster, "c") == ("local", None)
+    c.up()
+    assert kind(cluster, "c") == ("distributed", "a")
 
 
 def test_coordinator_killed_while_a_file_is_applied(cluster: Cluster) -> None:
