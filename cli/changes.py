@@ -185,10 +185,16 @@ def _script(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
         yield Change("proved", f"`{step.name}` has run")
 
 
+def _put_back(step: Step) -> Iterator[Change]:
+    for key in step.old.get("lost_keys", ()):
+        yield Change("created", f"{key}: put back, or refused where it was changed")
+
+
 def _distributed(step: Step, planned: Mapping[str, Any]) -> Iterator[Change]:
     if step.op == "delete":
         yield _forgotten(step)
         return
+    yield from _put_back(step)
     table, group = _name(step.new["table"]), step.new.get("colocate_with")
     if step.op == "create":
         where = (
@@ -233,6 +239,7 @@ def _reference(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
     if step.op == "delete":
         yield _forgotten(step)
         return
+    yield from _put_back(step)
     table = _name(step.new["table"])
     added = [node for node in step.new["nodes"] if node not in step.old.get("nodes", ())]
     if step.op == "create":

@@ -58,7 +58,9 @@ LOCK: Final = zlib.crc32(b"citus-pulumi")
 PROBE_SECONDS: Final = 5
 """How long a node may take to answer one question before it is asked again."""
 RUNS: Final = "do the nodes run? `pulumi refresh` tells"
-_NODE_WAS_LOST: Final = re.compile(r"^(08|58030)|failure on connection marked as essential")
+_NODE_WAS_LOST: Final = re.compile(
+    r"^(08|58030)|failure on connection marked as essential|EOF detected|closed the connection"
+)
 """SQLSTATE and message by which Citus says that a connection to another node broke."""
 ANSWER_HOLDS: Final = 10
 """Seconds for which an answer of all nodes is good: the steps of one update follow each other closely."""

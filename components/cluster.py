@@ -190,6 +190,7 @@ class CitusCluster(pulumi.ComponentResource):
                         "nodes": addresses,
                         "rewrite": table.rewrite,
                         "still_to_come": still_to_come,
+                        "declared_keys": table.keys,
                         "ready_timeout": self._settings.ready_timeout,
                     },
                     opts,
@@ -210,6 +211,7 @@ class CitusCluster(pulumi.ComponentResource):
                         if table.colocate_with
                         else None,
                         "still_to_come": still_to_come,
+                        "declared_keys": table.keys,
                         "ready_timeout": self._settings.ready_timeout,
                     },
                     opts,

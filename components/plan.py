@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from components.schema import Schema, SqlFile
     from components.settings import TableSettings
 
-__all__ = ["PlannedForeignKey", "PlannedTable", "Sharding", "ShardingPlan"]
+__all__ = ["DeclaredKeys", "PlannedForeignKey", "PlannedTable", "Sharding", "ShardingPlan"]
 
 Sharding = tuple[Literal["distributed", "reference", "local"], str | None]
 """Kind of a table, and its distribution column."""
@@ -34,6 +34,16 @@ class PlannedForeignKey:
     table: TableName
     name: str
     references: TableName
+
+
+@dataclass(frozen=True)
+class DeclaredKeys:
+    """The keys that a table's turn leaves behind."""
+
+    primary: tuple[str, ...] | None
+    """Columns of the table's primary key."""
+    foreign: tuple[tuple[TableName, str], ...]
+    """Table and name of each foreign key that is put back in its turn: its own, and those that waited for it."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,11 @@ class PlannedTable:
     def sharding(self) -> Sharding:
         """Return how it is declared."""
         return ("reference" if self.reference else "distributed", self.distribution_column)
+
+    @property
+    def keys(self) -> DeclaredKeys:
+        """Return the keys that its turn leaves behind."""
+        return DeclaredKeys(self.new_key, tuple((key.table, key.name) for key in self.restored))
 
 
 @dataclass(frozen=True)

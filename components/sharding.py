@@ -18,7 +18,7 @@ from components.names import TableName
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from components.plan import Sharding
+    from components.plan import DeclaredKeys, Sharding
     from components.postgres import Connection
 
 __all__ = [
@@ -61,6 +61,20 @@ def _still_to_come(props: dict[str, Any]) -> dict[TableName, Sharding | None]:
         )
         for table in props["still_to_come"]
     }
+
+
+def _wire_keys(keys: DeclaredKeys) -> dict[str, Any]:
+    foreign = [{**_wire(table), "key": name} for table, name in keys.foreign]
+    return {"primary": list(keys.primary) if keys.primary else None, "foreign": foreign}
+
+
+def _declared_keys(props: dict[str, Any]) -> DeclaredKeys:
+    """Read what `_wire_keys` wrote."""
+    from components.plan import DeclaredKeys  # noqa: PLC0415
+
+    keys = props["declared_keys"]
+    foreign = tuple((TableName(key["schema"], key["name"]), key["key"]) for key in keys["foreign"])
+    return DeclaredKeys(tuple(keys["primary"]) if keys.get("primary") else None, foreign)
 
 
 class SchemaScriptProvider(SqlProvider):
@@ -128,6 +142,29 @@ class TableProvider(SqlProvider):
         return str(_table(props))
 
 
+class KeyedTableProvider(TableProvider):
+    """Base of the providers of a sharded table, whose keys are kept as the plan has them."""
+
+    def ensure_keys(self, connection: Connection, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+        """Put back keys that were dropped by hand since the last update, and return those that there are."""
+        from components import kept  # noqa: PLC0415
+
+        found = kept.ensure_kept(connection, _table(props), _declared_keys(props), kept.KeptKeys.of(olds.get("keys")))
+        return {"keys": found.as_props()}
+
+    def find_keys(self, connection: Connection, props: dict[str, Any]) -> dict[str, Any]:
+        """Return which of the keys that the last update left are not there as they were."""
+        from components import kept  # noqa: PLC0415
+
+        if props.get("keys") is None:  # of an update that knew nothing of keys
+            return {}
+        return {
+            "lost_keys": kept.get_lost(
+                connection, _table(props), _declared_keys(props), kept.KeptKeys.of(props["keys"])
+            )
+        }
+
+
 class DistributedTableArgs(TypedDict):
     """Inputs of DistributedTable."""
 
@@ -148,14 +185,24 @@ class DistributedTableArgs(TypedDict):
     """Colocation group of the table that it is colocated with, for a change of it to show."""
     still_to_come: Mapping[TableName, Sharding]
     """Tables of the plan that a foreign key ties to this one or its followers, as they are declared."""
+    declared_keys: DeclaredKeys
+    """Keys that its turn leaves behind."""
     ready_timeout: int
 
 
-class DistributedTableProvider(TableProvider):
+class DistributedTableProvider(KeyedTableProvider):
     """A table distributed by a column. Where it is to be rewritten, it is refused unless the settings ask for that."""
 
-    compared = ("server", "distribution_column", "colocate_with", "shard_count", "target_group")
-    outputs = ("colocation_group", "shards")
+    compared = (
+        "server",
+        "distribution_column",
+        "colocate_with",
+        "shard_count",
+        "target_group",
+        "declared_keys",
+        "lost_keys",
+    )
+    outputs = ("colocation_group", "shards", "keys")
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Refuse, at preview, to rewrite a table without being asked."""
@@ -203,7 +250,8 @@ class DistributedTableProvider(TableProvider):
                 still_to_come=_still_to_come(props),
                 change=tables.Change(bool(props.get("rewrite")), followers, TableName(**left) if left else None),
             )
-        return {"colocation_group": state.colocation_group, "shards": state.shards}
+            keys = self.ensure_keys(connection, props, olds)
+        return {"colocation_group": state.colocation_group, "shards": state.shards, **keys}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
         """Return how it is distributed, or None where it is not (any more)."""
@@ -216,6 +264,7 @@ class DistributedTableProvider(TableProvider):
             "distribution_column": state.distribution_column,
             "colocation_group": state.colocation_group,
             "shards": state.shards,
+            **self.find_keys(connection, props),
         }
         if not props.get("colocate_with"):
             return {**found, "shard_count": state.shard_count}
@@ -259,8 +308,11 @@ class DistributedTable(SqlResource, module="citus", name="DistributedTable"):
             "primary_key": list(args["primary_key"]) if args["primary_key"] else None,
             "followers": [_wire(table) for table in args["followers"]],
             "still_to_come": _wire_all(args["still_to_come"]),
+            "declared_keys": _wire_keys(args["declared_keys"]),
+            "lost_keys": [],
             "colocation_group": None,
             "shards": None,
+            "keys": None,
         }
         super().__init__(DistributedTableProvider(), name, props, opts)
 
@@ -276,14 +328,16 @@ class ReferenceTableArgs(TypedDict):
     """Whether it may be rewritten where it is distributed."""
     still_to_come: Mapping[TableName, Sharding]
     """Tables of the plan that a foreign key ties to this one, as they are declared."""
+    declared_keys: DeclaredKeys
+    """Keys that its turn leaves behind."""
     ready_timeout: int
 
 
-class ReferenceTableProvider(TableProvider):
+class ReferenceTableProvider(KeyedTableProvider):
     """A table with a copy on every node."""
 
-    compared = ("server", "nodes", "missing")
-    outputs = ("colocation_group", "placements")
+    compared = ("server", "nodes", "missing", "declared_keys", "lost_keys")
+    outputs = ("colocation_group", "placements", "keys")
 
     def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
         """Replicate the table, to the nodes that lack it where it is a reference table already."""
@@ -294,7 +348,8 @@ class ReferenceTableProvider(TableProvider):
             state = tables.ensure_reference(
                 connection, table, still_to_come=_still_to_come(props), rewrite=bool(props.get("rewrite"))
             )
-        return {"colocation_group": state.colocation_group, "placements": state.placements}
+            keys = self.ensure_keys(connection, props, olds)
+        return {"colocation_group": state.colocation_group, "placements": state.placements, **keys}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
         """Return its placements, or None where it is no reference table (any more)."""
@@ -304,7 +359,7 @@ class ReferenceTableProvider(TableProvider):
         if state is None or state.kind != "reference":
             return None
         missing = len(props["nodes"]) - state.placements
-        return {"placements": state.placements, "missing": missing}
+        return {"placements": state.placements, "missing": missing, **self.find_keys(connection, props)}
 
 
 class ReferenceTable(SqlResource, module="citus", name="ReferenceTable"):
@@ -320,8 +375,11 @@ class ReferenceTable(SqlResource, module="citus", name="ReferenceTable"):
             "nodes": list(args["nodes"]),
             "still_to_come": _wire_all(args["still_to_come"]),
             "missing": 0,
+            "declared_keys": _wire_keys(args["declared_keys"]),
+            "lost_keys": [],
             "colocation_group": None,
             "placements": None,
+            "keys": None,
         }
         super().__init__(ReferenceTableProvider(), name, props, opts)
 

@@ -40,6 +40,7 @@ __all__ = [
     "ensure_script",
     "get_script",
     "replicate",
+    "sequentially",
     "sha256",
 ]
 
@@ -102,7 +103,7 @@ def _located(file_name: str, text: str, error: psycopg.Error) -> str:
 
 
 @contextmanager
-def _sequentially(connection: Connection) -> Iterator[None]:
+def sequentially(connection: Connection) -> Iterator[None]:
     """A transaction that works on one shard after the other, as keys across tables need."""
     with connection.transaction():
         connection.execute("set local citus.multi_shard_modify_mode = 'sequential'")
@@ -113,7 +114,7 @@ def _sequentially(connection: Connection) -> Iterator[None]:
 @contextmanager
 def _changing(connection: Connection, *tables: TableName) -> Iterator[None]:
     """A transaction in which nobody else writes to the tables."""
-    with _sequentially(connection):
+    with sequentially(connection):
         for table in tables:
             connection.execute(sql.SQL("lock table {} in share row exclusive mode").format(identifier(table)))
         yield
@@ -133,7 +134,7 @@ def _counted(connection: Connection, *tables: TableName) -> Iterator[None]:
 
 def _restore_foreign_keys(connection: Connection, table: TableName, still_to_come: Collection[TableName]) -> None:
     """Put back keys that still wait: the table was sharded by hand between the run that set them aside and this one."""
-    with _sequentially(connection):
+    with sequentially(connection):
         keys.restore_foreign_keys(connection, table, still_to_come)
 
 

@@ -140,12 +140,16 @@ def test_drift_is_reported_and_mended(stack: Stack) -> None:
     assert stack.preview("--expect-no-changes").code == 0
 
 
-def test_a_server_taken_away_by_hand_comes_back_on_its_data(stack: Stack) -> None:
-    """Refresh sees it gone, up brings it back, no row is lost."""
+def test_what_was_taken_away_by_hand_comes_back(stack: Stack) -> None:
+    """A server, on its data, and a key, as it was: refresh sees them gone, up brings them back, no row is lost."""
+    key = "select pg_get_constraintdef(oid) from pg_constraint where conname = 'detalle_venta_id_venta_fkey'"
+    (before,) = stack.query(key)
+    stack.query("alter table detalle_venta drop constraint detalle_venta_id_venta_fkey")
     stack.nodes.remove("worker_3")
     assert stack.refresh().code == 0
     assert stack.up().code == 0
     assert stack.query("select count(*) from venta") == [1000]
+    assert stack.query(key) == [before]
     assert stack.preview("--expect-no-changes").code == 0
 
 

@@ -6,7 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pulumi.dynamic import Config, ConfigureRequest
 
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 STACK = "organization/citus/test"
 READY_TIMEOUT = 30
 """Seconds, where a test does not wait for it to pass."""
+
+
+_NO_KEYS: Final[dict[str, Any]] = {"declared_keys": {"primary": None, "foreign": []}, "lost_keys": []}
 
 
 class RefusedError(Exception):
@@ -180,6 +183,7 @@ class Cluster:
             "shard_count": shard_count,
             "primary_key": primary_key,
             "still_to_come": [_name(other) for other in still_to_come],
+            **_NO_KEYS,
         }
         return Resource(DistributedTableProvider(), {**self._common(ready_timeout), **inputs})
 
@@ -190,6 +194,7 @@ class Cluster:
             "nodes": [f"{HOST}:{server.port}" for server in self.servers],
             "still_to_come": [_name(other) for other in still_to_come],
             "missing": 0,
+            **_NO_KEYS,
         }
         return Resource(ReferenceTableProvider(), {**self._common(READY_TIMEOUT), **inputs})
 
@@ -221,6 +226,7 @@ class Cluster:
                     primary_key=table.primary_key,
                 )
             resource.inputs["still_to_come"] = sharding._wire_all(plan.declared(table.related))
+            resource.inputs["declared_keys"] = sharding._wire_keys(table.keys)
             declared.append(resource)
         return declared
 

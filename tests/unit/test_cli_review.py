@@ -60,6 +60,11 @@ def placement(*workers: str, **tenants: Any) -> dict[str, Any]:
         (Step("create", "DistributedTable", "t", {}, table(colocate_with=U)), "created", 'colocated with `sales."U"`'),
         (Step("delete", "DistributedTable", "t", table()), "left", "it stays as it is, with its rows"),
         (
+            Step("update", "DistributedTable", "t", table(lost_keys=["primary key k of t (a)"]), table(lost_keys=[])),
+            "created",
+            "primary key k of t (a): put back, or refused where it was changed",
+        ),
+        (
             Step("update", "DistributedTable", "t", table(), table(distribution_column="b", followers=[U])),
             "rewritten",
             "table `t`: distributed by `a` → `b`",
