@@ -122,7 +122,8 @@ test: check ## everything, on whichever genuine parts this machine has; ends wit
 
 .PHONY: bench
 bench: setup ## figures as ratios, side by side in one run; needs Docker and the image
-	@.venv/bin/python -m benchmarks
+	@.venv/bin/python -m benchmarks.speed
+	@.venv/bin/python -m benchmarks.placement
 
 # --- for workflows -----------------------------------------------------------------------------------------------------
 

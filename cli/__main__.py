@@ -165,7 +165,8 @@ def psql(stack: StackOption = "") -> None:
         print("there is no psql on the PATH: install PostgreSQL's client (Debian: postgresql-client)", file=sys.stderr)
         raise typer.Exit(1)
     os.environ["PGPASSWORD"] = password
-    os.execlp(program, "psql", make_conninfo("", **target))  # noqa: S606 - a terminal's program takes its place
+    script = [] if sys.stdin.isatty() else ["--set=ON_ERROR_STOP=1"]  # nobody is there to see the first error
+    os.execlp(program, "psql", *script, make_conninfo("", **target))  # noqa: S606 - a terminal's program takes its place
 
 
 if __name__ == "__main__":

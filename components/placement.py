@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from components.names import TableName
     from components.postgres import Connection
 
-__all__ = ["TenantShard", "drain", "ensure_tenants", "get_residency", "get_tenant_shard", "spread"]
+__all__ = ["TenantShard", "drain", "ensure_tenants", "get_residency", "get_tenant_shard", "split_points", "spread"]
 
 
 SMALL: Final = 16 * 1024**2
@@ -36,10 +37,16 @@ class TenantShard:
     """The shard of one value of a distribution column."""
 
     shard_id: int
-    isolated: bool
-    """It holds this value alone."""
+    lowest: int
+    """Of the hashes that it holds."""
+    highest: int
     node_name: str
     node_port: int
+
+    @property
+    def isolated(self) -> bool:
+        """Tell whether it holds this value alone."""
+        return self.lowest == self.highest
 
     @property
     def node(self) -> str:
@@ -76,25 +83,23 @@ def ensure_tenants(
         Where each value lies.
 
     Raises:
-        DriftError: two values that share a shard are to lie on different nodes.
+        DriftError: two values that have one hash are to lie on different nodes; nothing was moved.
     """
     shards = {value: get_tenant_shard(connection, table, value) for value in [*pins, *alike]}
     sizes = _sizes(connection, table, alike)
     placed = {value: shards[value].node for value in alike if shards[value].isolated}
     goals = {**pins, **spread(sizes, nodes, placed, Counter(pins.values()))}
+    hashes = _get_hashes(connection, table, list(goals))
+    _refuse_twins(table, hashes, goals)
     with _cleaned_up(connection):
+        for shard in {shard.shard_id: shard for shard in shards.values() if not shard.isolated}.values():
+            within = {hashes[value]: goals[value] for value in goals if shards[value] == shard}
+            _split(connection, shard, within)
         for value, node in goals.items():
-            shard = get_tenant_shard(connection, table, value)  # anew: to isolate one value gives others other shards
-            if not shard.isolated:
-                mode = _transfer_mode(connection, shard.shard_id)
-                where = {"table": regclass(table), "value": value, "mode": mode}
-                connection.execute(statement("isolate_tenant"), where)
-                shard = get_tenant_shard(connection, table, value)
-            if shard.node != node:
-                _refuse_shared(table, value, shard, {other: shards[other] for other in goals if goals[other] != node})
-                _move(connection, shard, node)
-                shard = get_tenant_shard(connection, table, value)
-            shards[value] = shard
+            shards[value] = get_tenant_shard(connection, table, value)
+            if shards[value].node != node:
+                _move(connection, shards[value], node)
+                shards[value] = get_tenant_shard(connection, table, value)
     return {value: shards[value] for value in goals}
 
 
@@ -119,11 +124,62 @@ def get_residency(connection: Connection, table: TableName, values: Sequence[str
     return found
 
 
-def _refuse_shared(table: TableName, value: str, shard: TenantShard, others: Mapping[str, TenantShard]) -> None:
-    for other, theirs in others.items():
-        if theirs.isolated and theirs.shard_id == shard.shard_id:
+def _get_hashes(connection: Connection, table: TableName, values: Sequence[str]) -> dict[str, int]:
+    row = connection.execute(statement("get_distribution_type"), {"table": regclass(table)}).fetchone()
+    column_type = sql.SQL(row[0] if row else "text")
+    hashes = sql.SQL(", ").join(
+        sql.SQL("pg_catalog.worker_hash({}::{})").format(sql.Literal(value), column_type) for value in values
+    )
+    found = connection.execute(sql.SQL("select {}").format(hashes)).fetchone() or ()
+    return dict(zip(values, found, strict=True))
+
+
+def _refuse_twins(table: TableName, hashes: Mapping[str, int], goals: Mapping[str, str]) -> None:
+    for value, other in combinations(goals, 2):
+        if hashes[value] == hashes[other] and goals[value] != goals[other]:
             msg = f"citus:tenants.{table}: {value} and {other} have the same hash, so they lie together: pin both to one worker"
             raise DriftError(msg)
+
+
+def split_points(lowest: int, highest: int, apart: Mapping[int, str], rest: str) -> tuple[list[int], list[str]]:
+    """Cut a range of hashes so that some have a part of their own; pure.
+
+    Args:
+        lowest: the first hash of the range.
+        highest: the last hash of the range.
+        apart: the node of each hash that is to have a part of its own.
+        rest: the node of the parts between them.
+
+    Returns:
+        The last hash of each part but the last, and the node of each part.
+    """
+    ends = sorted({end for hash_ in apart for end in (hash_ - 1, hash_) if lowest <= end < highest})
+    starts = [lowest, *(end + 1 for end in ends)]
+    return ends, [
+        apart.get(start, rest) if start == end else rest for start, end in zip(starts, [*ends, highest], strict=True)
+    ]
+
+
+def _split(connection: Connection, shard: TenantShard, apart: Mapping[int, str]) -> None:
+    """Split a shard, and those that lie with it, so that each of these hashes has a shard on its node."""
+    points, nodes = split_points(shard.lowest, shard.highest, apart, shard.node)
+    ids = [_get_node_id(connection, node) for node in nodes]
+    mode = _transfer_mode(connection, shard.shard_id)
+    how = {"shard": shard.shard_id, "points": list(map(str, points)), "nodes": ids, "mode": mode}
+    connection.execute(statement("split_shard"), how)
+
+
+def _address(node: str) -> tuple[str, int]:
+    name, _, port = node.rpartition(":")
+    return name, int(port)
+
+
+def _get_node_id(connection: Connection, node: str) -> int:
+    known = get_node(connection, *_address(node))
+    if known is None:
+        msg = f"worker {node} is not registered any more: refresh, then run up again"
+        raise DriftError(msg)
+    return known.node_id
 
 
 def spread(
@@ -167,8 +223,8 @@ def _sizes(connection: Connection, table: TableName, values: Sequence[str]) -> d
 
 def _move(connection: Connection, shard: TenantShard, node: str) -> None:
     """Move a shard, and those that lie with it, to a node."""
-    name, _, port = node.rpartition(":")
-    where = {"from_name": shard.node_name, "from_port": shard.node_port, "name": name, "port": int(port)}
+    name, port = _address(node)
+    where = {"from_name": shard.node_name, "from_port": shard.node_port, "name": name, "port": port}
     mode = _transfer_mode(connection, shard.shard_id)
     connection.execute(statement("move_shard"), {**where, "shard": shard.shard_id, "mode": mode})
 
@@ -189,8 +245,7 @@ def drain(connection: Connection, nodes: Sequence[str]) -> None:
     Raises:
         psycopg.Error: the shards could not all be moved; the nodes take shards again, as before.
     """
-    leaving = [(name, int(port)) for name, _, port in (node.rpartition(":") for node in nodes)]
-    leaving = [address for address in leaving if get_node(connection, *address)]
+    leaving = [address for address in map(_address, nodes) if get_node(connection, *address)]
 
     def hold_shards(holds: bool) -> None:  # noqa: FBT001
         for name, port in leaving:

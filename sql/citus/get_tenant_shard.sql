@@ -1,6 +1,7 @@
--- The shard that holds the rows of one value of the distribution column, and the node that holds the shard.
+-- The shard that holds the rows of one value of the distribution column, its range of hashes, and the node that holds it.
 select s.shardid as shard_id,
-       s.shardminvalue = s.shardmaxvalue as isolated,
+       s.shardminvalue::integer as lowest,
+       s.shardmaxvalue::integer as highest,
        n.nodename as node_name,
        n.nodeport as node_port
 from pg_catalog.pg_dist_shard s

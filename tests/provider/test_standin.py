@@ -393,16 +393,30 @@ SCENARIOS = {
         select create_distributed_table('a', 'id', shard_count => 4)
         create table b (id int, n int)
         select create_distributed_table('b', 'id', colocate_with => 'a')
-        select isolate_tenant_to_new_shard('a', 1::text, '', 'block_writes') -- 0A000
-        select isolate_tenant_to_new_shard('nowhere', 1::text, 'CASCADE') -- 42P01
-        select isolate_tenant_to_new_shard('a', 1::text, 'CASCADE', 'block_writes') > 0 -- t
-        select isolate_tenant_to_new_shard('b', 1::text, 'CASCADE', 'block_writes') -- 55000
+        select worker_hash(1::int), worker_hash('a'::text), worker_hash(null::int) -- -1905060026|1075015857|null
+        select citus_split_shard_by_split_points(get_shard_id_for_distribution_column('a', 1),
+            array['-1905060027', '-1905060026'], array[2, 3], 'block_writes') -- 42601
+        select citus_split_shard_by_split_points(get_shard_id_for_distribution_column('a', 1),
+            array['-1905060026', '-1905060027'], array[2, 3, 2], 'block_writes') -- 42601
+        select citus_split_shard_by_split_points(get_shard_id_for_distribution_column('a', 1),
+            array['-1905060027', '-1905060026'], array[2, 99, 2], 'block_writes') -- 25001
+        select citus_split_shard_by_split_points(get_shard_id_for_distribution_column('a', 1),
+            array['7'], array[2, 3], 'block_writes') -- 42601
+        select citus_split_shard_by_split_points(1, array['1'], array[2, 3], 'block_writes') -- XX000
+        select citus_split_shard_by_split_points(get_shard_id_for_distribution_column('a', 1),
+            array['-1905060027', '-1905060026'], array[2, 3, 2], 'block_writes')
+        select citus_split_shard_by_split_points(get_shard_id_for_distribution_column('a', 1),
+            array['-1905060026'], array[2, 3], 'block_writes') -- 42601
+        select nodeid from pg_dist_node join pg_dist_placement using (groupid)
+            where shardid = get_shard_id_for_distribution_column('b', 1) -- 3
         select logicalrelid::text, count(*) from pg_dist_shard group by 1 order by 1 -- a|6; b|6
         select count(*) from pg_dist_placement -- 12
         select shardminvalue = shardmaxvalue from pg_dist_shard
             where shardid = get_shard_id_for_distribution_column('b', 1) -- t
         select shardcount from pg_dist_colocation -- 4
-        select isolate_tenant_to_new_shard('a', 2::text, 'CASCADE', 'block_writes') > 0 -- t
+        select worker_hash(2) -- 1134484726
+        select citus_split_shard_by_split_points(get_shard_id_for_distribution_column('a', 2),
+            array['1134484725', '1134484726'], array[3, 2, 3], 'block_writes')
         select citus_set_node_property(:host, :worker_1, 'shouldhaveshards', false)
         select citus_set_node_property(:host, :worker_1, 'colour', false) -- XX000
         select citus_set_node_property(:host, :nobody, 'shouldhaveshards', false) -- XX000

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.placement import spread
+from components.placement import split_points, spread
 
 NODES = ["a:1", "b:1", "c:1"]
 
@@ -40,3 +41,32 @@ def test_numbers_are_as_even_as_can_be_and_a_second_run_moves_nothing(
     assert result.keys() == sizes.keys()
     assert max(numbers.values(), default=0) - min((numbers[node] for node in NODES), default=0) <= 1
     assert spread(sizes, NODES, result, {}) == result
+
+
+@pytest.mark.parametrize(
+    ("apart", "points", "nodes"),
+    [
+        ({5: "a:1"}, [4, 5], ["c:1", "a:1", "c:1"]),
+        ({0: "a:1"}, [0], ["a:1", "c:1"]),
+        ({9: "a:1"}, [8], ["c:1", "a:1"]),
+        ({0: "a:1", 9: "b:1"}, [0, 8], ["a:1", "c:1", "b:1"]),
+        ({5: "a:1", 6: "b:1"}, [4, 5, 6], ["c:1", "a:1", "b:1", "c:1"]),
+    ],
+    ids=["in the middle", "first", "last", "both ends", "neighbours"],
+)
+def test_a_shard_is_cut_around_each_value(apart: dict[int, str], points: list[int], nodes: list[str]) -> None:
+    """Each part is named by its last hash, and the last part by none."""
+    assert split_points(0, 9, apart, "c:1") == (points, nodes)
+
+
+@given(st.integers(-50, 0), st.integers(1, 50), st.data())
+def test_every_hash_has_the_node_that_it_is_to_have(lowest: int, highest: int, data: st.DataObject) -> None:
+    """Whichever hashes are cut out, and however close to each other."""
+    apart = data.draw(st.dictionaries(st.integers(lowest, highest), st.sampled_from(NODES), min_size=1))
+    points, nodes = split_points(lowest, highest, apart, "c:1")
+    starts = [lowest, *(point + 1 for point in points)]
+    parts = list(zip(starts, [*points, highest], nodes, strict=True))
+    assert all(start <= end for start, end, _ in parts)
+    for hash_, node in apart.items():
+        assert (hash_, hash_, node) in parts
+    assert {node for start, end, node in parts if start not in apart} <= {"c:1"}

@@ -555,53 +555,62 @@ end $$;
 create function pg_catalog.get_shard_id_for_distribution_column(table_name regclass, distribution_value anyelement)
 returns bigint language sql as $$ select get_shard_id_for_distribution_column(table_name, distribution_value::text) $$;
 
-create function pg_catalog.isolate_tenant_to_new_shard(
-    table_name regclass, tenant_id text, cascade_option text default '',
-    shard_transfer_mode citus.shard_transfer_mode default 'auto'
-) returns bigint language plpgsql as $$
+create function pg_catalog.worker_hash(value anyelement) returns int strict language sql as $$
+select citus_standin.hash_of(
+    value::text, pg_typeof(value)::oid, (select typcollation from pg_type where pg_type.oid = pg_typeof(value)::oid)
+)
+$$;
+
+create function pg_catalog.citus_split_shard_by_split_points(
+    shard_id bigint, split_points text[], node_ids int[], shard_transfer_mode citus.shard_transfer_mode default 'auto'
+) returns void language plpgsql as $$
 declare
     split pg_dist_shard;
-    colocation pg_dist_colocation;
-    hash text;
+    point int;
+    previous int;
 begin
     perform citus_standin.begin_change();
-    select * into split from pg_dist_shard where shardid = get_shard_id_for_distribution_column(table_name, tenant_id);
-    select c.* into colocation from pg_dist_partition join pg_dist_colocation c using (colocationid)
-    where logicalrelid = table_name;
-    if colocation.distributioncolumntype = 0 then
-        raise 'a reference table has no tenants' using errcode = '0A000';
+    select * into split from pg_dist_shard where shardid = shard_id;
+    if not found then
+        raise 'could not find valid entry for shard %', shard_id using errcode = 'XX000';
+    elsif cardinality(node_ids) <> cardinality(split_points) + 1 then
+        raise 'one node more than split points is needed' using errcode = '42601';
+    elsif split.shardminvalue = split.shardmaxvalue then
+        raise 'cannot split shard %, which holds one hash', shard_id using errcode = '42601';
     end if;
-    hash := citus_standin.hash_of(tenant_id, colocation.distributioncolumntype, colocation.distributioncolumncollation);
-    if split.shardminvalue = split.shardmaxvalue then
-        raise 'table % has already been isolated for the given value', table_name using errcode = '55000';
-    elsif upper(cascade_option) <> 'CASCADE' and (
-        select count(*) > 1 from pg_dist_partition p where p.colocationid = colocation.colocationid
-    ) then
-        raise 'the table is colocated with others: CASCADE splits theirs too' using errcode = '0A000';
+    foreach point in array split_points loop
+        if point < split.shardminvalue::int or point >= split.shardmaxvalue::int or point <= previous then
+            raise 'split point % is outside the range, or out of order', point using errcode = '42601';
+        end if;
+        previous := point;
+    end loop;
+    if exists (select from unnest(node_ids) id where id not in (select nodeid from pg_dist_node)) then
+        raise 'invalid node id' using errcode = '25001';
     end if;
     with old as materialized (  -- of every colocated table
-        select o.*, p.groupid
+        select o.*
         from pg_dist_partition t
         join pg_dist_shard o using (logicalrelid)
-        join pg_dist_placement p using (shardid)
-        where t.colocationid = colocation.colocationid and o.shardminvalue = split.shardminvalue
+        where t.colocationid = (select colocationid from pg_dist_partition where logicalrelid = split.logicalrelid)
+          and o.shardminvalue = split.shardminvalue
     ), gone as (
         delete from pg_dist_shard s using old where s.shardid = old.shardid
     ), unplaced as (
         delete from pg_dist_placement p using old where p.shardid = old.shardid
-    ), parts (n, lowest, highest) as (
-        values (1, split.shardminvalue::bigint, hash::bigint - 1),
-               (2, hash::bigint, hash::bigint),
-               (3, hash::bigint + 1, split.shardmaxvalue::bigint)
+    ), part (n, lowest, highest, groupid) as (
+        select n,
+               case n when 1 then split.shardminvalue else (split_points[n - 1]::bigint + 1)::text end,
+               coalesce(split_points[n], split.shardmaxvalue),
+               (select d.groupid from pg_dist_node d where d.nodeid = id)
+        from (select id, number::int as n from unnest(node_ids) with ordinality node (id, number)) node
     ), new as materialized (
         select nextval('citus_standin.shardid') as shardid, logicalrelid, groupid, lowest, highest
-        from (select * from old cross join parts where lowest <= highest order by logicalrelid, n) ordered
+        from (select * from old cross join part order by logicalrelid, n) ordered
     ), made as (
         insert into pg_dist_shard (logicalrelid, shardid, shardminvalue, shardmaxvalue)
-        select logicalrelid, new.shardid, lowest::text, highest::text from new
+        select logicalrelid, new.shardid, lowest, highest from new
     )
     insert into pg_dist_placement (shardid, groupid) select new.shardid, groupid from new;
-    return get_shard_id_for_distribution_column(table_name, tenant_id);
 end $$;
 
 create function pg_catalog.citus_shard_sizes(out shard_id int, out size bigint) returns setof record language sql as $$

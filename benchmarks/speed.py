@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import docker
 import yaml
 
+from benchmarks.machine import describe, show
 from tests.e2e.nodes import DockerNodes
 from tests.e2e.stack import ROOT, Run, Stack
 
@@ -77,15 +76,6 @@ def plain(**environment: str) -> float:
     return seconds
 
 
-def show(title: str, seconds: dict[str, list[float]], base: str) -> None:
-    """Print the median and spread of each, and its ratio to the base."""
-    print(f"\n{title}")
-    unit = statistics.median(seconds[base])
-    for name, runs in seconds.items():
-        median = statistics.median(runs)
-        print(f"  {name:44} {median:6.2f} s  ({min(runs):.2f} to {max(runs):.2f})  {median / unit:5.2f} x")
-
-
 def main() -> None:
     """Measure, interleaved, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -137,8 +127,8 @@ def main() -> None:
 
     cli = subprocess.run(["pulumi", "version"], capture_output=True, text=True, check=True).stdout.strip()
     engine = docker.from_env().version()["Version"]
-    print(f"{os.cpu_count()} cores, {platform.platform()}, Docker {engine}, Pulumi {cli}, Citus {versions['citus']},")
-    print(f"PostgreSQL {versions['postgres']}, Python {platform.python_version()}; {runs} runs, interleaved; medians")
+    print(describe(docker=engine, pulumi=cli, citus=versions["citus"], postgresql=versions["postgres"]))
+    print(f"{runs} runs, interleaved; medians")
     show("from nothing to a verified, sharded cluster", fresh, "plain script")
     for verb in ("up", "preview"):
         rows = {name: seconds for name, seconds in idle.items() if name.endswith(verb)}
