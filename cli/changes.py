@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from components.names import TableName
+from components.sharding import KINDS, get_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -92,13 +93,10 @@ _REWRITES: Final = (
 def describe(steps: Sequence[Step], planned: Iterable[Mapping[str, Any]]) -> list[Change]:
     """Return what the steps do, the gravest first. `planned` are the steps of the plan, which know of keys."""
     tables = {step["table"]: step for step in planned if step["kind"] == "table"}
-    gone = {step.name: step for step in steps if step.op == "delete" and step.kind in _SHARDED}
-    made = {step.name: step for step in steps if step.op == "create" and step.kind in _SHARDED}
     changes: list[Change] = []
     for step in sorted(steps, key=lambda step: step.rank):
-        if step.kind in _SHARDED and step.name in gone and step.name in made:
-            if step.op == "create":
-                changes.append(_another_kind(gone[step.name], step))
+        if step.op == "update" and step.kind in KINDS and get_kind(step.old) != step.kind:
+            changes.append(_another_kind(step))
         else:
             changes += _DESCRIBED[step.kind](step, tables.get(step.name, {}))
     order = list(SECTIONS)
@@ -261,14 +259,13 @@ def _local_table(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
         yield Change("proved", f"table `{_name(step.new['table'])}` is local")
 
 
-def _another_kind(old: Step, new: Step) -> Change:
+def _another_kind(step: Step) -> Change:
     """Describe a table that is distributed, and is to be a reference table; or the other way round, or local."""
-    kinds = {"DistributedTable": "distributed", "ReferenceTable": "a reference table", "LocalTable": "local"}
-    table = _name(new.new["table"])
-    asked = new.kind == "LocalTable" or old.kind == "LocalTable" or new.new.get("rewrite")
-    refused = "" if asked else f". **The update refuses this** unless `citus:tables.{table}.rewrite` is true"
-    text = f"table `{table}`: {kinds[old.kind]} → {kinds[new.kind]}"
-    return Change("rewritten", text + refused, (("table", table),), _REWRITES)
+    table, was = _name(step.new["table"]), get_kind(step.old)
+    ask: Ask = ("table", table)
+    if was == "LocalTable":
+        return Change("created", f"table `{table}`: {KINDS[was]} → {KINDS[step.kind]}", (ask,), _DISTRIBUTES)
+    return Change("rewritten", f"table `{table}`: {KINDS[was]} → {KINDS[step.kind]}", (ask,), _REWRITES)
 
 
 def _forgotten(step: Step) -> Change:
@@ -329,7 +326,6 @@ def _key(planned: Mapping[str, Any]) -> str:
     return f"; its primary key ({', '.join(key['from'])}) becomes ({', '.join(key['to'])})" if key else ""
 
 
-_SHARDED: Final = ("DistributedTable", "ReferenceTable", "LocalTable")
 _DESCRIBED: Final[dict[str, Callable[[Step, Mapping[str, Any]], Iterator[Change]]]] = {
     "Container": _container,
     "Volume": _volume,

@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import sql
 
 from components import keys
-from components.catalog import get_table, identifier, statement
+from components.catalog import get_table, statement
 from components.errors import DriftError
 from components.keys import ForeignKey, PrimaryKey
 from components.tables import sequentially
@@ -156,7 +155,7 @@ def _put_back(connection: Connection, table: TableName, key: PrimaryKey | Foreig
         if isinstance(key, PrimaryKey):
             keys.add_primary_key(connection, table, key)
         else:
-            connection.execute(sql.SQL("alter table {} add {}").format(identifier(key.child), key.definition()))
+            keys.add_foreign_key(connection, key)
     except psycopg.IntegrityError as error:
         why = f"{error.diag.message_primary}; {error.diag.message_detail or ''}".rstrip(".; ")
         msg = (

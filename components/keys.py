@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ForeignKey",
     "PrimaryKey",
+    "add_foreign_key",
     "add_primary_key",
     "drop_primary_key",
     "get_foreign_keys",
@@ -57,6 +58,7 @@ class PrimaryKey:
     included: tuple[str, ...] = ()
     deferrable: bool = False
     deferred: bool = False
+    comment: str | None = None
 
     def definition(self) -> sql.Composable:
         """Return it as `add constraint …` takes it."""
@@ -83,6 +85,7 @@ class ForeignKey:
     deferrable: bool = False
     deferred: bool = False
     validated: bool = True
+    comment: str | None = None
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> ForeignKey:
@@ -195,6 +198,19 @@ def drop_primary_key(connection: Connection, table: TableName, key: PrimaryKey) 
 def add_primary_key(connection: Connection, table: TableName, key: PrimaryKey) -> None:
     """Give the table a primary key. To call in a transaction."""
     connection.execute(sql.SQL("alter table {} add {}").format(identifier(table), key.definition()))
+    _comment(connection, table, key)
+
+
+def add_foreign_key(connection: Connection, key: ForeignKey) -> None:
+    """Give the key's table the key, with its comment. To call in a transaction."""
+    connection.execute(sql.SQL("alter table {} add {}").format(identifier(key.child), key.definition()))
+    _comment(connection, key.child, key)
+
+
+def _comment(connection: Connection, table: TableName, key: PrimaryKey | ForeignKey) -> None:
+    if key.comment is not None:
+        where = (sql.Identifier(key.name), identifier(table), sql.Literal(key.comment))
+        connection.execute(sql.SQL("comment on constraint {} on {} is {}").format(*where))
 
 
 def rewrite_primary_key(connection: Connection, table: TableName, new: PrimaryKey) -> None:
@@ -204,6 +220,7 @@ def rewrite_primary_key(connection: Connection, table: TableName, new: PrimaryKe
             table=identifier(table), name=sql.Identifier(new.name), definition=new.definition()
         )
     )
+    _comment(connection, table, new)
 
 
 def _is_to_change(state: ShardedTable, table: TableName, still_to_come: Collection[TableName]) -> bool:
@@ -236,7 +253,7 @@ def restore_foreign_keys(connection: Connection, table: TableName, still_to_come
         if not any(
             live.child == key.child and live.name == key.name for live in get_foreign_keys(connection, key.child)
         ):
-            connection.execute(sql.SQL("alter table {} add {}").format(identifier(key.child), key.definition()))
+            add_foreign_key(connection, key)
         connection.execute(
             statement("forget_foreign_key"),
             {"schema": key.child.schema, "child": key.child.name, "name": key.name},

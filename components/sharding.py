@@ -6,7 +6,7 @@ where it is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypedDict
 
 import pulumi
 from pulumi.dynamic import CheckFailure, CheckResult, DiffResult
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from components.postgres import Connection
 
 __all__ = [
+    "KINDS",
     "DistributedTable",
     "DistributedTableArgs",
     "LocalTable",
@@ -32,6 +33,7 @@ __all__ = [
     "ShardPlacement",
     "ShardPlacementArgs",
     "TenantsArgs",
+    "get_kind",
 ]
 
 
@@ -134,12 +136,49 @@ class SchemaScript(SqlResource, module="citus", name="SchemaScript"):
         super().__init__(SchemaScriptProvider(), name, props, opts)
 
 
+KINDS: Final = {"DistributedTable": "distributed", "ReferenceTable": "a reference table", "LocalTable": "local"}
+"""Resources that a table can be, and how a person calls each."""
+
+
+def get_kind(props: Mapping[str, Any]) -> str:
+    """Return the resource whose inputs these are: a table that is declared as of another kind is still the same table."""
+    if "distribution_column" in props:
+        return "DistributedTable"
+    return "ReferenceTable" if "nodes" in props else "LocalTable"
+
+
 class TableProvider(SqlProvider):
-    """Base of the providers of one table."""
+    """Base of the providers of one table, which may have been a resource of another kind before."""
+
+    kind: ClassVar[str]
 
     def identify(self, props: dict[str, Any]) -> str:
         """Return `schema.table`."""
         return str(_table(props))
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Refuse, at preview, to rewrite a table without being asked."""
+        was = get_kind(_olds) if _olds else self.kind
+        failures = []
+        if "LocalTable" not in (was, self.kind) and was != self.kind and not news.get("rewrite"):
+            error = ReshardingError(_table(news), f"is {KINDS[was]}, but is declared as {KINDS[self.kind]}")
+            failures.append(CheckFailure("", str(error)))
+        return CheckResult(news, failures)
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Compare, and say what another kind means for the rows."""
+        was = get_kind(_olds)
+        if was == self.kind:
+            return super().diff(_id, _olds, _news)
+        rewritten = "" if was == "LocalTable" else ": its rows are rewritten, and it is locked meanwhile"
+        print(f"{_table(_news)}: was {KINDS[was]}, becomes {KINDS[self.kind]}{rewritten}")  # noqa: T201 - Pulumi shows it
+        return DiffResult(changes=True, replaces=[])
+
+
+def _of_any_kind(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+    """Let a resource take over the state of the same table of another kind: it is updated then, not deleted and made."""
+    aliases = [pulumi.Alias(type_=f"pulumi-python:dynamic/citus:{kind}") for kind in KINDS]
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(aliases=aliases))
 
 
 class KeyedTableProvider(TableProvider):
@@ -193,6 +232,7 @@ class DistributedTableArgs(TypedDict):
 class DistributedTableProvider(KeyedTableProvider):
     """A table distributed by a column. Where it is to be rewritten, it is refused unless the settings ask for that."""
 
+    kind = "DistributedTable"
     compared = (
         "server",
         "distribution_column",
@@ -206,13 +246,15 @@ class DistributedTableProvider(KeyedTableProvider):
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Refuse, at preview, to rewrite a table without being asked."""
+        if not _olds or get_kind(_olds) != self.kind:
+            return super().check(_olds, news)
         table = _table(news)
         failures = []
         for name, what in (
             ("distribution_column", "distributed by"),
             ("shard_count", "split into shards to the number of"),
         ):
-            if _olds and name in self._resharded(_olds, news) and not news.get("rewrite"):
+            if name in self._resharded(_olds, news) and not news.get("rewrite"):
                 is_now, declared = (_shown(props.get(name)) for props in (_olds, news))
                 error = ReshardingError(table, f"is {what} {is_now}, but is declared as {what} {declared}")
                 failures.append(CheckFailure("", str(error)))
@@ -220,6 +262,8 @@ class DistributedTableProvider(KeyedTableProvider):
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         """Compare, and say what a change of the sharding means."""
+        if get_kind(_olds) != self.kind:
+            return super().diff(_id, _olds, _news)
         changed = self._resharded(_olds, _news)
         if changed:
             print(_announced(changed, _olds, _news))  # noqa: T201 - Pulumi shows it
@@ -314,7 +358,7 @@ class DistributedTable(SqlResource, module="citus", name="DistributedTable"):
             "shards": None,
             "keys": None,
         }
-        super().__init__(DistributedTableProvider(), name, props, opts)
+        super().__init__(DistributedTableProvider(), name, props, _of_any_kind(opts))
 
 
 class ReferenceTableArgs(TypedDict):
@@ -336,6 +380,7 @@ class ReferenceTableArgs(TypedDict):
 class ReferenceTableProvider(KeyedTableProvider):
     """A table with a copy on every node."""
 
+    kind = "ReferenceTable"
     compared = ("server", "nodes", "missing", "declared_keys", "lost_keys")
     outputs = ("colocation_group", "placements", "keys")
 
@@ -381,7 +426,7 @@ class ReferenceTable(SqlResource, module="citus", name="ReferenceTable"):
             "placements": None,
             "keys": None,
         }
-        super().__init__(ReferenceTableProvider(), name, props, opts)
+        super().__init__(ReferenceTableProvider(), name, props, _of_any_kind(opts))
 
 
 class LocalTableArgs(TypedDict):
@@ -397,10 +442,11 @@ class LocalTableArgs(TypedDict):
 class LocalTableProvider(TableProvider):
     """A table whose rows lie on the coordinator alone, though they were sharded once."""
 
+    kind = "LocalTable"
     compared = ("server",)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Say, at preview, what becomes of the table."""
+        """Say, at preview, what becomes of a table that no state knows of."""
         if not _olds:
             table = _table(news)
             print(f"{table}: becomes local; where it is sharded, its rows are rewritten, and it is locked meanwhile")  # noqa: T201
@@ -428,7 +474,7 @@ class LocalTable(SqlResource, module="citus", name="LocalTable"):
 
     def __init__(self, name: str, args: LocalTableArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         props = {**args, "table": _wire(args["table"]), "still_to_come": _wire_all(args["still_to_come"])}
-        super().__init__(LocalTableProvider(), name, props, opts)
+        super().__init__(LocalTableProvider(), name, props, _of_any_kind(opts))
 
 
 class TenantsArgs(TypedDict):

@@ -17,7 +17,8 @@ select k.conname as name,
        k.confmatchtype::text as match,
        k.condeferrable as deferrable,
        k.condeferred as deferred,
-       k.convalidated as validated
+       k.convalidated as validated,
+       pg_catalog.obj_description(k.oid, 'pg_constraint') as comment
 from pg_catalog.pg_constraint k
 join pg_catalog.pg_class c on c.oid = k.conrelid
 join pg_catalog.pg_namespace cn on cn.oid = c.relnamespace

@@ -8,7 +8,8 @@ select k.conname as name,
         join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = o.attnum
         where o.n > i.indnkeyatts) as included,
        k.condeferrable as deferrable,
-       k.condeferred as deferred
+       k.condeferred as deferred,
+       pg_catalog.obj_description(k.oid, 'pg_constraint') as comment
 from pg_catalog.pg_constraint k
 join pg_catalog.pg_index i on i.indexrelid = k.conindid
 join pg_catalog.pg_class c on c.oid = k.conrelid

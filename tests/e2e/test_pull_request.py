@@ -112,6 +112,14 @@ def test_another_distribution_column_is_refused_where_it_is_not(clone: Path) -> 
     assert shown == EXPECTED["refused"]
 
 
+def test_a_table_of_another_kind_is_told_by_both(clone: Path) -> None:
+    """It is the same resource to Pulumi, whatever it is called."""
+    declare(clone, tables={"bitacora": {"reference": True, "rewrite": True}})
+    run, shown = review(clone)
+    assert run.code == 0, run.output
+    assert shown == EXPECTED["kind"]
+
+
 def test_what_the_plan_refuses_stands_with_its_line(clone: Path) -> None:
     """A foreign key to a table that stays local, with file, line, column and remedy; no preview is tried."""
     (clone / "sql" / "schema" / "070_devolucion.sql").write_text(
@@ -201,6 +209,17 @@ a new worker. Rows that a table has already move to its shards; writes to it wai
 **Rewritten, row by row**
 
 - table `bitacora`: distributed by `id_pais` → `usuario`; colocated with `sucursal` → nothing
+
+Every row is written anew, in one transaction a table; reads and writes wait meanwhile, and the old rows keep their place \
+on the disks until it is over.
+
+{NO_ROWS}""",
+    "kind": f"""{HEAD}1 rewritten
+
+{NOTE}
+**Rewritten, row by row**
+
+- table `bitacora`: distributed → a reference table
 
 Every row is written anew, in one transaction a table; reads and writes wait meanwhile, and the old rows keep their place \
 on the disks until it is over.

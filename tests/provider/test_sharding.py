@@ -677,6 +677,20 @@ def test_foreign_keys_keep_their_form(cluster: Cluster, declared: str, restored:
     assert set(restored.split()) <= set(definition.split())
 
 
+def test_comments_of_keys_are_kept(cluster: Cluster) -> None:
+    """A comment on a foreign key that is set aside, and on a primary key that is rewritten."""
+    cluster.run(
+        "create table p (id int primary key, a int); create table c (id int primary key, a int, p int references p);"
+        "comment on constraint c_p_fkey on c is 'it''s mine'; comment on constraint p_pkey on p is 'yours'"
+    )
+    cluster.distributed("p", "a", still_to_come=["c"]).up()
+    cluster.distributed("c", "a", colocate_with="p", still_to_come=["p"]).up()
+    comments = (
+        "select conname, obj_description(oid) from pg_constraint where conname in ('c_p_fkey', 'p_pkey') order by 1"
+    )
+    assert cluster.rows(comments) == [("c_p_fkey", "it's mine"), ("p_pkey", "yours")]
+
+
 def test_foreign_key_that_was_never_validated_stays_so(cluster: Cluster) -> None:
     """NOT VALID spares the old rows, before and after."""
     cluster.run(

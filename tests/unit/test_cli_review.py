@@ -123,16 +123,28 @@ def test_each_step_is_told_by_what_it_does(step: Step, section: str, said: str) 
     assert said in change.text
 
 
-def test_a_table_of_another_kind_is_one_change() -> None:
-    """Pulumi deletes one resource and creates another; the table's rows are rewritten, if the settings let them."""
-    old, new = (
-        Step("delete", "DistributedTable", "t", table()),
-        Step("create", "ReferenceTable", "t", {}, {"table": T, "nodes": []}),
-    )
-    (change,) = describe([new, old], [])
-    assert change.section == "rewritten"
-    assert "distributed → a reference table" in change.text
-    assert "**The update refuses this** unless `citus:tables.t.rewrite` is true" in change.text
+@pytest.mark.parametrize(
+    ("step", "section", "said"),
+    [
+        (
+            Step("update", "ReferenceTable", "t", table(), {"table": T, "nodes": []}),
+            "rewritten",
+            "distributed → a reference",
+        ),
+        (
+            Step("update", "LocalTable", "t", {"table": T, "nodes": []}, {"table": T}),
+            "rewritten",
+            "a reference table → local",
+        ),
+        (Step("update", "DistributedTable", "t", {"table": T}, table()), "created", "local → distributed"),
+    ],
+    ids=["reference", "local", "distributed"],
+)
+def test_a_table_of_another_kind_is_told_by_both(step: Step, section: str, said: str) -> None:
+    """What becomes of its rows: rewritten, or moved to shards for the first time."""
+    (change,) = describe([step], [])
+    assert (change.section, change.asks) == (section, (("table", "t"),))
+    assert said in change.text
 
 
 def test_the_gravest_comes_first_and_the_order_is_steady() -> None:

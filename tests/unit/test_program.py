@@ -696,6 +696,7 @@ TABLE = {
     "file_name": "1.sql",
     "ready_timeout": 120.0,
 }
+REFERENCE = {name: value for name, value in TABLE.items() if name != "distribution_column"}
 COLOCATED = {**TABLE, "colocate_with": {"schema": "public", "name": "sucursal"}, "target_group": 1.0}
 
 
@@ -737,9 +738,10 @@ COLOCATED = {**TABLE, "colocate_with": {"schema": "public", "name": "sucursal"},
         (DistributedTableProvider, TABLE, {"rewrite": True, "followers": [{}]}, False, []),
         (DistributedTableProvider, TABLE, {"primary_key": ["a"], "still_to_come": [{}]}, False, []),
         (DistributedTableProvider, TABLE, {"server": UNKNOWN}, True, []),
-        (ReferenceTableProvider, TABLE, {}, False, []),
-        (ReferenceTableProvider, TABLE, {"nodes": ["a:5432", "b:5432"]}, True, []),
-        (ReferenceTableProvider, {**TABLE, "missing": 1.0}, {"missing": 0}, True, []),
+        (ReferenceTableProvider, REFERENCE, {}, False, []),
+        (ReferenceTableProvider, REFERENCE, {"nodes": ["a:5432", "b:5432"]}, True, []),
+        (ReferenceTableProvider, {**REFERENCE, "missing": 1.0}, {"missing": 0}, True, []),
+        (ReferenceTableProvider, TABLE, {}, True, []),
     ],
 )
 def test_a_difference_means_an_update_and_hardly_ever_a_replacement(
