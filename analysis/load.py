@@ -90,30 +90,34 @@ def write_blocks(
 ) -> int:
     """Make blocks and write them, on so many streams side by side; return how many rows of both tables that were.
 
-    Each block is one transaction, and `also` is done in it. While a stream writes a block, its next one is made.
+    A stream writes one block a transaction; one that is alone as many as there are countries, whose blocks come in turn, so that
+    all workers have something to do. `also` is done in it, for each block. While a stream writes, what it writes next is made.
     """
     stopping = threading.Event()
-    shared = _shared(blocks)
+    together = len(COUNTRIES) if streams == 1 else 1
+    shared = _shared([blocks[start : start + together] for start in range(0, len(blocks), together)])
 
     def stream() -> int:
         rows = 0
         try:
             with place.connected("loading") as connection, ThreadPoolExecutor(1) as maker:
-                for block, batch, encoded in _ahead(maker, dataset, shared):
+                for made in _ahead(maker, dataset, shared):
                     if stopping.is_set():
                         break
                     with connection.transaction():
-                        _copy(connection, encoded)
-                        also(connection, block, batch)
-                    rows += batch.totals.rows
-                    report(batch.totals.sales, batch.totals.rows)
+                        _copy(connection, [encoded for *_, encoded in made])
+                        for block, batch, _ in made:
+                            also(connection, block, batch)
+                    for _, batch, _ in made:
+                        rows += batch.totals.rows
+                        report(batch.totals.sales, batch.totals.rows)
         except BaseException:
             stopping.set()
             raise
         return rows
 
     with ThreadPoolExecutor(streams) as pool:
-        running = [pool.submit(stream) for _ in range(min(streams, len(blocks)))]
+        running = [pool.submit(stream) for _ in range(min(streams, -(-len(blocks) // together)))]
         try:
             return sum(future.result() for future in running)
         except BaseException:
@@ -125,20 +129,21 @@ _Encoded = dict[str, bytes]
 """Rows of each table, as COPY takes them."""
 
 
-def _ahead(
-    maker: ThreadPoolExecutor, dataset: Dataset, blocks: Iterator[Block]
-) -> Iterator[tuple[Block, Batch, _Encoded]]:
-    def make(block: Block) -> tuple[Block, Batch, _Encoded]:
-        batch = dataset.make(block)
-        return (
-            block,
-            batch,
-            {table: binary.encode(fields) for table, fields in zip(BIG, (batch.sales, batch.lines), strict=True)},
-        )
+_Made = list[tuple["Block", "Batch", _Encoded]]
 
-    current: Future[tuple[Block, Batch, _Encoded]] | None = None
-    for block in blocks:
-        following = maker.submit(make, block)
+
+def _ahead(maker: ThreadPoolExecutor, dataset: Dataset, groups: Iterator[Sequence[Block]]) -> Iterator[_Made]:
+    def make(group: Sequence[Block]) -> _Made:
+        made = []
+        for block in group:
+            batch = dataset.make(block)
+            fields = zip(BIG, (batch.sales, batch.lines), strict=True)
+            made.append((block, batch, {table: binary.encode(columns) for table, columns in fields}))
+        return made
+
+    current: Future[_Made] | None = None
+    for group in groups:
+        following = maker.submit(make, group)
         if current:
             yield current.result()
         current = following
@@ -146,15 +151,15 @@ def _ahead(
         yield current.result()
 
 
-def _shared(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield the blocks, each once, to whichever thread asks."""
-    lock, source = threading.Lock(), iter(blocks)
+def _shared(groups: Iterable[Sequence[Block]]) -> Iterator[Sequence[Block]]:
+    """Yield the groups of blocks, each once, to whichever thread asks."""
+    lock, source = threading.Lock(), iter(groups)
 
     class Shared:
-        def __iter__(self) -> Iterator[Block]:
+        def __iter__(self) -> Iterator[Sequence[Block]]:
             return self
 
-        def __next__(self) -> Block:
+        def __next__(self) -> Sequence[Block]:
             with lock:
                 return next(source)
 
@@ -245,10 +250,10 @@ def copy_static(connection: Connection) -> None:
                 copy.write_row(row)
 
 
-def _copy(connection: Connection, encoded: _Encoded) -> None:
-    for table, rows in encoded.items():
+def _copy(connection: Connection, blocks: Sequence[_Encoded]) -> None:
+    for table in BIG:
         with connection.cursor().copy(_statement(table, "binary")) as copy:
-            for part in (binary.HEADER, rows, binary.TRAILER):
+            for part in (binary.HEADER, *(rows[table] for rows in blocks), binary.TRAILER):
                 copy.write(part)
 
 

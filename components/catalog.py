@@ -426,13 +426,18 @@ def silent_nodes_named(connection: Connection, doing: str) -> Iterator[None]:
     """Say of which node a statement failed, where nodes do not answer any more: what Citus says does not always tell.
 
     Raises:
-        NotReadyError: from any psycopg.Error inside, where at least one node is silent.
+        NotReadyError: from any psycopg.Error inside, where at least one node is silent, or was.
+        StackError: a node has no room on its disk.
     """
     try:
         yield
     except psycopg.Error as error:
         silent = [] if is_lost(error) else get_silent_nodes(connection, PROBE_SECONDS)
         said = " ".join((error.diag.message_primary or str(error)).split())
+        if "No space left on device" in said:  # Citus does not say whose
+            nodes = ", ".join(f"{name}:{port}" for _, name, port in connection.execute(statement("get_nodes")))
+            msg = f"{doing}: {said}: the disk of one of {nodes} is full; all was undone: make room there, then run up again"
+            raise StackError(msg) from error
         if silent:
             back = f"unreachable: {', '.join(silent)}; what was under way was undone: run up again once it is back"
         elif _NODE_WAS_LOST.search(f"{error.sqlstate} {said}") and not is_permanent(said):

@@ -1,0 +1,107 @@
+"""A worker whose disk is full, on genuine Citus: the error says so, every row is there, and with more room it goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from analysis.data import Dataset
+from analysis.errors import DiskFullError
+from analysis.load import load
+from analysis.place import Place
+from components.errors import StackError
+from components.postgres import Server
+from tests.provider.seen import kind, leftovers
+from tests.provider.test_sharding import RETAIL_SCHEMA, RETAIL_TABLES
+from tests.servers import HOST, PASSWORD, USER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.provider.resources import Cluster
+
+pytestmark = [
+    pytest.mark.needs("citus"),
+    pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a disk that is small enough to be filled"),
+]
+ROOM = 6 * 1024**2
+"""Bytes that are free at first."""
+
+
+@pytest.fixture
+def small_disk(cluster: Cluster) -> Iterator[Callable[[], None]]:
+    """The tables of one worker on a disk with little room; call it, and there is enough."""
+    worker = cluster.workers[0]
+    oid = cluster.value("select oid from pg_database where datname = current_database()", on=worker)
+    folder: Path = worker._data / "base" / str(oid)
+    aside = folder.with_name(f"{oid}.aside")
+    worker.stop()
+    shutil.copytree(folder, aside)
+    size = sum(file.stat().st_size for file in aside.iterdir()) + ROOM
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", folder],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode:
+        worker.start()
+        pytest.skip(f"this machine mounts no disk: {mounted.stderr}")
+    subprocess.run(["cp", "-a", f"{aside}/.", folder], check=True)
+    subprocess.run(["chown", "-R", f"--reference={folder.parent}", folder], check=True)
+    shutil.rmtree(aside)
+    worker.start()
+
+    def make_room() -> None:
+        subprocess.run(["mount", "-o", "remount,size=1g", folder], check=True)
+
+    yield make_room
+    worker.stop()
+    subprocess.run(["umount", folder], check=True)
+    shutil.rmtree(folder)  # PostgreSQL drops a database whose folder is gone
+    worker.start()
+
+
+def test_a_table_that_does_not_fit_stays_where_it_is(cluster: Cluster, small_disk: Callable[[], None]) -> None:
+    """Distributing it fails with what the disk says, and succeeds once there is room."""
+    cluster.run(
+        "create table t (id int primary key, a int, b text);"
+        "insert into t select i, i, repeat('x', 200) from generate_series(1, 100000) i"
+    )
+    table = cluster.distributed("t", "a")
+
+    with pytest.raises(
+        StackError, match=r"distributing table t: .*No space left on device.*the disk of one of .* is full"
+    ):
+        table.up()
+
+    assert kind(cluster, "t") == ("local", None)
+    assert cluster.value("select count(*) from t") == 100_000
+    small_disk()
+    table.up()
+    assert kind(cluster, "t") == ("distributed", "a")
+    assert cluster.value("select count(*) from t") == 100_000
+    assert leftovers(cluster) == []
+
+
+def test_a_load_that_does_not_fit_goes_on_once_there_is_room(cluster: Cluster, small_disk: Callable[[], None]) -> None:
+    """What is loaded are whole blocks; the same command again loads the rest."""
+    for resource in cluster.program(RETAIL_SCHEMA, RETAIL_TABLES):
+        resource.up()
+    server = Server(
+        "coordinator", HOST, cluster.coordinator.port, cluster.database, USER, f"file:{cluster.coordinator.log}"
+    )
+    place, dataset = Place(server, PASSWORD), Dataset(60_000, 7)
+
+    with pytest.raises(DiskFullError, match=r"the disk is full: .*No space left on device.*run the same command again"):
+        load(place, dataset, streams=2, reload=False)
+
+    small_disk()
+    done = load(place, dataset, streams=2, reload=False)
+    assert sum(totals.sales for totals in done.totals.values()) == 60_000
+    assert cluster.value("select count(*) from venta") == 60_000
