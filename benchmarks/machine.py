@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["describe", "show"]
+__all__ = ["describe", "show", "timed"]
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Return how many seconds an action takes."""
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
 
 
 def describe(**versions: str) -> str:

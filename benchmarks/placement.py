@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from benchmarks.machine import describe, show
+from benchmarks.machine import describe, show, timed
 from components import placement
 from tests.provider.resources import Cluster
 from tests.servers import find_installation, running_servers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 SHARES: Final = {"1": 40, "2": 30, "3": 20, "4": 10}
 """Percent of the sales that each country has."""
@@ -89,13 +89,6 @@ class Writer:
                 now = time.perf_counter()
                 self.longest, last = max(self.longest, now - last), now
                 self.written += 1
-
-
-def timed(action: Callable[[], object]) -> float:
-    """Return how many seconds an action takes."""
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
 
 
 def show_workers(title: str, cluster: Cluster) -> None:

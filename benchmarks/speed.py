@@ -11,19 +11,15 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import docker
 import yaml
 
-from benchmarks.machine import describe, show
+from benchmarks.machine import describe, show, timed
 from tests.e2e.nodes import DockerNodes
 from tests.e2e.stack import ROOT, Run, Stack
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PREFIX: Final = "bench"
 SERVERS_PREFIX: Final = "bench-servers"
@@ -41,13 +37,6 @@ from components.settings import Settings
 settings = Settings.load()
 DockerNodes(settings.name_prefix, settings, Engine(f"organization/citus/{pulumi.get_stack()}"))
 '''
-
-
-def timed(action: Callable[[], object]) -> float:
-    """Return how many seconds an action takes."""
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
 
 
 def succeed(run: Run) -> None:

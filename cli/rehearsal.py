@@ -78,7 +78,11 @@ def _unpack(base: str, folder: Path) -> None:
     archive = folder.with_suffix(".tar")
     _run(["git", "archive", "--output", str(archive), base, "--"], Path.cwd())
     how: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # new in Python 3.11.4
-    shutil.unpack_archive(archive, folder, **how)
+    try:
+        shutil.unpack_archive(archive, folder, **how)
+    except tarfile.TarError as error:
+        msg = f"rehearsal: {base} cannot be unpacked ({error}): commit no link that leads out of the repository"
+        raise StackError(msg) from error
 
 
 def _copy(source: Path, target: Path, *, but: str) -> None:

@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-import yaml
 
 from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, DockerNodes, LocalNodes
-from tests.e2e.stack import ROOT, Stack
+from tests.e2e.stack import Stack
+from tests.retail import RETAIL_TABLES
 from tests.servers import find_installation, find_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.e2e.nodes import Nodes
-
-RETAIL_TABLES = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())["config"]["citus:tables"]
 
 
 def free_port() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 from contextlib import closing
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 DEADLINE: Final = 240
 """Seconds that one run may take."""
+
+
+def copy_tree(folder: Path) -> None:
+    """Make of a folder a clone of this tree as it is, what is not committed too, with its environment set up."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split():
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    for part in (".venv", ".cache"):
+        (folder / part).symlink_to(ROOT / part)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from analysis.pages import read_results
-from tests.e2e.conftest import RETAIL_TABLES
 from tests.e2e.stack import ROOT, Run, Stack
+from tests.retail import RETAIL_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.e2e.stack import ROOT, Run
+from tests.e2e.stack import ROOT, Run, copy_tree
 
 pytestmark = pytest.mark.needs("pulumi", "wheel")
 
@@ -30,18 +30,12 @@ TABLE = """create table bitacora (
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of this tree with one commit, which has one table more: the log of who did what, by country."""
     folder = tmp_path_factory.mktemp("clone")
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split():
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+    copy_tree(folder)
     (folder / "sql" / "schema" / "060_bitacora.sql").write_text(TABLE)
     bitacora = {"bitacora": {"distributeBy": "id_pais", "colocateWith": "sucursal"}}
     declare(folder, tables=bitacora, workers=2, shardCount=4, tenants={})
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "before"]):
         subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *command], cwd=folder, check=True)
-    for part in (".venv", ".cache"):
-        (folder / part).symlink_to(ROOT / part)
     return folder
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from tests.e2e.stack import ROOT
+from tests.e2e.stack import ROOT, copy_tree
 from tests.servers import HOST, PASSWORD, USER, find_installation, running_servers
 
 if TYPE_CHECKING:
@@ -43,13 +42,7 @@ def central() -> Iterator[dict[str, str]]:
 @pytest.fixture
 def clone(tmp_path: Path) -> Iterator[Path]:
     """This tree as it is, with its environment set up."""
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split():
-        if (ROOT / name).exists():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tmp_path / name)
-    for part in (".venv", ".cache"):
-        (tmp_path / part).symlink_to(ROOT / part)
+    copy_tree(tmp_path)
     yield tmp_path
     subprocess.run(["make", "down", f"STACK={STACK}"], cwd=tmp_path, check=False, capture_output=True, timeout=120)
 

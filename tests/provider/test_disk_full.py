@@ -16,7 +16,7 @@ from analysis.place import Place
 from components.errors import StackError
 from components.postgres import Server
 from tests.provider.seen import kind, leftovers
-from tests.provider.test_sharding import RETAIL_SCHEMA, RETAIL_TABLES
+from tests.retail import RETAIL_SCHEMA, RETAIL_TABLES
 from tests.servers import HOST, PASSWORD, USER
 
 if TYPE_CHECKING:

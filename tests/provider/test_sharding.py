@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-import yaml
 
 from components import catalog
 from components.errors import DriftError, NotReadyError, ReshardingError, StackError
 from components.tables import sha256
 from tests.provider.resources import RefusedError
 from tests.provider.seen import GATE, eventually, keys, kind, leftovers, metadata, set_aside
+from tests.retail import RETAIL_SCHEMA, RETAIL_TABLES
 from tests.servers import HOST
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.needs("citus")
 
 ROOT = Path(__file__).parent.parent.parent
-RETAIL_SCHEMA = ROOT / "sql" / "schema"
-RETAIL_TABLES = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text("utf-8"))["config"]["citus:tables"]
 RETAIL_ROWS = """
     insert into metodo_pago (id_metodo_pago, nombre) values (1, 'efectivo'), (2, 'tarjeta');
     insert into cupon values (1, 'VERANO', 0.1, '2025-01-01', '2025-12-31');
