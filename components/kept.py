@@ -54,18 +54,19 @@ class KeptKeys:
     def within(self, declared: DeclaredKeys) -> KeptKeys:
         """Return those of the keys that are declared."""
         primary = self.primary if self.primary and self.primary.columns == declared.primary else None
-        return KeptKeys(primary, tuple(key for key in self.foreign if (key.child, key.name) in declared.foreign))
+        wanted = {(key.table, key.name, key.references, key.form) for key in declared.foreign}
+        return KeptKeys(primary, tuple(key for key in self.foreign if (key.child, key.name, *_form(key)) in wanted))
 
 
 def _get_kept(connection: Connection, table: TableName, declared: DeclaredKeys) -> KeptKeys:
-    children = {child for child, _ in declared.foreign}
+    children = {key.table for key in declared.foreign}
     live = (key for child in sorted(children) for key in keys.get_foreign_keys(connection, child))
     return KeptKeys(keys.get_primary_key(connection, table), tuple(dict.fromkeys(live))).within(declared)
 
 
-def _form(key: ForeignKey) -> tuple[object, ...]:
-    """Return what a foreign key promises beside its columns, which follow from how its tables are distributed."""
-    return (key.parent, key.on_update, key.on_delete, key.set_columns, key.match, key.deferrable, key.deferred)
+def _form(key: ForeignKey) -> tuple[TableName, tuple[str, str, str]]:
+    """Return what a file declares of a foreign key beside its columns, which follow from how its tables are distributed."""
+    return key.parent, (key.on_update, key.on_delete, key.match)
 
 
 def _find_lost(
@@ -116,7 +117,7 @@ def get_lost(connection: Connection, table: TableName, declared: DeclaredKeys, k
     lines += [
         f"foreign key {key.name} of {key.child}, set aside"
         for key in waiting
-        if (key.child, key.name) in declared.foreign
+        if (key.child, key.name) in {(other.table, other.name) for other in declared.foreign}
     ]
     return [*lines, *changed]
 

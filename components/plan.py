@@ -34,6 +34,8 @@ class PlannedForeignKey:
     table: TableName
     name: str
     references: TableName
+    form: tuple[str, str, str] = ("a", "a", "s")
+    """What it does on update and on delete, and how it matches: letters as in pg_constraint."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class DeclaredKeys:
 
     primary: tuple[str, ...] | None
     """Columns of the table's primary key."""
-    foreign: tuple[tuple[TableName, str], ...]
-    """Table and name of each foreign key that is put back in its turn: its own, and those that waited for it."""
+    foreign: tuple[PlannedForeignKey, ...]
+    """Foreign keys that are put back in its turn: its own, and those that waited for it."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class PlannedTable:
     @property
     def keys(self) -> DeclaredKeys:
         """Return the keys that its turn leaves behind."""
-        return DeclaredKeys(self.new_key, tuple((key.table, key.name) for key in self.restored))
+        return DeclaredKeys(self.new_key, self.restored)
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,8 @@ def _with_foreign_keys(planned: Iterable[PlannedTable], layout: Layout) -> Itera
         aside, restored = [], []
         for child, fk in layout.foreign_keys():
             ends = sorted(turns.index(end) for end in {child.name, fk.table} if end in turns)
-            key = PlannedForeignKey(child.name, fk.name, fk.table)
+            form = (fk.on_update, fk.on_delete, "f" if fk.full else "s")
+            key = PlannedForeignKey(child.name, fk.name, fk.table, form)
             if ends and turns[ends[0]] == table.name:
                 aside.append(key)
             if ends and turns[ends[-1]] == table.name:

@@ -66,16 +66,22 @@ def _still_to_come(props: dict[str, Any]) -> dict[TableName, Sharding | None]:
 
 
 def _wire_keys(keys: DeclaredKeys) -> dict[str, Any]:
-    foreign = [{**_wire(table), "key": name} for table, name in keys.foreign]
+    foreign = [
+        {"table": _wire(key.table), "name": key.name, "references": _wire(key.references), "form": list(key.form)}
+        for key in keys.foreign
+    ]
     return {"primary": list(keys.primary) if keys.primary else None, "foreign": foreign}
 
 
 def _declared_keys(props: dict[str, Any]) -> DeclaredKeys:
     """Read what `_wire_keys` wrote."""
-    from components.plan import DeclaredKeys  # noqa: PLC0415
+    from components.plan import DeclaredKeys, PlannedForeignKey  # noqa: PLC0415
 
     keys = props["declared_keys"]
-    foreign = tuple((TableName(key["schema"], key["name"]), key["key"]) for key in keys["foreign"])
+    foreign = tuple(
+        PlannedForeignKey(_table(key), key["name"], _table(key, "references"), tuple(key["form"]))
+        for key in keys["foreign"]
+    )
     return DeclaredKeys(tuple(keys["primary"]) if keys.get("primary") else None, foreign)
 
 

@@ -69,6 +69,9 @@ def refuse_edited(file_name: str, applied: str, text: str) -> None:
 def ensure_script(connection: Connection, file_name: str, text: str) -> None:
     """Run a schema file in one transaction and write it into the ledger; nothing happens where it stands there.
 
+    Statement by statement, and one shard after the other: of a sharded table, Citus sends some changes to the workers with all
+    the text that they came with, and where foreign keys tie tables to reference tables, it takes nothing else.
+
     Raises:
         DriftError: the file was applied with another text.
         StackError: the database refuses a statement; names file, line and column. Nothing of the file remains.
@@ -77,24 +80,37 @@ def ensure_script(connection: Connection, file_name: str, text: str) -> None:
     if applied is not None:
         refuse_edited(file_name, applied, text)
         return
-    with connection.transaction():
-        if text.strip():
+    with sequentially(connection):
+        for offset, part in _statements(text):
             try:
-                connection.execute(text.encode())
+                connection.execute(part.encode())
             except psycopg.Error as error:
                 if is_lost(error):
                     raise
-                raise StackError(_located(file_name, text, error)) from error
+                raise StackError(_located(file_name, text, offset, error)) from error
         connection.execute("reset all; reset session authorization; reset role")
         connection.execute(statement("record_script"), {"file_name": file_name, "sha256": sha256(text)})
 
 
-def _located(file_name: str, text: str, error: psycopg.Error) -> str:
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each statement with where it begins; a text that does not parse is one, for the server to say why."""
+    import postgast  # noqa: PLC0415 - takes a while, and an update seldom has files to run
+
+    try:
+        parts = postgast.split(text)
+    except postgast.PgQueryError:
+        parts = [text]
+    offset = 0
+    for part in parts:
+        offset = text.index(part, offset)
+        yield offset, part
+        offset += len(part)
+
+
+def _located(file_name: str, text: str, offset: int, error: psycopg.Error) -> str:
     diagnosis = error.diag
-    where = file_name
-    if diagnosis.statement_position:
-        before = text[: int(diagnosis.statement_position) - 1]
-        where = f"{file_name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+    before = text[: offset + int(diagnosis.statement_position or 1) - 1]
+    where = f"{file_name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
     detail = f"; {diagnosis.message_detail}" if diagnosis.message_detail else ""
     hint = f"; {diagnosis.message_hint}" if diagnosis.message_hint else ""
     message = diagnosis.message_primary or " ".join(str(error).split())

@@ -202,15 +202,18 @@ def test_a_new_file_may_change_the_keys(cluster: Cluster, shop: dict[str, Resour
         alter table line drop constraint line_sale_fkey;
         alter table line drop constraint line_pkey;
         alter table line add primary key (country, sale, id);
+        alter table click drop constraint click_coupon_fkey;
+        alter table click add constraint click_coupon_fkey foreign key (coupon) references coupon on delete cascade;
     """)
     declared = cluster.program(tmp_path, TABLES)
     declared[1].up()
-    line = shop["line"]
-    line.refresh()
-    new = next(resource for resource in declared if resource.provider.identify(resource.inputs) == "line")
+    declared_keys = {it.id or it.provider.identify(it.inputs): it.inputs.get("declared_keys") for it in declared}
+    for table in ("line", "click"):
+        shop[table].refresh()
 
-    assert line.up(declared_keys=new.inputs["declared_keys"]) == "update"
+        assert shop[table].up(declared_keys=declared_keys[table]) == "update"
 
+        assert shop[table].refresh()
+        assert shop[table].up() == "same"
     assert keys(cluster, "line") == {"line_pkey": "PRIMARY KEY (country, sale, id)"}
-    assert line.refresh()
-    assert line.up() == "same"
+    assert keys(cluster, "click")["click_coupon_fkey"].endswith("ON DELETE CASCADE")
