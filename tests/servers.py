@@ -158,10 +158,11 @@ class PostgresServer:
                 self.kill()
 
     def kill(self) -> None:
-        """Kill the server and every process of it, as a power cut would."""
+        """Kill the server and every process of it, as a power cut would, and wait until none is left."""
         if self._process is not None and self.pid is not None:
-            self._signal_all(signal.SIGKILL)
+            children = self._signal_all(signal.SIGKILL)
             self._process.wait(DEADLINE)
+            psutil.wait_procs(children, DEADLINE)  # as long as one lives, the server's shared memory is in use
 
     def pause(self) -> None:
         """Freeze every process of the server: its port still takes connections, nobody answers."""
@@ -173,15 +174,18 @@ class PostgresServer:
         self._signal_all(signal.SIGCONT)
         self._paused = False
 
-    def _signal_all(self, number: signal.Signals) -> None:
+    def _signal_all(self, number: signal.Signals) -> list[psutil.Process]:
+        """Send a signal to each process of the server, and return those beside the postmaster."""
         if self.pid is None:
-            return
+            return []
         if number != signal.SIGCONT:
             os.kill(self.pid, signal.SIGSTOP)  # so that it makes no further child meanwhile
         server = psutil.Process(self.pid)
-        for process in [*server.children(), server]:
+        children = server.children()
+        for process in [*children, server]:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
+        return children
 
     def connect(self, database: str = "postgres", password: str = PASSWORD) -> psycopg.Connection[Any]:
         """Return a connection in autocommit mode."""

@@ -107,7 +107,7 @@ def test_edited_script_is_refused_when_the_state_is_lost(cluster: Cluster) -> No
         ("create table t (k int);\ninsert int t values (1)", r"^010\.sql:2:8: syntax error at or near \"int\""),
         (
             "create table t (k int primary key); insert into t values (1), (1)",
-            r"^010\.sql:1:38: .*; Key \(k\)=\(1\) already exists",
+            r"^010\.sql:1:37: .*; Key \(k\)=\(1\) already exists",
         ),
         ("create table t (k int);\ncopy t from stdin;\n1\n\\.\n", r"^010\.sql"),
     ],
