@@ -16,7 +16,7 @@ from analysis.results import Results
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analysis.results import Scenario, Study
+    from analysis.results import Load, Race, Scenario, Study
 
 __all__ = ["headline", "read_results", "write_report"]
 
@@ -124,10 +124,22 @@ def _ratio(study: Study, scenario: Scenario) -> str:
     return "" if base is None or scenario.key == "colocated" else f"{scenario.median / base.median:,.1f} x"
 
 
+def _against_psql(load: Load, way: Race) -> str:
+    ratio = load.against_psql(way)
+    return "" if ratio is None else f"{ratio:.2f} x"
+
+
 def _same_bytes(results: Results) -> bool:
     """Tell whether the co-located join moved the same bytes and rows in every run of each study."""
     found = [study.scenario("colocated") for study in results.studies]
     return all(len({(run.bytes, run.rows) for run in it.runs}) == 1 for it in found if it)
+
+
+def _best(results: Results) -> str:
+    """Return in a sentence which way to load was the fastest; empty where there is nothing to compare."""
+    best = results.load.best
+    ratio = best and results.load.against_psql(best)
+    return f"The fastest is {best.name}, at {ratio:.2f} times the rate of psql." if best and ratio else ""
 
 
 def _told(results: Results) -> dict[str, Any]:
@@ -139,6 +151,7 @@ def _told(results: Results) -> dict[str, Any]:
         "colocated": results.own.scenario("colocated"),
         "repartition": results.own.scenario("repartition"),
         "same_bytes": _same_bytes(results),
+        "best": _best(results),
         "account": {"bytes": SEED_BYTES, "rows": SEED_ROWS, "time": SEED_TIME, "worker_time": SEED_WORKER_TIME},
         "plots": {
             "shards": Markup(plots.over_shards(results)),  # noqa: S704 - drawn here
@@ -157,5 +170,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(duration=duration, size=size, times=times, median=median)
-    environment.globals["ratio"] = _ratio
+    environment.globals.update(ratio=_ratio, against=_against_psql)
     return environment

@@ -7,10 +7,12 @@ unless a name says otherwise, sizes in bytes, money in hundredths.
 from __future__ import annotations
 
 import statistics
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "PSQL",
     "Answer",
     "Country",
     "CountryReport",
@@ -25,6 +27,10 @@ __all__ = [
     "Study",
     "Writes",
 ]
+
+
+PSQL: Final = "psql \\copy, 1 stream"
+"""The way to load that all others are compared with."""
 
 
 class _Model(BaseModel):
@@ -68,6 +74,11 @@ class Race(_Model):
         """Return the median of rows a second."""
         return self.rows / statistics.median(self.seconds)
 
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Return the fewest and the most rows a second."""
+        return self.rows / max(self.seconds), self.rows / min(self.seconds)
+
 
 class Load(_Model):
     """The rows that were loaded, and how fast."""
@@ -78,6 +89,16 @@ class Load(_Model):
     seconds: float | None = Field(description="of this run; none where an earlier one had loaded all")
     loaded: int = Field(description="rows of both tables that this run loaded")
     race: list[Race]
+
+    @property
+    def best(self) -> Race | None:
+        """Return the fastest way."""
+        return max(self.race, key=lambda it: it.rate, default=None)
+
+    def against_psql(self, way: Race) -> float | None:
+        """Return how many times as fast as psql a way is; None where this machine has no psql."""
+        psql = next((it for it in self.race if it.name == PSQL), None)
+        return way.rate / psql.rate if psql else None
 
 
 class PlanNode(_Model):
@@ -187,6 +208,7 @@ class Results(_Model):
     scale: int = Field(description="sales")
     seed: int
     runs: int = Field(description="how often each scenario is executed, after one that warms up")
+    most_memory: int = Field(description="bytes that the analysis itself had in memory at the most")
     machine: Machine
     countries: list[Country]
     load: Load

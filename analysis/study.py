@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import platform
+import resource
 import time
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
@@ -192,6 +193,7 @@ def measure(
         scale=plan.dataset.scale,
         seed=plan.dataset.seed,
         runs=plan.runs,
+        most_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         machine=_machine(about),
         countries=_countries(place, loaded),
         load=Load(

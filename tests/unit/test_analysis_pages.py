@@ -10,6 +10,7 @@ import pytest
 
 from analysis.pages import duration, headline, read_results, size, write_report
 from analysis.results import (
+    PSQL,
     Answer,
     Country,
     CountryReport,
@@ -63,6 +64,7 @@ def results(**changes: Any) -> Results:
         "scale": 5_000,
         "seed": 1,
         "runs": 3,
+        "most_memory": 300 * 2**20,
         "machine": Machine(
             cores=2,
             memory=2**34,
@@ -80,7 +82,10 @@ def results(**changes: Any) -> Results:
             streams=4,
             seconds=2.0,
             loaded=14_000,
-            race=[Race(name="psql", streams=1, rows=10, seconds=[2])],
+            race=[
+                Race(name="this loader, 2 streams", streams=2, rows=10, seconds=[0.5, 1, 2]),
+                Race(name=PSQL, streams=1, rows=10, seconds=[2]),
+            ],
         ),
         "answer": [Answer(pais="México", canal_venta="web", profit=1)],
         "studies": [
@@ -157,6 +162,17 @@ def test_bytes_that_differ_between_runs_are_told(tmp_path: Path) -> None:
     )
     page, _ = written(tmp_path, results(studies=[own.model_copy(update={"scenarios": [unlike, *own.scenarios[1:]]})]))
     assert "NOT the same in every run" in page
+
+
+def test_ways_to_load_are_compared_with_psql(tmp_path: Path) -> None:
+    """Each way has its rate and how that compares, and the fastest is named; without psql there is nothing to compare."""
+    page, twin = written(tmp_path, results())
+    assert "| this loader, 2 streams | 10 | 5 to 20 | 2.00 x |" in twin
+    assert all("The fastest is this loader, 2 streams, at 2.00 times the rate of psql." in it for it in (page, twin))
+    alone = results().load.model_copy(update={"race": results().load.race[:1]})
+    _, twin = written(tmp_path, results(load=alone))
+    assert "| this loader, 2 streams | 10 | 5 to 20 |  |" in twin
+    assert "The fastest" not in twin
 
 
 def test_what_was_not_measured_is_said_so(tmp_path: Path) -> None:
