@@ -371,7 +371,10 @@ def test_what_is_half_made_is_ignored_and_replaced(machine: Machine, half: str) 
 def test_a_killed_build_leaves_nothing_under_its_final_name(machine: Machine, number: signal.Signals) -> None:
     """And the next run waits until what the killed one left behind is gone."""
     building = machine.folder / "building"
-    machine.go(build=f"[ -e {building} ] || {{ echo > {building}; sleep 0.4; echo a/package; }}")
+    seen = machine.folder / "seen"
+    machine.go(
+        build=f"[ -e {building} ] || {{ echo > {building}; until [ -e {seen} ]; do sleep 0.05; done; echo a/package; }}"
+    )
     interruptible = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # unlike in the background of a shell
     )
@@ -389,10 +392,15 @@ def test_a_killed_build_leaves_nothing_under_its_final_name(machine: Machine, nu
     assert "Traceback" not in errors
     assert not machine.cached.exists()
     assert not machine.link.is_symlink()
-    again = subprocess.run(command, env=machine.environment, capture_output=True, text=True, timeout=10, check=True)
+    with subprocess.Popen(command, env=machine.environment, stderr=subprocess.PIPE, text=True) as again:
+        assert again.stderr
+        first = again.stderr.readline()
+        seen.touch()
+        again.communicate(timeout=10)
+    assert again.returncode == 0
     assert machine.link.resolve() == machine.cached / "bin/pulumi"
     assert machine.leftovers() == []
-    waited = f"waiting for the setup of this clone that process {process.pid} began" in again.stderr
+    waited = f"waiting for the setup of this clone that process {process.pid} began" in first
     assert waited == (number == signal.SIGKILL)
 
 
