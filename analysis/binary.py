@@ -77,15 +77,16 @@ def or_null(field: Field, null: NDArray[np.bool_]) -> Field:
     return Field((*field.parts, None), null.astype(np.int64))
 
 
-def encode(fields: Sequence[Field]) -> bytes:
-    """Return the rows as COPY takes them, in their order, between HEADER and TRAILER."""
+def encode(fields: Sequence[Field], pieces: int = 1) -> list[bytes]:
+    """Return the rows as COPY takes them, in their order, between HEADER and TRAILER; in pieces of whole rows."""
     rows = next(len(part) for field in fields for part in field.parts if isinstance(part, np.ndarray))
+    cuts = np.arange(1, pieces) * rows // pieces
     layout = np.zeros(rows, np.int64)
     for field in fields:
         if field.variant is not None:
             layout = layout * len(field.parts) + field.variant
     if all(field.variant is None for field in fields):
-        return _rows(fields, slice(None), rows).tobytes()
+        return [part.tobytes() for part in np.split(_rows(fields, slice(None), rows), cuts)]
     groups = [
         (chosen := np.flatnonzero(layout == code), _rows(fields, chosen, len(chosen))) for code in np.unique(layout)
     ]
@@ -96,7 +97,7 @@ def encode(fields: Sequence[Field]) -> bytes:
     out = np.empty(int(widths.sum()), np.uint8)
     for chosen, made in groups:
         out[starts[chosen, None] + np.arange(made.itemsize)] = made.view(np.uint8).reshape(len(chosen), -1)
-    return out.tobytes()
+    return [part.tobytes() for part in np.split(out, starts[cuts])]
 
 
 def _rows(fields: Sequence[Field], chosen: NDArray[np.int64] | slice, count: int) -> NDArray[Any]:

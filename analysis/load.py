@@ -35,6 +35,8 @@ __all__ = ["BIG", "Loaded", "analyze", "copy_static", "fill", "load", "write_blo
 
 BIG: Final = ("venta", "detalle_venta")
 """The tables of sales."""
+PIECES: Final = 50
+"""Into how many pieces a block's rows are cut, so that those of several blocks come by turns."""
 Report = Callable[[int, int], None]
 """Told of each block that is there: its sales, and rows of both tables that this run has written for it."""
 
@@ -90,8 +92,8 @@ def write_blocks(
 ) -> int:
     """Make blocks and write them, on so many streams side by side; return how many rows of both tables that were.
 
-    A stream writes one block a transaction; one that is alone as many as there are countries, whose blocks come in turn, so that
-    all workers have something to do. `also` is done in it, for each block. While a stream writes, what it writes next is made.
+    A stream writes one block a transaction; one that is alone as many as there are countries, and their rows by turns, so that
+    several workers have something to do. `also` is done in it, for each block. While a stream writes, what it writes next is made.
     """
     stopping = threading.Event()
     together = len(COUNTRIES) if streams == 1 else 1
@@ -125,10 +127,8 @@ def write_blocks(
             raise
 
 
-_Encoded = dict[str, bytes]
-"""Rows of each table, as COPY takes them."""
-
-
+_Encoded = dict[str, list[bytes]]
+"""Rows of each table, as COPY takes them, in PIECES."""
 _Made = list[tuple["Block", "Batch", _Encoded]]
 
 
@@ -138,7 +138,7 @@ def _ahead(maker: ThreadPoolExecutor, dataset: Dataset, groups: Iterator[Sequenc
         for block in group:
             batch = dataset.make(block)
             fields = zip(BIG, (batch.sales, batch.lines), strict=True)
-            made.append((block, batch, {table: binary.encode(columns) for table, columns in fields}))
+            made.append((block, batch, {table: binary.encode(columns, PIECES) for table, columns in fields}))
         return made
 
     current: Future[_Made] | None = None
@@ -253,8 +253,10 @@ def copy_static(connection: Connection) -> None:
 def _copy(connection: Connection, blocks: Sequence[_Encoded]) -> None:
     for table in BIG:
         with connection.cursor().copy(_statement(table, "binary")) as copy:
-            for part in (binary.HEADER, *(rows[table] for rows in blocks), binary.TRAILER):
-                copy.write(part)
+            copy.write(binary.HEADER)
+            for pieces in zip(*(rows[table] for rows in blocks), strict=True):
+                copy.write(b"".join(pieces))
+            copy.write(binary.TRAILER)
 
 
 def _statement(table: str, kind: str) -> sql.Composed:

@@ -64,7 +64,7 @@ def test_profit_is_what_a_countrys_lines_add_up_to() -> None:
 @given(cents=st.lists(st.integers(0, 10**14 - 1), min_size=1, max_size=20))
 def test_money_is_written_as_numeric_has_it(cents: list[int]) -> None:
     """Four digits to the base of 10,000, two decimals; read back, they are the number."""
-    rows = binary.encode([binary.numeric(np.array(cents))])
+    (rows,) = binary.encode([binary.numeric(np.array(cents))])
     for number, value in enumerate(cents):
         row = rows[number * 22 : (number + 1) * 22]
         fields, length, ndigits, weight, sign, scale, *digits = struct.unpack(">hihhhhhhhh", row)
@@ -86,12 +86,16 @@ def test_rows_of_several_layouts_keep_their_order(data: st.DataObject) -> None:
         binary.text(CHANNELS, np.array(chosen)),
         binary.or_null(binary.int8(values), np.array(null)),
     ]
-    expected = b""
+    expected, ends = b"", [0]
     for number, (word, is_null) in enumerate(zip(chosen, null, strict=True)):
         text = CHANNELS[word].encode()
         expected += struct.pack(">hiii", 3, 4, number, len(text)) + text
         expected += struct.pack(">i", -1) if is_null else struct.pack(">iq", 8, number)
-    assert binary.encode(fields) == expected
+        ends.append(len(expected))
+    assert binary.encode(fields) == [expected]
+    pieces = binary.encode(fields, 3)
+    assert (len(pieces), b"".join(pieces)) == (3, expected)
+    assert {len(pieces[0]), len(pieces[0]) + len(pieces[1])} <= set(ends)
 
 
 @pytest.mark.parametrize("name", ["sales", "lines"])
