@@ -92,8 +92,9 @@ def write_blocks(
 ) -> int:
     """Make blocks and write them, on so many streams side by side; return how many rows of both tables that were.
 
-    A stream writes one block a transaction; one that is alone as many as there are countries, and their rows by turns, so that
-    several workers have something to do. `also` is done in it, for each block. While a stream writes, what it writes next is made.
+    A stream writes one block a transaction; one that is alone as many as there are countries, and their rows by turns, so
+    that several workers have something to do. `also` is done in it, for each block. While a stream writes, what it writes
+    next is made.
     """
     stopping = threading.Event()
     together = len(COUNTRIES) if streams == 1 else 1
