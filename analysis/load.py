@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +22,7 @@ from analysis.errors import DataError
 from analysis.place import LEDGER, statement
 from analysis.tables import COLUMNS
 from analysis.world import CHANNELS, COUNTRIES, PAYMENT_METHODS, branches, coupons, products
+from components.catalog import sequentially
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -173,7 +173,7 @@ def _prepare(connection: Connection, dataset: Dataset, *, reload: bool) -> None:
     with connection.transaction():  # of its own: what it sets would keep a truncate from the shards, too
         for part in statement("create_ledger").split(";\n"):
             connection.execute(part)
-    with _sequentially(connection):
+    with sequentially(connection):
         row = connection.execute(sql.SQL("select scale, seed, version from {}").format(ledger)).fetchone()
         if row is not None and reload:
             _refuse_others(connection)
@@ -181,7 +181,7 @@ def _prepare(connection: Connection, dataset: Dataset, *, reload: bool) -> None:
             row = None
     wanted = (dataset.scale, dataset.seed, VERSION)
     if row is None:
-        with _sequentially(connection):
+        with sequentially(connection):
             _refuse_rows(connection)
             copy_static(connection)
             insert = sql.SQL("insert into {} (scale, seed, version) values (%s, %s, %s)").format(ledger)
@@ -194,14 +194,6 @@ def _prepare(connection: Connection, dataset: Dataset, *, reload: bool) -> None:
             f"of seed {dataset.seed} (version {VERSION}) are asked for: {how} with RELOAD=1, which throws them away first"
         )
         raise DataError(msg)
-
-
-@contextmanager
-def _sequentially(connection: Connection) -> Iterator[None]:
-    """A transaction that works on one shard after the other, as foreign keys to reference tables need."""
-    with connection.transaction():
-        connection.execute("set local citus.multi_shard_modify_mode = 'sequential'")
-        yield
 
 
 def _refuse_rows(connection: Connection) -> None:
@@ -267,7 +259,7 @@ def _statement(table: str, kind: str) -> sql.Composed:
 
 def fill(place: Place, dataset: Dataset) -> int:
     """Fill tables that the analysis has made for itself, on one stream; return how many sale lines there are."""
-    with place.connected("filling tables for a while") as connection, _sequentially(connection):
+    with place.connected("filling tables for a while") as connection, sequentially(connection):
         copy_static(connection)
     rows = write_blocks(place, dataset, list(dataset.blocks()))
     with place.connected("filling tables for a while") as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -228,8 +229,6 @@ def one_node(place: Place) -> Place:
     Raises:
         AnalysisError: there is a database of that name that the analysis did not make.
     """
-    from dataclasses import replace  # noqa: PLC0415
-
     name = f"{place.server.database}_one_node"
     own = replace(place, server=replace(place.server, database=name))
     with place.connected(f"making the database {name}") as connection:

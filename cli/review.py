@@ -1,7 +1,7 @@
 """`python -m cli review`: what a change does to a stack, as Markdown for its reviewers.
 
-The plan's findings, Pulumi's preview in the words of whoever owns the data, and what it costs where the cluster answers. With
-`--drift` the same of a stack that is compared with its live cluster, and that was meant to be as declared.
+The plan's findings, Pulumi's preview in the words of whoever owns the data, and what it costs where the cluster answers.
+`python -m cli drift` says the same of a stack that is compared with its live cluster, and was meant to be as declared.
 """
 
 from __future__ import annotations

@@ -46,6 +46,7 @@ __all__ = [
     "identifier",
     "regclass",
     "remove_node",
+    "sequentially",
     "silent_nodes_named",
     "wait_until_healthy",
     "wait_until_node_ready",
@@ -458,6 +459,15 @@ def wait_until_healthy(connection: Connection, timeout: float) -> int:
     pairs = wait_until(attempt, what="every node reaches every other", timeout=timeout, hint=lambda: RUNS)
     _answered[connection.info.dsn] = time.monotonic()
     return pairs
+
+
+@contextmanager
+def sequentially(connection: Connection) -> Iterator[None]:
+    """A transaction that works on one shard after the other, as keys across tables need."""
+    with connection.transaction():
+        connection.execute("set local citus.multi_shard_modify_mode = 'sequential'")
+        connection.execute("set local client_min_messages = warning")
+        yield
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

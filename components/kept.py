@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from components import keys
-from components.catalog import get_table, statement
+from components.catalog import get_table, sequentially, statement
 from components.errors import DriftError
 from components.keys import ForeignKey, PrimaryKey
-from components.tables import sequentially
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

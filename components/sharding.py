@@ -1,7 +1,7 @@
 """SchemaScript, DistributedTable, ReferenceTable, LocalTable, ShardPlacement: what the schema becomes, as resources.
 
-Lifecycle only: what each step does to the database is in tables.py and placement.py. Deleting any of them leaves the data
-where it is.
+Lifecycle only: what each step does to the database is in scripts.py, tables.py, kept.py and placement.py. Deleting any of
+them leaves the data where it is.
 """
 
 from __future__ import annotations
@@ -108,17 +108,17 @@ class SchemaScriptProvider(SqlProvider):
 
     def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
         """Run the file, unless the ledger has it."""
-        from components import tables  # noqa: PLC0415
+        from components import scripts  # noqa: PLC0415
 
         with self.session(props, f"applying {props['file_name']}", on_all_nodes=True) as connection:
-            tables.ensure_script(connection, props["file_name"], props["text"])
-        return {"sha256": tables.sha256(props["text"])}
+            scripts.ensure_script(connection, props["file_name"], props["text"])
+        return {"sha256": scripts.sha256(props["text"])}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
         """Return the hash in the ledger, or None where the file is not in it."""
-        from components import tables  # noqa: PLC0415
+        from components import scripts  # noqa: PLC0415
 
-        applied = tables.get_script(connection, id_)
+        applied = scripts.get_script(connection, id_)
         return None if applied is None else {"sha256": applied}
 
 

@@ -11,8 +11,9 @@ from components.errors import StackError
 from components.plan import ShardingPlan
 from components.relations import SqlFile
 from components.schema import Schema
+from components.scripts import ensure_script
 from components.settings import Settings
-from components.tables import ensure_distributed, ensure_reference, ensure_script
+from components.tables import ensure_distributed, ensure_reference
 
 if TYPE_CHECKING:
     from components.postgres import Connection

@@ -16,7 +16,7 @@ import pytest
 
 from components import catalog
 from components.errors import DriftError, NotReadyError, ReshardingError, StackError
-from components.tables import sha256
+from components.scripts import sha256
 from tests.provider.resources import RefusedError
 from tests.provider.seen import GATE, eventually, keys, kind, leftovers, metadata, set_aside
 from tests.retail import RETAIL_SCHEMA, RETAIL_TABLES
