@@ -156,20 +156,19 @@ def own_schema(place: Place, name: str) -> Iterator[Place]:
 
 
 @contextmanager
-def sharded_tables(place: Place, name: str, shard_count: int, colocate_with: str = "") -> Iterator[Place]:
+def sharded_tables(place: Place, name: str, shard_count: int) -> Iterator[Place]:
     """Yield the company's tables anew, empty, in a schema of their own of the cluster; they are dropped afterwards.
 
     Args:
         place: the cluster's database.
         name: ends the name of the schema.
         shard_count: into how many shards they are split.
-        colocate_with: a table, as SQL spells it, with which they are to lie together, instead.
     """
     with own_schema(place, name) as own:
         with own.connected(f"making the tables of the schema {own.schema}") as connection:
             connection.execute("set citus.multi_shard_modify_mode = 'sequential'")
             _run(connection, statement("create_tables"))
-            _run(connection, statement("shard_tables"), shard_count=shard_count, colocate_with=colocate_with or "none")
+            _run(connection, statement("shard_tables"), shard_count=shard_count)
             _run(connection, statement("add_foreign_keys"))
         yield own
 
