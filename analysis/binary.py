@@ -77,16 +77,15 @@ def or_null(field: Field, null: NDArray[np.bool_]) -> Field:
     return Field((*field.parts, None), null.astype(np.int64))
 
 
-def encode(fields: Sequence[Field], pieces: int = 1) -> list[bytes]:
-    """Return the rows as COPY takes them, in their order, between HEADER and TRAILER; in pieces of whole rows."""
+def encode(fields: Sequence[Field]) -> bytes:
+    """Return the rows as COPY takes them, in their order, to stand between HEADER and TRAILER."""
     rows = next(len(part) for field in fields for part in field.parts if isinstance(part, np.ndarray))
-    cuts = np.arange(1, pieces) * rows // pieces
     layout = np.zeros(rows, np.int64)
     for field in fields:
         if field.variant is not None:
             layout = layout * len(field.parts) + field.variant
     if all(field.variant is None for field in fields):
-        return [part.tobytes() for part in np.split(_rows(fields, slice(None), rows), cuts)]
+        return _rows(fields, slice(None), rows).tobytes()
     groups = [
         (chosen := np.flatnonzero(layout == code), _rows(fields, chosen, len(chosen))) for code in np.unique(layout)
     ]
@@ -97,7 +96,7 @@ def encode(fields: Sequence[Field], pieces: int = 1) -> list[bytes]:
     out = np.empty(int(widths.sum()), np.uint8)
     for chosen, made in groups:
         out[starts[chosen, None] + np.arange(made.itemsize)] = made.view(np.uint8).reshape(len(chosen), -1)
-    return [part.tobytes() for part in np.split(out, starts[cuts])]
+    return out.tobytes()
 
 
 def _rows(fields: Sequence[Field], chosen: NDArray[np.int64] | slice, count: int) -> NDArray[Any]:

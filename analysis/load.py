@@ -1,4 +1,4 @@
-"""Loads a dataset into the company's tables: by COPY in blocks, several streams side by side, and goes on where it was killed.
+"""Loads a dataset into the company's tables: by COPY, several streams side by side, and goes on where it was killed.
 
 A block's rows and its line in the ledger come in one transaction. What lies in the tables is added up in the end and compared
 with what was made.
@@ -11,8 +11,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from psycopg import sql
 
@@ -27,16 +28,21 @@ from components.catalog import sequentially
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from psycopg import Copy
+
     from analysis.data import Batch, Block, Dataset
     from analysis.place import Place
     from components.postgres import Connection
 
-__all__ = ["BIG", "Loaded", "analyze", "copy_static", "fill", "load", "write_blocks"]
+__all__ = ["BIG", "Loaded", "analyze", "copy_static", "fill", "load", "transactions", "write_blocks"]
 
 BIG: Final = ("venta", "detalle_venta")
 """The tables of sales."""
-PIECES: Final = 50
-"""Into how many pieces a block's rows are cut, so that those of several blocks come by turns."""
+ALONE: Final = 80
+"""Blocks of a transaction where there is one stream: few transactions, for each locks the rows it refers to anew."""
+SIDE_BY_SIDE: Final = 10
+"""Blocks of a transaction where there are several: enough of them that all streams end together."""
+_T = TypeVar("_T")
 Report = Callable[[int, int], None]
 """Told of each block that is there: its sales, and rows of both tables that this run has written for it."""
 
@@ -87,40 +93,37 @@ def write_blocks(
     blocks: Sequence[Block],
     *,
     streams: int = 1,
-    also: Callable[[Connection, Block, Batch], None] = lambda *_: None,
+    also: Callable[[Connection, Sequence[Batch]], None] = lambda *_: None,
     report: Report = lambda *_: None,
 ) -> int:
     """Make blocks and write them, on so many streams side by side; return how many rows of both tables that were.
 
-    A stream writes one block a transaction; one that is alone as many as there are countries, and their rows by turns, so
-    that several workers have something to do. `also` is done in it, for each block. While a stream writes, what it writes
-    next is made.
+    A transaction has several blocks, and a block is made while the one before it is written. `also` is done in it.
     """
     stopping = threading.Event()
-    together = len(COUNTRIES) if streams == 1 else 1
-    shared = _shared([blocks[start : start + together] for start in range(0, len(blocks), together)])
+    groups = transactions(blocks, streams)
+    shared = _shared(groups)
 
     def stream() -> int:
         rows = 0
         try:
             with place.connected("loading") as connection, ThreadPoolExecutor(1) as maker:
-                for made in _ahead(maker, dataset, shared):
+                for making in _ahead(maker, dataset, shared):
                     if stopping.is_set():
                         break
                     with connection.transaction():
-                        _copy(connection, [encoded for *_, encoded in made])
-                        for block, batch, _ in made:
-                            also(connection, block, batch)
-                    for _, batch, _ in made:
-                        rows += batch.totals.rows
-                        report(batch.totals.sales, batch.totals.rows)
+                        written = _copy(connection, (future.result() for future in making))
+                        also(connection, written)
+                    totals = [batch.totals for batch in written]
+                    rows += sum(it.rows for it in totals)
+                    report(sum(it.sales for it in totals), sum(it.rows for it in totals))
         except BaseException:
             stopping.set()
             raise
         return rows
 
     with ThreadPoolExecutor(streams) as pool:
-        running = [pool.submit(stream) for _ in range(min(streams, -(-len(blocks) // together)))]
+        running = [pool.submit(stream) for _ in range(min(streams, len(groups)))]
         try:
             return sum(future.result() for future in running)
         except BaseException:
@@ -128,28 +131,42 @@ def write_blocks(
             raise
 
 
-_Encoded = dict[str, list[bytes]]
-"""Rows of each table, as COPY takes them, in PIECES."""
-_Made = list[tuple["Block", "Batch", _Encoded]]
+def transactions(blocks: Iterable[Block], streams: int) -> list[list[Block]]:
+    """Share blocks out to transactions.
+
+    One stream writes to all countries at once, so to all workers. Of several, each writes to one country a transaction, and
+    they take different ones: streams that refer to the same products and branches lock them together, which is slow.
+    """
+    of_country: dict[int, list[Block]] = {}
+    for block in blocks:
+        of_country.setdefault(block.country.id_pais, []).append(block)
+    if streams == 1:
+        return _cut(_in_turn(of_country.values()), ALONE)
+    return _in_turn([_cut(own, SIDE_BY_SIDE) for own in of_country.values()])
 
 
-def _ahead(maker: ThreadPoolExecutor, dataset: Dataset, groups: Iterator[Sequence[Block]]) -> Iterator[_Made]:
-    def make(group: Sequence[Block]) -> _Made:
-        made = []
-        for block in group:
-            batch = dataset.make(block)
-            fields = zip(BIG, (batch.sales, batch.lines), strict=True)
-            made.append((block, batch, {table: binary.encode(columns, PIECES) for table, columns in fields}))
-        return made
+def _cut(items: list[_T], size: int) -> list[list[_T]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
-    current: Future[_Made] | None = None
+
+def _in_turn(each: Iterable[list[_T]]) -> list[_T]:
+    """Merge lists so that all of them come to their ends together."""
+    turns = [(number / len(items), item) for items in each for number, item in enumerate(items)]
+    return [item for _, item in sorted(turns, key=lambda turn: turn[0])]
+
+
+def _ahead(
+    maker: ThreadPoolExecutor, dataset: Dataset, groups: Iterator[Sequence[Block]]
+) -> Iterator[list[Future[Batch]]]:
+    """Yield each group's blocks as they are being made; the next group's are made after them."""
+    current: list[Future[Batch]] = []
     for group in groups:
-        following = maker.submit(make, group)
+        following = [maker.submit(dataset.make, block) for block in group]
         if current:
-            yield current.result()
+            yield current
         current = following
     if current:
-        yield current.result()
+        yield current
 
 
 def _shared(groups: Iterable[Sequence[Block]]) -> Iterator[Sequence[Block]]:
@@ -219,10 +236,12 @@ def _known(connection: Connection) -> dict[tuple[int, int], tuple[Totals, list[i
     return {(pais, number): (Totals(**totals), profit) for pais, number, totals, profit in connection.execute(query)}
 
 
-def _record(connection: Connection, block: Block, batch: Batch) -> None:
+def _record(connection: Connection, batches: Sequence[Batch]) -> None:
     query = sql.SQL("insert into {} (id_pais, number, totals, profit) values (%s, %s, %s, %s)")
-    values = [block.country.id_pais, block.number, json.dumps(asdict(batch.totals)), list(batch.profit)]
-    connection.execute(query.format(sql.Identifier(LEDGER, "block")), values)
+    values = [
+        (it.block.country.id_pais, it.block.number, json.dumps(asdict(it.totals)), list(it.profit)) for it in batches
+    ]
+    connection.cursor().executemany(query.format(sql.Identifier(LEDGER, "block")), values)
 
 
 def copy_static(connection: Connection) -> None:
@@ -243,13 +262,26 @@ def copy_static(connection: Connection) -> None:
                 copy.write_row(row)
 
 
-def _copy(connection: Connection, blocks: Sequence[_Encoded]) -> None:
-    for table in BIG:
-        with connection.cursor().copy(_statement(table, "binary")) as copy:
-            copy.write(binary.HEADER)
-            for pieces in zip(*(rows[table] for rows in blocks), strict=True):
-                copy.write(b"".join(pieces))
-            copy.write(binary.TRAILER)
+def _copy(connection: Connection, batches: Iterable[Batch]) -> list[Batch]:
+    """Write blocks as they come; return them."""
+    written = []
+    sales, lines = BIG
+    with _copying(connection, sales) as copy:
+        for batch in batches:
+            copy.write(batch.sales)
+            written.append(batch)
+    with _copying(connection, lines) as copy:
+        for batch in written:
+            copy.write(batch.lines)
+    return written
+
+
+@contextmanager
+def _copying(connection: Connection, table: str) -> Iterator[Copy]:
+    with connection.cursor().copy(_statement(table, "binary")) as copy:
+        copy.write(binary.HEADER)
+        yield copy
+        copy.write(binary.TRAILER)
 
 
 def _statement(table: str, kind: str) -> sql.Composed:
@@ -261,7 +293,7 @@ def fill(place: Place, dataset: Dataset) -> int:
     """Fill tables that the analysis has made for itself, on one stream; return how many sale lines there are."""
     with place.connected("filling tables for a while") as connection, sequentially(connection):
         copy_static(connection)
-    rows = write_blocks(place, dataset, list(dataset.blocks()))
+    rows = write_blocks(place, dataset, dataset.blocks())
     with place.connected("filling tables for a while") as connection:
         analyze(connection)
     return rows - dataset.scale

@@ -81,9 +81,9 @@ def test_rows_of_others_are_left_alone(stack: Stack) -> None:
 
 @pytest.mark.usefixtures("genuine")
 def test_a_load_that_was_killed_goes_on(stack: Stack) -> None:
-    """Killed between two blocks, it loads those that are missing: every row once, as the sums show."""
+    """Killed between two transactions, it loads the blocks that are missing: every row once, as the sums show."""
     with subprocess.Popen(
-        [*command(stack), "--scale", "300000", "--streams", "1"],
+        [*command(stack), "--scale", "300000", "--streams", "2"],
         cwd=stack.folder,
         env=stack.environment(),
         stdout=subprocess.DEVNULL,
@@ -92,7 +92,7 @@ def test_a_load_that_was_killed_goes_on(stack: Stack) -> None:
     ) as process:
         ledger = "select count(*) from citus_pulumi_analysis.block"
         there = "select to_regclass('citus_pulumi_analysis.block') is not null"
-        stack.wait_until(lambda: stack.query(there) == [True] and stack.query(ledger)[0] >= 2, "two blocks are loaded")
+        stack.wait_until(lambda: stack.query(there) == [True] and stack.query(ledger)[0] > 0, "blocks are loaded")
         process.send_signal(signal.SIGKILL)
     loaded = stack.query(ledger)[0]
     code = (
@@ -105,7 +105,7 @@ def test_a_load_that_was_killed_goes_on(stack: Stack) -> None:
     assert done.code == 0, done.output
     sales, rows = map(int, done.output.split()[-2:])
     assert sales == 300_000
-    assert 2 <= loaded < 8
+    assert 0 < loaded < stack.query(ledger)[0]
     assert (
         0 < rows < stack.query("select count(*) from venta")[0] + stack.query("select count(*) from detalle_venta")[0]
     )

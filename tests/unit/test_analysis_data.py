@@ -12,16 +12,17 @@ from hypothesis import strategies as st
 
 from analysis import binary
 from analysis.data import BLOCK, Dataset, Totals
+from analysis.load import transactions
 from analysis.world import CHANNELS, COUNTRIES, branches, coupons, products
 
 
 def test_a_block_is_the_same_whoever_makes_it_and_whenever() -> None:
     """Blocks made in another order, by another object, have the same rows to the byte."""
-    blocks = list(Dataset(3_000, 7).blocks())
-    first = {(it.country.id_pais, it.number): binary.encode(Dataset(3_000, 7).make(it).lines) for it in blocks}
+    blocks = Dataset(3_000, 7).blocks()
+    first = {(it.country.id_pais, it.number): Dataset(3_000, 7).make(it).lines for it in blocks}
     for block in reversed(blocks):
-        assert binary.encode(Dataset(3_000, 7).make(block).lines) == first[block.country.id_pais, block.number]
-    assert binary.encode(Dataset(3_000, 8).make(blocks[0]).lines) not in first.values()
+        assert Dataset(3_000, 7).make(block).lines == first[block.country.id_pais, block.number]
+    assert Dataset(3_000, 8).make(blocks[0]).lines not in first.values()
 
 
 @given(scale=st.integers(1_000, 100_000_000))
@@ -35,6 +36,24 @@ def test_countries_share_all_the_sales_and_blocks_cover_them(scale: int) -> None
             assert sum(block.sales for block in blocks) == dataset.sales_of(country)
             assert all(0 < block.sales <= BLOCK for block in blocks)
             assert [block.first for block in blocks] == [number * BLOCK for number in range(len(blocks))]
+
+
+@given(scale=st.integers(1_000, 5_000_000), streams=st.integers(1, 100))
+def test_every_block_is_in_one_transaction(scale: int, streams: int) -> None:
+    """However many streams there are, no block is forgotten or written twice."""
+    blocks = Dataset(scale, 1).blocks()
+    written = [block for group in transactions(blocks, streams) for block in group]
+    assert len(written) == len(blocks)
+    assert set(written) == set(blocks)
+
+
+def test_all_workers_have_something_to_do() -> None:
+    """One stream writes to all countries at once; of several, each to one, and those that begin to different ones."""
+    blocks = Dataset(2_000_000, 1).blocks()
+    (alone, *_), side_by_side = transactions(blocks, 1), transactions(blocks, 4)
+    assert {block.country for block in alone} == set(COUNTRIES)
+    assert all(len({block.country for block in group}) == 1 for group in side_by_side)
+    assert {group[0].country for group in side_by_side[:4]} == set(COUNTRIES)
 
 
 def test_sales_are_as_the_company_makes_them() -> None:
@@ -64,7 +83,7 @@ def test_profit_is_what_a_countrys_lines_add_up_to() -> None:
 @given(cents=st.lists(st.integers(0, 10**14 - 1), min_size=1, max_size=20))
 def test_money_is_written_as_numeric_has_it(cents: list[int]) -> None:
     """Four digits to the base of 10,000, two decimals; read back, they are the number."""
-    (rows,) = binary.encode([binary.numeric(np.array(cents))])
+    rows = binary.encode([binary.numeric(np.array(cents))])
     for number, value in enumerate(cents):
         row = rows[number * 22 : (number + 1) * 22]
         fields, length, ndigits, weight, sign, scale, *digits = struct.unpack(">hihhhhhhhh", row)
@@ -86,16 +105,12 @@ def test_rows_of_several_layouts_keep_their_order(data: st.DataObject) -> None:
         binary.text(CHANNELS, np.array(chosen)),
         binary.or_null(binary.int8(values), np.array(null)),
     ]
-    expected, ends = b"", [0]
+    expected = b""
     for number, (word, is_null) in enumerate(zip(chosen, null, strict=True)):
         text = CHANNELS[word].encode()
         expected += struct.pack(">hiii", 3, 4, number, len(text)) + text
         expected += struct.pack(">i", -1) if is_null else struct.pack(">iq", 8, number)
-        ends.append(len(expected))
-    assert binary.encode(fields) == [expected]
-    pieces = binary.encode(fields, 3)
-    assert (len(pieces), b"".join(pieces)) == (3, expected)
-    assert {len(pieces[0]), len(pieces[0]) + len(pieces[1])} <= set(ends)
+    assert binary.encode(fields) == expected
 
 
 @pytest.mark.parametrize("name", ["sales", "lines"])
