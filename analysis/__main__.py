@@ -101,7 +101,7 @@ def main(  # noqa: PLR0913, PLR0917 - a command's options
     scale: Annotated[int, typer.Option(min=SMALLEST, max=LARGEST, help="sales")] = 100_000,
     seed: Annotated[int, typer.Option(help="another one gives other rows")] = SEED,
     streams: Annotated[int, typer.Option(min=1, max=64, help="blocks that are loaded side by side")] = 4,
-    runs: Annotated[int, typer.Option(min=1, max=100, help="of each way to ask, after one that warms up")] = 5,
+    runs: Annotated[int, typer.Option(min=1, max=100, help="turns of each way to ask, after one that warms up")] = 5,
     shards: Annotated[str, typer.Option(help="shard counts of the curve")] = ",".join(map(str, SHARD_COUNTS)),
     scales: Annotated[str, typer.Option(help="sales of the other curve")] = ",".join(map(str, SCALES)),
     clients: Annotated[str, typer.Option(help="that write at once")] = ",".join(map(str, CLIENTS)),

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup
 
 from analysis import plots
-from analysis.results import Results
+from analysis.results import TURN, Results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,6 +152,7 @@ def _told(results: Results) -> dict[str, Any]:
         "repartition": results.own.scenario("repartition"),
         "same_bytes": _same_bytes(results),
         "best": _best(results),
+        "turn": duration(TURN),
         "account": {"bytes": SEED_BYTES, "rows": SEED_ROWS, "time": SEED_TIME, "worker_time": SEED_WORKER_TIME},
         "plots": {
             "shards": Markup(plots.over_shards(results)),  # noqa: S704 - drawn here

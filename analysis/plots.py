@@ -61,7 +61,6 @@ def _curves(studies: Sequence[Study], of: Callable[[Study], int], label: str) ->
         axes.set(xscale="log", yscale="log", xlabel=label, ylabel="milliseconds")
         axes.set_xticks(across, [f"{x:,}" for x in across])
         axes.minorticks_off()
-        axes.legend(frameon=False, fontsize=9)
 
     return _svg(draw)
 
@@ -83,15 +82,15 @@ def writes(results: Results) -> str:
         axes.set(xscale="log", xlabel="clients at once", ylabel="sales written a second", ylim=(0, None))
         axes.set_xticks(clients, [str(it) for it in clients])
         axes.minorticks_off()
-        axes.legend(frameon=False)
 
     return _svg(draw)
 
 
 def _svg(draw: Callable[[Axes], None]) -> str:
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(6.4, 4), layout="constrained")
+        figure = Figure(figsize=(6.4, 4.4), layout="constrained")
         draw(figure.subplots())
+        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=False)
     text = out.getvalue()

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
     "PSQL",
+    "TURN",
     "Answer",
     "Country",
     "CountryReport",
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 
+TURN: Final = 250.0
+"""Milliseconds that a way is asked in its turn: a quick one many times, so that what the one before left behind is gone."""
 PSQL: Final = "psql \\copy, 1 stream"
 """The way to load that all others are compared with."""
 
@@ -120,9 +123,9 @@ class NodeShare(_Model):
 
 
 class Run(_Model):
-    """One execution."""
+    """One turn of a way: the query as often as fits TURN, then EXPLAIN ANALYZE of it."""
 
-    time: float = Field(description="of the plain query, until the last row is here")
+    time: float = Field(description="of the plain query, until the last row is here: the median of the turn")
     explained: float = Field(description="execution time that EXPLAIN ANALYZE says")
     bytes: int = Field(description="tuple data that the coordinator received from the workers")
     rows: int = Field(description="rows that the coordinator received from the workers")
@@ -207,7 +210,7 @@ class Results(_Model):
     started_at: str = Field(description="UTC, ISO 8601")
     scale: int = Field(description="sales")
     seed: int
-    runs: int = Field(description="how often each scenario is executed, after one that warms up")
+    runs: int = Field(description="turns of each scenario, after an execution that warms up")
     most_memory: int = Field(description="bytes that the analysis itself had in memory at the most")
     machine: Machine
     countries: list[Country]
