@@ -57,10 +57,8 @@ def rehearsed(stack: str, base: str) -> Iterator[bool]:
         own["dataDir"] = str(folder / "data")
         _adapt(before / settings if known else Path(settings), before / settings, own)
         _run(["pulumi", "--non-interactive", "stack", "init", stack], before)
-        password = secrets.token_urlsafe(24)
-        _run(
-            ["pulumi", "--non-interactive", "config", "set", "--secret", "password", "--stack", stack, password], before
-        )
+        config_set = ["pulumi", "--non-interactive", "config", "set", "--secret", "--stack", stack, "password"]
+        _run(config_set, before, told=secrets.token_urlsafe(24))
         secret = yaml.safe_load((before / settings).read_text("utf-8"))
         _adapt(Path(settings), after / settings, {**own, "password": secret["config"][f"{PROJECT}:password"]})
         with (after / settings).open("a", encoding="utf-8") as file:
@@ -124,14 +122,19 @@ def _cli(verb: str, stack: str) -> list[str]:
     return [sys.executable, "-m", "cli", verb, "--stack", stack]
 
 
-def _run(command: list[str], folder: Path) -> None:
+def _run(command: list[str], folder: Path, *, told: str = "") -> None:
+    """Run a command of a folder; what it is `told` stands on no command line.
+
+    Raises:
+        StackError: it failed; with what it said.
+    """
     done = subprocess.run(  # noqa: S603 - named in this file
         command,
         cwd=folder,
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
+        input=told,
         text=True,
     )
     if done.returncode:
