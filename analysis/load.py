@@ -38,7 +38,7 @@ __all__ = ["BIG", "Loaded", "analyze", "copy_static", "fill", "load", "transacti
 
 BIG: Final = ("venta", "detalle_venta")
 """The tables of sales."""
-ALONE: Final = 80
+ALONE: Final = 100
 """Blocks of a transaction where there is one stream: few transactions, for each locks the rows it refers to anew."""
 SIDE_BY_SIDE: Final = 10
 """Blocks of a transaction where there are several: enough of them that all streams end together."""

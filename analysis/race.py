@@ -29,8 +29,11 @@ SALES: Final = 400_000
 """The most that are loaded in each round: several blocks a stream, so that making the next one goes on beside writing one."""
 
 
-def race(place: Place, dataset: Dataset, *, shard_count: int, rounds: int) -> list[Race]:
-    """Return how long each way took, several times, in turn."""
+def race(place: Place, dataset: Dataset, *, shard_count: int) -> list[Race]:
+    """Return how long each way took, as often as there are ways.
+
+    Each comes once at each place of a round, for what one leaves to be written to disk slows the next.
+    """
     dataset = Dataset(min(SALES, dataset.scale), dataset.seed)
     with sharded_tables(place, "race", shard_count) as own, tempfile.TemporaryDirectory() as folder:
         lines = fill(own, dataset)
@@ -45,7 +48,7 @@ def race(place: Place, dataset: Dataset, *, shard_count: int, rounds: int) -> li
             files = _files(own, Path(folder))
             ways[PSQL] = functools.partial(copy_by_psql, own, files)
         seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for turn in range(rounds):  # each way comes at each place: what one leaves to be written to disk slows the next
+        for turn in range(len(ways)):
             for name in islice(cycle(ways), turn, turn + len(ways)):
                 _empty(own)
                 started = time.perf_counter()
