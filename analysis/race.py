@@ -13,6 +13,7 @@ from psycopg import sql
 
 from analysis.clients import copy_by_psql, find
 from analysis.data import Dataset
+from analysis.errors import AnalysisError
 from analysis.load import BIG, fill, write_blocks
 from analysis.results import PSQL, Race
 from analysis.tables import COLUMNS, sharded_tables
@@ -30,10 +31,7 @@ SALES: Final = 400_000
 
 
 def race(place: Place, dataset: Dataset, *, shard_count: int) -> list[Race]:
-    """Return how long each way took, as often as there are ways.
-
-    Each comes once at each place of a round, for what one leaves to be written to disk slows the next.
-    """
+    """Return how long each way took, as often as there are ways: each comes once at each place of a round."""
     dataset = Dataset(min(SALES, dataset.scale), dataset.seed)
     with sharded_tables(place, "race", shard_count) as own, tempfile.TemporaryDirectory() as folder:
         lines = fill(own, dataset)
@@ -63,8 +61,14 @@ def race(place: Place, dataset: Dataset, *, shard_count: int) -> list[Race]:
 
 
 def _empty(place: Place) -> None:
+    """Empty the tables, and let every node write to disk what is left of that, which the next way would wait for."""
     with place.connected("emptying tables for a while") as connection:
         connection.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(map(sql.Identifier, BIG))))
+    with place.connected("writing to disk what an earlier load has left") as connection:
+        for success, result in connection.execute("select success, result from run_command_on_all_nodes('checkpoint')"):
+            if not success:
+                msg = f"a node could not write to disk what it has in memory: {result}"
+                raise AnalysisError(msg)
 
 
 def _files(place: Place, folder: Path) -> dict[str, Path]:
