@@ -11,7 +11,7 @@ from components.errors import DriftError, ReshardingError, StackError
 from components.names import TableName
 from components.sharding import LocalTableProvider
 from tests.provider.resources import READY_TIMEOUT, RefusedError, Resource
-from tests.provider.seen import GATE, eventually, keys, kind, leftovers, set_aside
+from tests.provider.seen import GATE, eventually, keys, kind, leftovers, metadata, set_aside
 from tests.servers import HOST
 
 if TYPE_CHECKING:
@@ -432,6 +432,17 @@ def test_tables_become_local_again(cluster: Cluster, family: tuple[Resource, Res
     assert kind(cluster, "r") == ("local", None)
     assert not r.refresh()
     assert not p.refresh()
+
+
+def test_a_local_table_changes_nothing_when_it_is_local(cluster: Cluster) -> None:
+    """A second run, with its state or without, touches no row and no key."""
+    make(cluster, "t")
+    before = content(cluster, "t"), keys(cluster, "t"), metadata(cluster)
+    table = local(cluster, "t")
+    assert table.up() == "create"
+    assert table.up() == "same"
+    assert local(cluster, "t").up() == "create"
+    assert (content(cluster, "t"), keys(cluster, "t"), metadata(cluster)) == before
 
 
 def test_a_table_sharded_by_hand_is_local_no_more(cluster: Cluster) -> None:
