@@ -15,6 +15,7 @@ from analysis.clients import copy_by_psql, find
 from analysis.data import Dataset
 from analysis.errors import AnalysisError
 from analysis.load import BIG, fill, write_blocks
+from analysis.place import statement
 from analysis.results import PSQL, Race
 from analysis.tables import COLUMNS, sharded_tables
 
@@ -64,11 +65,9 @@ def _empty(place: Place) -> None:
     """Empty the tables, and let every node write to disk what is left of that, which the next way would wait for."""
     with place.connected("emptying tables for a while") as connection:
         connection.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(map(sql.Identifier, BIG))))
-    with place.connected("writing to disk what an earlier load has left") as connection:
-        for success, result in connection.execute("select success, result from run_command_on_all_nodes('checkpoint')"):
-            if not success:
-                msg = f"a node could not write to disk what it has in memory: {result}"
-                raise AnalysisError(msg)
+        for node, said in connection.execute(statement("checkpoint")):
+            msg = f"node {node} could not write to disk what it has in memory: {said}"
+            raise AnalysisError(msg)
 
 
 def _files(place: Place, folder: Path) -> dict[str, Path]:
