@@ -21,7 +21,7 @@ from analysis import binary
 from analysis.data import VERSION, Totals
 from analysis.errors import DataError
 from analysis.place import LEDGER, statement
-from analysis.tables import COLUMNS
+from analysis.tables import COLUMNS, columns, staged
 from analysis.world import CHANNELS, COUNTRIES, PAYMENT_METHODS, branches, coupons, products
 from components.catalog import sequentially
 
@@ -98,8 +98,11 @@ def write_blocks(
 ) -> int:
     """Make blocks and write them, on so many streams side by side; return how many rows of both tables that were.
 
-    A transaction has several blocks, and a block is made while the one before it is written. `also` is done in it.
+    A transaction has several blocks, and a block is made while the one before it is written. `also` is done in it. One stream
+    writes into staging tables, for at the end of a COPY the workers check its foreign keys one after the other. Of several
+    streams, each keeps another worker busy.
     """
+    staging = staged if place.sharded and streams == 1 else _unstaged
     stopping = threading.Event()
     groups = transactions(blocks, streams)
     shared = _shared(groups)
@@ -111,8 +114,8 @@ def write_blocks(
                 for making in _ahead(maker, dataset, shared):
                     if stopping.is_set():
                         break
-                    with connection.transaction():
-                        written = _copy(connection, (future.result() for future in making))
+                    with connection.transaction(), staging(connection, BIG) as into:
+                        written = _copy(connection, (future.result() for future in making), into)
                         also(connection, written)
                     totals = [batch.totals for batch in written]
                     rows += sum(it.rows for it in totals)
@@ -257,36 +260,42 @@ def copy_static(connection: Connection) -> None:
         ],
     }
     for table, values in rows.items():
-        with connection.cursor().copy(_statement(table, "text")) as copy:
+        with connection.cursor().copy(_statement(table, "text", table)) as copy:
             for row in values:
                 copy.write_row(row)
 
 
-def _copy(connection: Connection, batches: Iterable[Batch]) -> list[Batch]:
-    """Write blocks as they come; return them."""
+@contextmanager
+def _unstaged(_: Connection, tables: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Yield for each table the table itself, see `staged`."""
+    yield {table: table for table in tables}
+
+
+def _copy(connection: Connection, batches: Iterable[Batch], into: dict[str, str]) -> list[Batch]:
+    """Write blocks as they come, into the tables that stand for those of sales; return them."""
     written = []
     sales, lines = BIG
-    with _copying(connection, sales) as copy:
+    with _copying(connection, sales, into[sales]) as copy:
         for batch in batches:
             copy.write(batch.sales)
             written.append(batch)
-    with _copying(connection, lines) as copy:
+    with _copying(connection, lines, into[lines]) as copy:
         for batch in written:
             copy.write(batch.lines)
     return written
 
 
 @contextmanager
-def _copying(connection: Connection, table: str) -> Iterator[Copy]:
-    with connection.cursor().copy(_statement(table, "binary")) as copy:
+def _copying(connection: Connection, table: str, into: str) -> Iterator[Copy]:
+    with connection.cursor().copy(_statement(table, "binary", into)) as copy:
         copy.write(binary.HEADER)
         yield copy
         copy.write(binary.TRAILER)
 
 
-def _statement(table: str, kind: str) -> sql.Composed:
-    columns = sql.SQL(", ").join(map(sql.Identifier, COLUMNS[table]))
-    return sql.SQL("copy {} ({}) from stdin with (format {})").format(sql.Identifier(table), columns, sql.SQL(kind))
+def _statement(table: str, kind: str, into: str) -> sql.Composed:
+    copy = sql.SQL("copy {} ({}) from stdin with (format {})")
+    return copy.format(sql.Identifier(into), columns(table), sql.SQL(kind))
 
 
 def fill(place: Place, dataset: Dataset) -> int:

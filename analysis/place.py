@@ -46,6 +46,8 @@ class Place:
     schema: str = "public"
     also: tuple[str, ...] = ()
     """Schemas to look in for tables that are not in the first."""
+    sharded: bool = True
+    """Whether Citus splits the tables; those on one node it does not."""
 
     def within(self, schema: str, *also: str) -> Place:
         """Return the same database, seen from another schema."""

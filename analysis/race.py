@@ -17,7 +17,7 @@ from analysis.errors import AnalysisError
 from analysis.load import BIG, fill, write_blocks
 from analysis.place import statement
 from analysis.results import PSQL, Race
-from analysis.tables import COLUMNS, sharded_tables
+from analysis.tables import COLUMNS, columns, sharded_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,13 +75,10 @@ def _files(place: Place, folder: Path) -> dict[str, Path]:
     files = {}
     with place.connected("writing files for psql") as connection:
         for table in BIG:
-            columns = ", ".join(COLUMNS[table])
             file = folder / f"{table}.txt"
-            query = sql.SQL("copy (select {} from {}) to stdout").format(
-                sql.SQL(", ").join(map(sql.Identifier, COLUMNS[table])), sql.Identifier(table)
-            )
+            query = sql.SQL("copy (select {} from {}) to stdout").format(columns(table), sql.Identifier(table))
             with file.open("wb") as out, connection.cursor().copy(query) as copy:
                 for part in copy:
                     out.write(part)
-            files[f"{table} ({columns})"] = file
+            files[f"{table} ({', '.join(COLUMNS[table])})"] = file
     return files

@@ -15,7 +15,7 @@ from components.catalog import get_table
 from components.names import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import LiteralString
 
     from analysis.place import Place
@@ -27,12 +27,14 @@ __all__ = [
     "KEY",
     "REFERENCE",
     "check_tables",
+    "columns",
     "drop_leftovers",
     "drop_one_node",
     "one_node",
     "own_schema",
     "plain_tables",
     "sharded_tables",
+    "staged",
 ]
 
 KEY: Final = "id_pais"
@@ -89,6 +91,11 @@ MARK: Final = "made by the analysis for a while; it may be dropped"
 REMEDY: Final = "the analysis works on the tables of sql/schema, sharded as Pulumi.dev.yaml shards them"
 
 
+def columns(table: str) -> sql.Composed:
+    """Return a table's columns as statements list them."""
+    return sql.SQL(", ").join(map(sql.Identifier, COLUMNS[table]))
+
+
 def check_tables(connection: Connection, schema: str = "public") -> int:
     """Return into how many shards the company's tables were split.
 
@@ -127,10 +134,10 @@ def _unlike_columns(connection: Connection, schema: str) -> list[str]:
     for table, column, kind in connection.execute(statement("get_columns"), where).fetchall():
         found.setdefault(table, {})[column] = kind
     wrong = [f"there is no table {name}" for name in COLUMNS if name not in found]
-    for name, columns in found.items():
+    for name, there in found.items():
         for column, kind in COLUMNS[name].items():
-            if columns.get(column) != kind:
-                wrong.append(f"{name}.{column} is {columns.get(column, 'missing')}, expected {kind}")
+            if there.get(column) != kind:
+                wrong.append(f"{name}.{column} is {there.get(column, 'missing')}, expected {kind}")
     return wrong
 
 
@@ -180,7 +187,27 @@ def plain_tables(place: Place, name: str) -> Iterator[Place]:
         with own.connected(f"making the tables of the schema {own.schema}") as connection:
             _run(connection, statement("create_tables"))
             _run(connection, statement("add_foreign_keys"))
-        yield own
+        yield replace(own, sharded=False)
+
+
+@contextmanager
+def staged(connection: Connection, tables: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Yield an empty staging table for each, by its name; in the end the tables get what is in them. To call in a transaction.
+
+    Staging tables lie where theirs do, shard by shard, and have no keys: rows come in unchecked, and then all workers check
+    and insert theirs at once. They live in the transaction alone, so that whatever ends it leaves none.
+    """
+    staging = {table: f"{LEDGER}_{table}" for table in tables}
+    for table, name in staging.items():
+        create = sql.SQL("create table {} as select {} from {} with no data")
+        connection.execute(create.format(sql.Identifier(name), columns(table), sql.Identifier(table)))
+        connection.execute(statement("shard_staging_table"), {"name": name, "table": table})
+    yield staging
+    for table, name in staging.items():
+        insert = sql.SQL("insert into {} ({}) select {} from {}")
+        source = sql.Identifier(name)
+        connection.execute(insert.format(sql.Identifier(table), columns(table), columns(table), source))
+        connection.execute(sql.SQL("drop table {}").format(source))
 
 
 def _make_schema(connection: Connection, schema: str) -> None:
@@ -229,7 +256,7 @@ def one_node(place: Place) -> Place:
         AnalysisError: there is a database of that name that the analysis did not make.
     """
     name = f"{place.server.database}_one_node"
-    own = replace(place, server=replace(place.server, database=name))
+    own = replace(place, server=replace(place.server, database=name), sharded=False)
     with place.connected(f"making the database {name}") as connection:
         row = connection.execute(statement("get_database"), {"name": name}).fetchone()
         if row is not None and row[0] != MARK:

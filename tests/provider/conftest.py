@@ -10,6 +10,7 @@ import pytest
 
 from components import postgres
 from tests.provider.resources import Cluster
+from tests.retail import RETAIL_SCHEMA, RETAIL_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,3 +77,11 @@ def cluster(formed: Cluster) -> Iterator[Cluster]:
     """A coordinator with two registered workers."""
     with _copy(formed) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def retail(cluster: Cluster) -> Cluster:
+    """The company's tables, sharded as they are declared."""
+    for resource in cluster.program(RETAIL_SCHEMA, RETAIL_TABLES):
+        resource.up()
+    return cluster

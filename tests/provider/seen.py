@@ -5,6 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from analysis.place import Place
+from components.postgres import Server
+from tests.servers import HOST, PASSWORD, USER
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -66,9 +70,22 @@ def leftovers(cluster: Cluster) -> list[tuple[Any, ...]]:
     return found
 
 
+def place(cluster: Cluster) -> Place:
+    """Return where the analysis finds the company's tables."""
+    port, log = cluster.coordinator.port, f"file:{cluster.coordinator.log}"
+    return Place(Server("coordinator", HOST, port, cluster.database, USER, log), PASSWORD)
+
+
 def eventually(condition: Callable[[], Any], *, within: float = 20) -> None:
     """Wait until the condition holds."""
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, condition
         time.sleep(0.02)
+
+
+def assert_no_leftovers(cluster: Cluster) -> None:
+    """Assert that no node keeps a shard or a transaction of an attempt, once Citus has cleaned up as it does by itself."""
+    cluster.run("select recover_prepared_transactions()")
+    cluster.run("call citus_cleanup_orphaned_resources()")
+    eventually(lambda: not leftovers(cluster))

@@ -9,20 +9,11 @@ import pytest
 
 from analysis.errors import DataError
 from analysis.tables import check_tables
-from tests.retail import RETAIL_SCHEMA, RETAIL_TABLES
 
 if TYPE_CHECKING:
     from tests.provider.resources import Cluster
 
 pytestmark = pytest.mark.needs("citus")
-
-
-@pytest.fixture
-def retail(cluster: Cluster) -> Cluster:
-    """The company's tables, sharded as they are declared."""
-    for resource in cluster.program(RETAIL_SCHEMA, RETAIL_TABLES):
-        resource.up()
-    return cluster
 
 
 def refusal(cluster: Cluster) -> str:

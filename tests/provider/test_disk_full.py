@@ -12,12 +12,8 @@ import pytest
 from analysis.data import Dataset
 from analysis.errors import DiskFullError
 from analysis.load import load
-from analysis.place import Place
 from components.errors import StackError
-from components.postgres import Server
-from tests.provider.seen import kind, leftovers
-from tests.retail import RETAIL_SCHEMA, RETAIL_TABLES
-from tests.servers import HOST, PASSWORD, USER
+from tests.provider.seen import kind, leftovers, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,19 +85,18 @@ def test_a_table_that_does_not_fit_stays_where_it_is(cluster: Cluster, small_dis
     assert leftovers(cluster) == []
 
 
-def test_a_load_that_does_not_fit_goes_on_once_there_is_room(cluster: Cluster, small_disk: Callable[[], None]) -> None:
+@pytest.mark.parametrize("streams", [1, 2])
+def test_a_load_that_does_not_fit_goes_on_once_there_is_room(
+    small_disk: Callable[[], None], retail: Cluster, streams: int
+) -> None:
     """What is loaded are whole blocks; the same command again loads the rest."""
-    for resource in cluster.program(RETAIL_SCHEMA, RETAIL_TABLES):
-        resource.up()
-    server = Server(
-        "coordinator", HOST, cluster.coordinator.port, cluster.database, USER, f"file:{cluster.coordinator.log}"
-    )
-    place, dataset = Place(server, PASSWORD), Dataset(60_000, 7)
+    tables, dataset = place(retail), Dataset(60_000, 7)
 
     with pytest.raises(DiskFullError, match=r"the disk is full: .*No space left on device.*run the same command again"):
-        load(place, dataset, streams=2, reload=False)
+        load(tables, dataset, streams=streams, reload=False)
 
     small_disk()
-    done = load(place, dataset, streams=2, reload=False)
+    done = load(tables, dataset, streams=streams, reload=False)
     assert sum(totals.sales for totals in done.totals.values()) == 60_000
-    assert cluster.value("select count(*) from venta") == 60_000
+    assert retail.value("select count(*) from venta") == 60_000
+    assert leftovers(retail) == []

@@ -20,7 +20,7 @@ from tenacity import retry, retry_if_exception_message, stop_after_delay
 from components.errors import StackError
 from components.names import TableName
 from components.placement import get_residency, get_tenant_shard
-from tests.provider.seen import eventually, keys, kind, leftovers, set_aside
+from tests.provider.seen import assert_no_leftovers, keys, kind, set_aside
 from tests.servers import HOST
 
 if TYPE_CHECKING:
@@ -121,13 +121,6 @@ def undisturbed(resource: Resource) -> float:
     run.join(PATIENCE)
     assert run.exitcode == 0
     return time.perf_counter() - began
-
-
-def assert_no_leftovers(cluster: Cluster) -> None:
-    """Assert that no node keeps a shard or a transaction of an attempt, once Citus has cleaned up as it does by itself."""
-    cluster.run("select recover_prepared_transactions()")
-    cluster.run("call citus_cleanup_orphaned_resources()")
-    eventually(lambda: not leftovers(cluster))
 
 
 def test_no_row_is_lost_while_a_table_is_distributed(cluster: Cluster) -> None:
