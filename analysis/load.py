@@ -42,6 +42,8 @@ ALONE: Final = 100
 """Blocks of a transaction where there is one stream: few transactions, for each locks the rows it refers to anew."""
 SIDE_BY_SIDE: Final = 10
 """Blocks of a transaction where there are several: enough of them that all streams end together."""
+WORTH_STAGING: Final = 40_000
+"""Sales from which on staging tables save one stream more than their making takes."""
 _T = TypeVar("_T")
 Report = Callable[[int, int], None]
 """Told of each block that is there: its sales, and rows of both tables that this run has written for it."""
@@ -99,10 +101,11 @@ def write_blocks(
     """Make blocks and write them, on so many streams side by side; return how many rows of both tables that were.
 
     A transaction has several blocks, and a block is made while the one before it is written. `also` is done in it. One stream
-    writes into staging tables, for at the end of a COPY the workers check its foreign keys one after the other. Of several
-    streams, each keeps another worker busy.
+    writes much into staging tables, for at the end of a COPY the workers check its foreign keys one after the other. Of
+    several streams, each keeps another worker busy.
     """
-    staging = staged if place.sharded and streams == 1 else _unstaged
+    much = sum(block.sales for block in blocks) >= WORTH_STAGING
+    staging = staged if place.sharded and streams == 1 and much else _unstaged
     stopping = threading.Event()
     groups = transactions(blocks, streams)
     shared = _shared(groups)
