@@ -105,7 +105,7 @@ def write_blocks(
     several streams, each keeps another worker busy.
     """
     much = sum(block.sales for block in blocks) >= WORTH_STAGING
-    staging = staged if place.sharded and streams == 1 and much else _unstaged
+    to_stage = BIG if place.sharded and streams == 1 and much else ()
     stopping = threading.Event()
     groups = transactions(blocks, streams)
     shared = _shared(groups)
@@ -117,8 +117,8 @@ def write_blocks(
                 for making in _ahead(maker, dataset, shared):
                     if stopping.is_set():
                         break
-                    with connection.transaction(), staging(connection, BIG) as into:
-                        written = _copy(connection, (future.result() for future in making), into)
+                    with connection.transaction(), staged(connection, to_stage) as staging:
+                        written = _copy(connection, (future.result() for future in making), staging)
                         also(connection, written)
                     totals = [batch.totals for batch in written]
                     rows += sum(it.rows for it in totals)
@@ -268,21 +268,15 @@ def copy_static(connection: Connection) -> None:
                 copy.write_row(row)
 
 
-@contextmanager
-def _unstaged(_: Connection, tables: Iterable[str]) -> Iterator[dict[str, str]]:
-    """Yield for each table the table itself, see `staged`."""
-    yield {table: table for table in tables}
-
-
-def _copy(connection: Connection, batches: Iterable[Batch], into: dict[str, str]) -> list[Batch]:
-    """Write blocks as they come, into the tables that stand for those of sales; return them."""
+def _copy(connection: Connection, batches: Iterable[Batch], staging: dict[str, str]) -> list[Batch]:
+    """Write blocks as they come, into the staging tables of those tables that have one; return them."""
     written = []
     sales, lines = BIG
-    with _copying(connection, sales, into[sales]) as copy:
+    with _copying(connection, sales, staging.get(sales, sales)) as copy:
         for batch in batches:
             copy.write(batch.sales)
             written.append(batch)
-    with _copying(connection, lines, into[lines]) as copy:
+    with _copying(connection, lines, staging.get(lines, lines)) as copy:
         for batch in written:
             copy.write(batch.lines)
     return written

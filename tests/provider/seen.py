@@ -50,6 +50,12 @@ def metadata(cluster: Cluster) -> list[list[tuple[Any, ...]]]:
     ]
 
 
+def checksum(cluster: Cluster, table: str) -> tuple[int, int | None]:
+    """Return how many rows a table has, and their hash; None where there is no row."""
+    (found,) = cluster.rows(f"select count(*), sum(hashtextextended(t::text, 0)) from {table} t")
+    return found
+
+
 def set_aside(cluster: Cluster) -> list[str]:
     """Return the names of the foreign keys that wait in the ledger."""
     return [name for (name,) in cluster.rows("select name from citus_pulumi.foreign_key order by 1")]

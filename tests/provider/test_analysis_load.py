@@ -11,19 +11,18 @@ import pytest
 from analysis.data import Dataset
 from analysis.load import BIG, load
 from components.errors import StackError
-from tests.provider.seen import assert_no_leftovers, eventually, place
+from tests.provider.seen import assert_no_leftovers, checksum, eventually, place
 
 if TYPE_CHECKING:
     from tests.provider.resources import Cluster
 
 pytestmark = pytest.mark.needs("citus")
 DATASET = Dataset(60_000, 7)
-HASH = "select count(*), sum(hashtextextended(t::text, 0)) from {} t"
 
 
 def content(cluster: Cluster) -> list[tuple[int, int | None]]:
     """Return the number of rows and their hash, of both tables of sales."""
-    return [cluster.rows(HASH.format(table))[0] for table in BIG]
+    return [checksum(cluster, table) for table in BIG]
 
 
 def assert_nothing_staged(cluster: Cluster) -> None:
