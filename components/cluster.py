@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pulumi
 
+from components import passwords
 from components.engine import Engine
 from components.membership import ClusterHealth, CoordinatorNode, WorkerNode
 from components.sharding import DistributedTable, LocalTable, ReferenceTable, SchemaScript, ShardPlacement
@@ -149,7 +150,8 @@ class CitusCluster(pulumi.ComponentResource):
                 file.name,
                 server=self._server,
                 file_name=file.name,
-                text=file.text,
+                # Only where it must be one, for a preview to show all others.
+                text=pulumi.Output.secret(file.text) if passwords.hold(file.text) else file.text,
                 ready_timeout=self._settings.ready_timeout,
                 opts=self._after([last]),
             )

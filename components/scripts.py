@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from components import passwords, roles
 from components.catalog import sequentially, statement
 from components.errors import DriftError, StackError
 from components.postgres import is_lost
@@ -49,6 +50,9 @@ def ensure_script(connection: Connection, file_name: str, text: str) -> None:
     Statement by statement, and one shard after the other: of a sharded table, Citus sends some changes to the workers with all
     the text that they came with, and where foreign keys tie tables to reference tables, it takes nothing else.
 
+    A password that it gives a role is not sent, but what PostgreSQL keeps of it; the nodes come to know it (roles.py). While a
+    file that holds a password runs, the server writes no statement into its log.
+
     Raises:
         DriftError: the file was applied with another text.
         StackError: the database refuses a statement; names file, line and column. Nothing of the file remains.
@@ -57,15 +61,28 @@ def ensure_script(connection: Connection, file_name: str, text: str) -> None:
     if applied is not None:
         _refuse_edited(file_name, applied, text)
         return
+    learned: dict[int, str | None] = {}
+    is_secret = passwords.hold(text)
+    if passwords.mention(text):
+        roles.make_ledger(connection)
     with sequentially(connection):
+        if is_secret:
+            roles.keep_out_of_log(connection)
         for offset, part in _statements(text):
+            change = passwords.find_change(part)
             try:
-                connection.execute(part.encode())
+                if change is None:
+                    connection.execute(part.encode())
+                else:
+                    learned |= roles.change_password(connection, change)
             except psycopg.Error as error:
                 if is_lost(error):
                     raise
-                raise StackError(_located(file_name, text, offset, error)) from error
+                raise StackError(_located(file_name, text, offset, error, is_whole=change is None)) from (
+                    None if is_secret else error
+                )
         connection.execute("reset all; reset session authorization; reset role")
+        roles.record(connection, learned)
         connection.execute(statement("record_script"), {"file_name": file_name, "sha256": sha256(text)})
 
 
@@ -84,12 +101,13 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
         offset += len(part)
 
 
-def _located(file_name: str, text: str, offset: int, error: psycopg.Error) -> str:
+def _located(file_name: str, text: str, offset: int, error: psycopg.Error, *, is_whole: bool) -> str:
+    """Say where and why a statement failed; `is_whole` tells whether the server got it as the file has it."""
     diagnosis = error.diag
-    before = text[: offset + int(diagnosis.statement_position or 1) - 1]
+    before = text[: offset + (int(diagnosis.statement_position or 1) if is_whole else 1) - 1]
     where = f"{file_name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
     detail = f"; {diagnosis.message_detail}" if diagnosis.message_detail else ""
     hint = f"; {diagnosis.message_hint}" if diagnosis.message_hint else ""
-    message = diagnosis.message_primary or " ".join(str(error).split())
+    message = passwords.without_constants(diagnosis.message_primary or " ".join(str(error).split()))
     code = f" [SQLSTATE {error.sqlstate}]" if error.sqlstate else ""
     return f"{where}: {message}{detail}{hint}{code}; nothing of this file was applied"

@@ -107,11 +107,15 @@ class SchemaScriptProvider(SqlProvider):
         return str(props["file_name"])
 
     def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
-        """Run the file, unless the ledger has it."""
-        from components import scripts  # noqa: PLC0415
+        """Run the file, unless the ledger has it, and let every node know the passwords that it gives roles."""
+        from components import passwords, roles, scripts  # noqa: PLC0415
 
         with self.session(props, f"applying {props['file_name']}", on_all_nodes=True) as connection:
             scripts.ensure_script(connection, props["file_name"], props["text"])
+            if passwords.hold(props["text"]) or roles.is_changed(connection):
+                lines = [*roles.spread(connection, int(props["ready_timeout"])), *roles.get_refused(connection)]
+                for line in lines:
+                    print(line)  # noqa: T201 - Pulumi shows it
         return {"sha256": scripts.sha256(props["text"])}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
@@ -133,7 +137,7 @@ class SchemaScript(SqlResource, module="citus", name="SchemaScript"):
         *,
         server: ServerArgs,
         file_name: str,
-        text: str,
+        text: pulumi.Input[str],
         ready_timeout: int,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
