@@ -152,6 +152,7 @@ class CitusCluster(pulumi.ComponentResource):
                 file_name=file.name,
                 # Only where it must be one, for a preview to show all others.
                 text=pulumi.Output.secret(file.text) if passwords.hold(file.text) else file.text,
+                gives_passwords=bool(passwords.find_changes(file.text)),
                 ready_timeout=self._settings.ready_timeout,
                 opts=self._after([last]),
             )

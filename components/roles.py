@@ -13,13 +13,16 @@ from __future__ import annotations
 import json
 import shlex
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from components import passwords
 from components.catalog import statement
 from components.errors import AccessError, NotReadyError, StackError
+from components.postgres import lets_in
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -28,23 +31,34 @@ if TYPE_CHECKING:
     import psycopg
 
     from components.passwords import PasswordChange
-    from components.postgres import Connection
+    from components.postgres import Connection, Server
 
 __all__ = [
+    "Learned",
     "change_password",
     "describe_unknown",
     "ensure_access",
     "find_drift",
+    "find_learnable",
     "get_refused",
     "get_unknown",
     "is_changed",
     "keep_out_of_log",
+    "learn",
     "make_ledger",
     "record",
     "spread",
 ]
 
 _REFUSED: Final = "password authentication failed"
+
+
+class Learned(NamedTuple):
+    """A password that a role was given, and the role's name then."""
+
+    name: str
+    password: str | None
+    """None where it was taken away."""
 
 
 def _knows(connection: Connection) -> tuple[bool, bool]:
@@ -60,15 +74,15 @@ def make_ledger(connection: Connection) -> None:
 
 
 def keep_out_of_log(connection: Connection) -> None:
-    """Let the server write no statement into its log until the end of the transaction."""
+    """Let the server write nothing into its log until the end of the transaction; what fails is told to the client."""
     connection.execute(statement("log_no_statements"))
 
 
-def change_password(connection: Connection, change: PasswordChange) -> dict[int, str | None]:
+def change_password(connection: Connection, change: PasswordChange) -> dict[int, Learned]:
     """Run a statement that changes a role's password, with what PostgreSQL keeps of it in the password's place.
 
     Returns:
-        The oid of the role, with its new password; None where it has none any more. Nothing where it is not known.
+        What was learned, by the role's oid; nothing where the statement has only what PostgreSQL keeps.
     """
     name = change.role
     if not change.is_name:
@@ -83,21 +97,21 @@ def change_password(connection: Connection, change: PasswordChange) -> dict[int,
     if change.is_hashed:
         return {}
     row = connection.execute(statement("get_role"), {"name": name}).fetchone()
-    return {row[0]: change.password} if row and not row[1] else {}
+    return {row[0]: Learned(name, change.password)} if row and not row[1] else {}
 
 
-def record(connection: Connection, passwords: Mapping[int, str | None]) -> None:
-    """Let the coordinator know passwords of roles, by the roles' oids, in the transaction that is under way."""
+def record(connection: Connection, learned: Mapping[int, Learned]) -> None:
+    """Let the coordinator know passwords, by the roles' oids, in the transaction that is under way."""
     keeps, _ = _knows(connection)
-    if not keeps or not passwords:
+    if not keeps or not learned:
         return
     keep_out_of_log(connection)
-    for oid, password in passwords.items():
-        if password is None:
+    for oid, role in learned.items():
+        if role.password is None:
             connection.execute(statement("unwant_role"), {"oid": oid})
         else:
-            authinfo = make_conninfo("", password=password)
-            connection.execute(statement("record_role"), {"oid": oid, "authinfo": authinfo})
+            row = {"oid": oid, "name": role.name, "authinfo": make_conninfo("", password=role.password)}
+            connection.execute(statement("record_role"), row)
 
 
 def is_changed(connection: Connection) -> bool:
@@ -111,8 +125,10 @@ def is_changed(connection: Connection) -> bool:
 def spread(connection: Connection, timeout: float, *, only: tuple[str, int] | None = None) -> list[str]:
     """Let every active node know what the coordinator knows, or `only` one of them; rows of roles that are gone go too.
 
+    A role that was renamed is renamed on the workers too, which Citus leaves undone.
+
     Returns:
-        A line for each role that a node does not have.
+        A line for each worker that does not have a role.
 
     Raises:
         NotReadyError: a node cannot ask the coordinator within `timeout` seconds.
@@ -128,10 +144,14 @@ def spread(connection: Connection, timeout: float, *, only: tuple[str, int] | No
     lacking: list[str] = []
     for coordinator, name, port in nodes:
         if f"{name}:{port}" != coordinator and only in (None, (name, port)):
+            for old, new, wanted in roles:
+                if new not in (old, None) and wanted:
+                    names = {"old": sql.Literal(old), "new": sql.Literal(new)}
+                    _run(connection, (name, port), sql.SQL(statement("rename_role")).format(**names))
             missing = _pull(connection, coordinator, (name, port), gone, timeout)
             lacking += [
-                f"worker {name}:{port} has no role {role}, so the role's queries fail there: create it there, with "
-                "citus.enable_ddl_propagation off"
+                f"worker {name}:{port} has no role {role}, so its queries fail: create it there, with "
+                "citus.enable_ddl_propagation off, then run up again"
                 for role in missing
             ]
     if only is None:
@@ -152,17 +172,21 @@ def _pull(
     )
 
     def attempt() -> list[str]:
-        where = {"name": node[0], "port": node[1], "command": command.as_string(connection)}
-        success, said = connection.execute(statement("run_on_node"), where).fetchone() or (False, "no answer")
-        if not success:
-            msg = f"worker {node[0]}:{node[1]} does not learn the roles' passwords: {said}"
-            raise (NotReadyError if str(said).startswith("failed to connect") else StackError)(msg)
-        answer = json.loads(said)
+        answer = json.loads(_run(connection, node, command))
         if answer["failure"]:
             raise NotReadyError(answer["failure"])
         return list(answer["missing"])
 
     return wait_until(attempt, what=f"worker {node[0]}:{node[1]} learns the roles' passwords", timeout=timeout)
+
+
+def _run(connection: Connection, node: tuple[str, int], command: sql.Composed) -> str:
+    where = {"name": node[0], "port": node[1], "command": command.as_string(connection)}
+    success, said = connection.execute(statement("run_on_node"), where).fetchone() or (False, "no answer")
+    if success:
+        return str(said)
+    msg = f"worker {node[0]}:{node[1]} does not learn the roles' passwords: {said}"
+    raise (NotReadyError if str(said).startswith("failed to connect") else StackError)(msg)
 
 
 def find_drift(connection: Connection) -> list[str]:
@@ -194,11 +218,12 @@ def get_refused(connection: Connection) -> list[str]:
                 "set local citus.max_cached_conns_per_worker = 0; set local client_min_messages = warning"
             )
             connection.execute(sql.SQL("set local role {}").format(sql.Identifier(role)))
-            for _, name, port in nodes:
+            for coordinator, name, port in sorted(nodes, key=lambda node: f"{node[1]}:{node[2]}" != node[0]):
                 said.clear()
                 reached = connection.execute("select citus_check_connection_to_node(%s, %s)", [name, port]).fetchone()
                 if not (reached and reached[0]):
-                    lines.append(_refused(role, f"{name}:{port}", "; ".join(said)))
+                    node = f"{name}:{port}"
+                    lines.append(_refused(role, node, "; ".join(said), is_worker=node != coordinator))
                     break  # the others say the same
     return lines
 
@@ -217,13 +242,15 @@ def _warnings_of(connection: Connection) -> Iterator[list[str]]:
         connection.remove_notice_handler(note)
 
 
-def _refused(role: str, node: str, said: str) -> str:
+def _refused(role: str, node: str, said: str, *, is_worker: bool) -> str:
     cause = said.rpartition("following error: ")[2] or "no connection"
-    if _REFUSED in cause:
+    if _REFUSED in cause and is_worker:
         return (
-            f"role {role}: its password is not the one that the nodes know (any more), so its queries fail: "
-            f"{_command(role)}"
+            f"role {role} has another password on worker {node} than on the coordinator, or is not there, so its queries fail: "
+            f"give it its password again on the coordinator (alter role … password …), then {_command(role)}"
         )
+    if _REFUSED in cause:
+        return f"role {role}: the password that the nodes know is not its own any more, so its queries fail: {_command(role)}"
     return f"role {role} cannot log in to {node}, so its queries fail: {cause}"
 
 
@@ -240,6 +267,29 @@ def get_unknown(connection: Connection) -> list[str]:
 def describe_unknown(role: str) -> str:
     """Return what it means that the nodes do not know a role's password, and what to do."""
     return f"role {role} may use sharded tables, but the nodes do not know its password, so its queries fail: {_command(role)}"
+
+
+def find_learnable(connection: Connection, server: Server, text: str) -> dict[int, Learned]:
+    """Return the passwords that a file gave roles before the nodes were to know them, and that still let the roles in.
+
+    By the oids of the roles; nothing of roles for which the coordinator shows anything already.
+    """
+    keeps, _ = _knows(connection)
+    given = {it.role: it.password for it in passwords.find_changes(text) if it.is_name and not it.is_hashed}
+    found: dict[int, Learned] = {}
+    for name, password in given.items() if keeps else ():
+        row = connection.execute(statement("get_silent_role"), {"name": name}).fetchone()
+        if row and password and lets_in(replace(server, user=name), password):
+            found[row[0]] = Learned(name, password)
+    return found
+
+
+def learn(connection: Connection, learned: Mapping[int, Learned]) -> None:
+    """Let the coordinator know passwords of roles."""
+    if learned:
+        make_ledger(connection)
+        with connection.transaction():
+            record(connection, learned)
 
 
 def ensure_access(connection: Connection, role: str, password: str, timeout: float) -> None:
@@ -259,9 +309,7 @@ def ensure_access(connection: Connection, role: str, password: str, timeout: flo
     if row[1]:
         msg = f"role {role} is this stack's own user, whose password the setting citus:password gives"
         raise AccessError(msg)
-    make_ledger(connection)
-    with connection.transaction():
-        record(connection, {row[0]: password})
+    learn(connection, {row[0]: Learned(role, password)})
     lines = [*spread(connection, timeout), *get_refused(connection)]
     refused = [line for line in lines if f"role {role}" in line]
     if refused:
