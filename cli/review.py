@@ -43,6 +43,9 @@ NEW: Final = (
 )
 QUIET: Final = ("left", "proved")
 """Sections of which nobody has to think."""
+_SECRET: Final = "[secret]"  # noqa: S105 - stands for one
+"""By which the engine's events stand in for a value that is a secret."""
+HIDDEN: Final = "-- not shown, for it holds a password"
 SHOWN_SQL: Final = 4_000
 """Characters of a new SQL file that are shown."""
 
@@ -178,7 +181,8 @@ def _body(planned: Planned, heard: Preview) -> Iterator[str]:
     yield from _warnings(planned, heard)
     for step in sorted(heard.steps, key=lambda step: step.rank):
         if step.kind == "SchemaScript" and step.op == "create":
-            yield from _sql(step.name, str(step.new.get("text", "")))
+            text = str(step.new.get("text", ""))
+            yield from _sql(step.name, HIDDEN if text == _SECRET else text)
     if heard.steps:
         yield from _resources(heard)
 

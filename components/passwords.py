@@ -72,10 +72,11 @@ def hold(text: str) -> bool:
 
 
 def find_changes(text: str) -> list[PasswordChange]:
-    """Return the changes of roles' passwords in a SQL text, in its order."""
+    """Return the changes of roles' passwords in a SQL text, in its order: those that a `do` block may do, too."""
     if not mention(text):
         return []
-    return [change for part in _statements(text) if (change := find_change(part))]
+    plain = (inner for part in _statements(text) for inner in (part, *_in_code(part)))
+    return [change for statement in plain if (change := find_change(statement))]
 
 
 def find_change(statement: str) -> PasswordChange | None:
@@ -118,6 +119,42 @@ def _password_options(tree: Any) -> Iterator[Any]:
             for option in getattr(statement, kind).options:
                 if option.def_elem.defname == "password":
                     yield option.def_elem
+
+
+def _in_code(statement: str) -> Iterator[str]:
+    """Yield the statements of a `do` block, without what it puts together while it runs."""
+    import postgast  # noqa: PLC0415
+
+    if not statement.lower().lstrip().startswith("do") or not mention(statement):
+        return
+    try:
+        found = list(_expressions(postgast.parse_plpgsql(statement)))
+    except postgast.PgQueryError:  # of another language
+        return
+    for query in found:
+        yield _constant(query) or query
+
+
+def _expressions(node: Any) -> Iterator[str]:
+    if isinstance(node, list):
+        for item in node:
+            yield from _expressions(item)
+    elif isinstance(node, dict):
+        if "query" in node and isinstance(node["query"], str):
+            yield node["query"]
+        for item in node.values():
+            yield from _expressions(item)
+
+
+def _constant(expression: str) -> str:
+    """Return the text that a constant stands for, as in `execute 'create role …'`; empty for anything else."""
+    import postgast  # noqa: PLC0415
+
+    try:
+        target = postgast.parse(f"select {expression}").stmts[0].stmt.select_stmt.target_list[0]
+    except (postgast.PgQueryError, IndexError):
+        return ""
+    return str(target.res_target.val.a_const.sval.sval)
 
 
 def _statements(text: str) -> list[str]:

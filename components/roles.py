@@ -40,6 +40,7 @@ __all__ = [
     "ensure_access",
     "find_drift",
     "find_learnable",
+    "get_oid",
     "get_refused",
     "get_unknown",
     "is_changed",
@@ -204,14 +205,15 @@ def find_drift(connection: Connection) -> list[str]:
     return [*lines, *(f"worker {node} does not know the password of role {role}" for node, role in stale)]
 
 
-def get_refused(connection: Connection) -> list[str]:
-    """Log in to every active node as each role that the nodes know, and return a line for each that is refused."""
+def get_refused(connection: Connection, *, only: str | None = None) -> list[str]:
+    """Log in to every active node as each role that the nodes know, or one of them; return a line for each that is refused."""
     _, noted = _knows(connection)
     if not noted:
         return []
     nodes = connection.execute(statement("get_nodes")).fetchall()
     lines = []
-    for (role,) in connection.execute(statement("get_known_roles")).fetchall():
+    known = [role for (role,) in connection.execute(statement("get_known_roles"))]
+    for role in known if only is None else [only]:
         with connection.transaction(), _warnings_of(connection) as said:
             # Else it would use, and keep, a connection that was made with the password before.
             connection.execute(
@@ -270,17 +272,17 @@ def describe_unknown(role: str) -> str:
 
 
 def find_learnable(connection: Connection, server: Server, text: str) -> dict[int, Learned]:
-    """Return the passwords that a file gave roles before the nodes were to know them, and that still let the roles in.
+    """Return the passwords that a file gave roles unseen, and that let the roles in: in a `do` block, or before this was minded.
 
     By the oids of the roles; nothing of roles for which the coordinator shows anything already.
     """
     keeps, _ = _knows(connection)
-    given = {it.role: it.password for it in passwords.find_changes(text) if it.is_name and not it.is_hashed}
     found: dict[int, Learned] = {}
-    for name, password in given.items() if keeps else ():
-        row = connection.execute(statement("get_silent_role"), {"name": name}).fetchone()
-        if row and password and lets_in(replace(server, user=name), password):
-            found[row[0]] = Learned(name, password)
+    for change in passwords.find_changes(text) if keeps else ():
+        if change.is_name and not change.is_hashed and change.password:
+            row = connection.execute(statement("get_silent_role"), {"name": change.role}).fetchone()
+            if row and row[0] not in found and lets_in(replace(server, user=change.role), change.password):
+                found[row[0]] = Learned(change.role, change.password)
     return found
 
 
@@ -292,11 +294,11 @@ def learn(connection: Connection, learned: Mapping[int, Learned]) -> None:
             record(connection, learned)
 
 
-def ensure_access(connection: Connection, role: str, password: str, timeout: float) -> None:
-    """Let every node know a role's password, and prove it by logging in to each.
+def get_oid(connection: Connection, role: str) -> int:
+    """Return the oid of a role that the nodes can come to know.
 
     Raises:
-        AccessError: there is no such role, or a node refuses it; names the way.
+        AccessError: there is no such role, or it needs nothing.
     """
     keeps, _ = _knows(connection)
     if not keeps:
@@ -304,13 +306,23 @@ def ensure_access(connection: Connection, role: str, password: str, timeout: flo
         raise AccessError(msg)
     row = connection.execute(statement("get_role"), {"name": role}).fetchone()
     if row is None:
-        msg = f"there is no role {role}: create it on the coordinator first; Citus passes it on to every node"
+        msg = f"there is no role {role}: create it on the coordinator first (create role … login password …)"
         raise AccessError(msg)
-    if row[1]:
-        msg = f"role {role} is this stack's own user, whose password the setting citus:password gives"
+    oid, is_own = row
+    if is_own:
+        msg = f"role {role} is this stack's own user, whose password is the setting citus:password: the nodes know it"
         raise AccessError(msg)
-    learn(connection, {row[0]: Learned(role, password)})
-    lines = [*spread(connection, timeout), *get_refused(connection)]
-    refused = [line for line in lines if f"role {role}" in line]
+    return int(oid)
+
+
+def ensure_access(connection: Connection, role: str, password: str, timeout: float) -> None:
+    """Let every node know the password of a role, and prove it by logging in to each.
+
+    Raises:
+        AccessError: a node does not have the role, or refuses it.
+    """
+    learn(connection, {get_oid(connection, role): Learned(role, password)})
+    spread(connection, timeout)
+    refused = get_refused(connection, only=role)
     if refused:
-        raise AccessError("\n".join(refused))
+        raise AccessError("; ".join(refused))

@@ -44,7 +44,7 @@ def _refuse_edited(file_name: str, applied: str, text: str) -> None:
         raise DriftError(msg)
 
 
-def ensure_script(connection: Connection, file_name: str, text: str) -> bool:
+def ensure_script(connection: Connection, file_name: str, text: str) -> None:
     """Run a schema file in one transaction and write it into the ledger; nothing happens where it stands there.
 
     Statement by statement, and one shard after the other: of a sharded table, Citus sends some changes to the workers with all
@@ -53,9 +53,6 @@ def ensure_script(connection: Connection, file_name: str, text: str) -> bool:
     A password that it gives a role is not sent, but what PostgreSQL keeps of it; the nodes come to know it (roles.py). While a
     file that holds a password runs, the server writes no statement into its log.
 
-    Returns:
-        Whether it ran.
-
     Raises:
         DriftError: the file was applied with another text.
         StackError: the database refuses a statement; names file, line and column. Nothing of the file remains.
@@ -63,7 +60,7 @@ def ensure_script(connection: Connection, file_name: str, text: str) -> bool:
     applied = get_script(connection, file_name)
     if applied is not None:
         _refuse_edited(file_name, applied, text)
-        return False
+        return
     learned: dict[int, roles.Learned] = {}
     is_secret = passwords.hold(text)
     if passwords.mention(text):
@@ -88,7 +85,6 @@ def ensure_script(connection: Connection, file_name: str, text: str) -> bool:
         connection.execute("reset all; reset session authorization; reset role")
         roles.record(connection, learned)
         connection.execute(statement("record_script"), {"file_name": file_name, "sha256": sha256(text)})
-    return True
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:

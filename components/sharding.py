@@ -112,8 +112,8 @@ class SchemaScriptProvider(SqlProvider):
         from components.postgres import Server  # noqa: PLC0415
 
         with self.session(props, f"applying {props['file_name']}", on_all_nodes=True) as connection:
-            ran = scripts.ensure_script(connection, props["file_name"], props["text"])
-            if not ran and props.get("roles_known"):
+            scripts.ensure_script(connection, props["file_name"], props["text"])
+            if props.get("roles_known"):
                 roles.learn(connection, roles.find_learnable(connection, Server.of(props["server"]), props["text"]))
             if passwords.hold(props["text"]) or roles.is_changed(connection):
                 lines = [*roles.spread(connection, int(props["ready_timeout"])), *roles.get_refused(connection)]
