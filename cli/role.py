@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from components import catalog, roles
 from components.errors import AccessError
 from components.postgres import Server, connected, lets_in, reworded
+from components.server import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,8 +48,10 @@ def ensure_role(outputs: Mapping[str, Any], role: str, password: str) -> None:
         StackError: there is no such role, it has another password, or a node refuses it.
     """
     target = conninfo_to_dict(outputs["dsn"])
+    name = str(outputs["coordinator"]).rpartition(":")[0]
     where = str(target["host"]), int(str(target["port"])), str(target["dbname"]), str(target["user"])
-    server = Server("the coordinator", *where, log="")
+    log = "file:the log in the stack's dataDir" if name == HOST else f"docker:{name}"
+    server = Server("the coordinator", *where, log)
     doing = f"letting the nodes know role {role}"
     with (
         reworded(doing, server),
