@@ -11,6 +11,7 @@ import pulumi
 from components.cluster import CitusCluster
 from components.engine import Engine
 from components.errors import StackError
+from components.live import describe_unknown_roles
 from components.local import LocalHost
 from components.plan import ShardingPlan
 from components.schema import Schema
@@ -34,6 +35,8 @@ try:
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     host = Engine(stack) if settings.runtime == "docker" else LocalHost(stack, Path.cwd())
     host.check(settings)
+    for line in describe_unknown_roles(settings):
+        pulumi.log.warn(line)
 except StackError as error:
     pulumi.log.error(str(error))
     sys.exit(ERROR_WAS_SHOWN)

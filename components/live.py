@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import StackError
 from components.names import TableName
+from components.nodes import node_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from components.postgres import Server
+    from components.settings import Settings
 
-__all__ = ["LiveCluster", "LiveTable", "LiveWorker", "look_at"]
+__all__ = ["LiveCluster", "LiveTable", "LiveWorker", "describe_unknown_roles", "look_at"]
 
 PATIENCE: Final = 3
 """Seconds that a preview waits for the coordinator."""
@@ -83,6 +85,26 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
     except (StackError, psycopg.Error):
         return None
     return _read(row[0]) if row else None
+
+
+def describe_unknown_roles(settings: Settings) -> list[str]:
+    """Return a line for each role that may use sharded tables, but whose password the nodes do not know.
+
+    Returns:
+        An empty list where the coordinator does not answer at once: a preview does not wait for it.
+    """
+    import psycopg  # noqa: PLC0415
+
+    from components import postgres, roles  # noqa: PLC0415
+
+    name, user = node_names(settings)[0], settings.user
+    server = postgres.Server(name, settings.address, settings.port, settings.database, user, log="")
+    try:
+        with postgres.connected(server, settings.password.get_secret_value(), timeout=0) as connection:
+            connection.execute("select set_config('statement_timeout', %s, false)", [f"{PATIENCE}s"])
+            return [roles.describe_unknown(role) for role in roles.get_unknown(connection)]
+    except (StackError, psycopg.Error):
+        return []
 
 
 def _read(seen: dict[str, Any]) -> LiveCluster:

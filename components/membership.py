@@ -5,13 +5,12 @@ What each step does to the database is in catalog.py.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import pulumi
-from pulumi.dynamic import CheckResult, ReadResult
+from pulumi.dynamic import ReadResult
 
-from components.errors import IdentityError, StackError
+from components.errors import IdentityError
 from components.lifecycle import READ_TIMEOUT, ServerArgs, SqlProvider, SqlResource
 
 if TYPE_CHECKING:
@@ -162,20 +161,6 @@ class ClusterHealthProvider(SqlProvider):
     def identify(self, props: dict[str, Any]) -> str:
         """Return the only id there is."""
         return "cluster"
-
-    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Say, at preview, which roles the nodes do not know, where the coordinator answers at once."""
-        if _olds:
-            from components import postgres, roles  # noqa: PLC0415
-
-            server = postgres.Server.of(news["server"])
-            with (
-                suppress(StackError),
-                postgres.reworded("looking at roles", server),
-                postgres.connected(server, self.password, timeout=0) as connection,
-            ):
-                _tell([roles.describe_unknown(role) for role in roles.get_unknown(connection)])
-        return CheckResult(news, [])
 
     def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
         """Wait until all pairs are healthy, let every node know the roles' passwords, and say which roles are refused."""

@@ -119,7 +119,7 @@ def is_changed(connection: Connection) -> bool:
     """Tell whether a role that the nodes know was dropped, renamed, or lost its password."""
     _, noted = _knows(connection)
     return noted and any(
-        now != name or not wanted for name, now, wanted in connection.execute(statement("get_roles")).fetchall()
+        now != name or not wanted for name, now, wanted, _ in connection.execute(statement("get_roles")).fetchall()
     )
 
 
@@ -139,16 +139,16 @@ def spread(connection: Connection, timeout: float, *, only: tuple[str, int] | No
     if not roles:
         return []
     connection.execute(statement("rename_authinfo"))
-    current = {now for _, now, wanted in roles if now is not None and wanted}
+    current = {now for _, now, wanted, _ in roles if now is not None and wanted}
     gone = sorted({name for role in roles for name in role[:2] if name is not None} - current)
     nodes = connection.execute(statement("get_nodes")).fetchall()
     lacking: list[str] = []
     for coordinator, name, port in nodes:
         if f"{name}:{port}" != coordinator and only in (None, (name, port)):
-            for old, new, wanted in roles:
+            for old, new, wanted, verifier in roles:
                 if new not in (old, None) and wanted:
-                    names = {"old": sql.Literal(old), "new": sql.Literal(new)}
-                    _run(connection, (name, port), sql.SQL(statement("rename_role")).format(**names))
+                    words = {"old": sql.Literal(old), "new": sql.Literal(new), "verifier": sql.Literal(verifier)}
+                    _run(connection, (name, port), sql.SQL(statement("rename_role")).format(**words))
             missing = _pull(connection, coordinator, (name, port), gone, timeout)
             lacking += [
                 f"worker {name}:{port} has no role {role}, so its queries fail: create it there, with "
@@ -198,7 +198,7 @@ def find_drift(connection: Connection) -> list[str]:
     lines = [
         f"role {name}: {'its password was taken away' if now == name else f'is now {now}' if now else 'was dropped'}, "
         "and nodes still keep a password for it"
-        for name, now, wanted in connection.execute(statement("get_roles")).fetchall()
+        for name, now, wanted, _ in connection.execute(statement("get_roles")).fetchall()
         if now != name or not wanted
     ]
     stale = connection.execute(statement("get_stale_authinfo")).fetchall()
@@ -268,7 +268,10 @@ def get_unknown(connection: Connection) -> list[str]:
 
 def describe_unknown(role: str) -> str:
     """Return what it means that the nodes do not know a role's password, and what to do."""
-    return f"role {role} may use sharded tables, but the nodes do not know its password, so its queries fail: {_command(role)}"
+    return (
+        f"role {role} may use sharded tables, but the nodes do not know its password, so its queries fail: "
+        f"{_command(role)}; or up, where a schema file gives the password"
+    )
 
 
 def find_learnable(connection: Connection, server: Server, text: str) -> dict[int, Learned]:

@@ -203,6 +203,11 @@ class Settings(_Model):
         return self._undistributed
 
     @property
+    def address(self) -> str:
+        """Return where this machine reaches the coordinator."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.bind_address, self.bind_address)  # noqa: S104
+
+    @property
     def local_ports(self) -> list[int]:
         """Return the ports of local nodes, the coordinator's first."""
         first, _, last = self.worker_ports.partition("-")
