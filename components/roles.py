@@ -277,15 +277,17 @@ def describe_unknown(role: str) -> str:
 def find_learnable(connection: Connection, server: Server, text: str) -> dict[int, Learned]:
     """Return the passwords that a file gave roles unseen, and that let the roles in: in a `do` block, or before this was minded.
 
-    By the oids of the roles; nothing of roles for which the coordinator shows anything already.
+    By the oids of the roles; nothing of roles that are noted.
     """
-    keeps, _ = _knows(connection)
+    keeps, noted = _knows(connection)
+    known = {role for (role,) in connection.execute(statement("get_known_roles"))} if noted else set()
     found: dict[int, Learned] = {}
     for change in passwords.find_changes(text) if keeps else ():
-        if change.is_name and not change.is_hashed and change.password:
-            row = connection.execute(statement("get_silent_role"), {"name": change.role}).fetchone()
-            if row and row[0] not in found and lets_in(replace(server, user=change.role), change.password):
-                found[row[0]] = Learned(change.role, change.password)
+        if change.is_name and change.role not in known and change.password and not change.is_hashed:
+            row = connection.execute(statement("get_role"), {"name": change.role}).fetchone()
+            oid, is_own = row or (None, False)
+            if oid and not is_own and oid not in found and lets_in(replace(server, user=change.role), change.password):
+                found[oid] = Learned(change.role, change.password)
     return found
 
 

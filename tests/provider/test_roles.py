@@ -192,6 +192,9 @@ def test_a_role_of_an_older_version_becomes_known(cluster: Cluster, capsys: pyte
     cluster.run("drop table if exists citus_pulumi.role; delete from citus_pulumi.script")
     cluster.run(f"insert into citus_pulumi.script values ('010.sql', encode(sha256({quoted(text)}::bytea), 'hex'))")
     script.applied["text"] = script.state["text"] = script.inputs["text"] = text
+    cluster.run(
+        "insert into pg_dist_authinfo values (0, 'app', 'password=one')"
+    )  # as a person might have helped oneself
 
     assert script.up(roles_known=True) == "update"
     assert_every_node_answers(cluster, "app", "one")
