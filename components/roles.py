@@ -16,19 +16,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from components import passwords
 from components.catalog import statement
 from components.errors import AccessError, NotReadyError, StackError
-from components.postgres import lets_in
+from components.postgres import is_lost, lets_in
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    import psycopg
 
     from components.passwords import PasswordChange
     from components.postgres import Connection, Server
@@ -102,7 +101,11 @@ def change_password(connection: Connection, change: PasswordChange) -> dict[int,
 
 
 def record(connection: Connection, learned: Mapping[int, Learned]) -> None:
-    """Let the coordinator know passwords, by the roles' oids, in the transaction that is under way."""
+    """Let the coordinator know passwords, by the roles' oids, in the transaction that is under way.
+
+    Raises:
+        StackError: Citus refuses one.
+    """
     keeps, _ = _knows(connection)
     if not keeps or not learned:
         return
@@ -112,7 +115,13 @@ def record(connection: Connection, learned: Mapping[int, Learned]) -> None:
             connection.execute(statement("unwant_role"), {"oid": oid})
         else:
             row = {"oid": oid, "name": role.name, "authinfo": make_conninfo("", password=role.password)}
-            connection.execute(statement("record_role"), row)
+            try:
+                connection.execute(statement("record_role"), row)
+            except psycopg.Error as error:
+                if is_lost(error):
+                    raise
+                msg = f"role {role.name}: its password cannot be kept for the nodes: {error.diag.message_primary}"
+                raise StackError(msg) from None  # the detail quotes the row
 
 
 def is_changed(connection: Connection) -> bool:
