@@ -11,7 +11,6 @@ import pulumi
 from components.cluster import CitusCluster
 from components.engine import Engine
 from components.errors import StackError
-from components.live import describe_unknown_roles
 from components.local import LocalHost
 from components.plan import ShardingPlan
 from components.schema import Schema
@@ -33,14 +32,13 @@ try:
         pulumi.log.warn(str(warning))
     tenancies = plan_tenants(plan, schema, settings)
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    host = Engine(stack) if settings.runtime == "docker" else LocalHost(stack, Path.cwd())
+    host = Engine(stack, settings.adopt) if settings.runtime == "docker" else LocalHost(stack, Path.cwd())
     host.check(settings)
-    for line in describe_unknown_roles(settings):
-        pulumi.log.warn(line)
+    look = host.look(settings)
 except StackError as error:
     pulumi.log.error(str(error))
     sys.exit(ERROR_WAS_SHOWN)
 
-cluster = CitusCluster(settings.name_prefix, settings, plan, tenancies, host)
+cluster = CitusCluster(settings.name_prefix, settings, plan, tenancies, host, look)
 for name, value in cluster.outputs.items():
     pulumi.export(name, value)

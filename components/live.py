@@ -5,20 +5,19 @@ Asks the coordinator's metadata once, for a few seconds at most; changes nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import StackError
 from components.names import TableName
-from components.nodes import node_names
+from components.remains import Remnants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from components.postgres import Server
-    from components.settings import Settings
 
-__all__ = ["LiveCluster", "LiveTable", "LiveWorker", "describe_unknown_roles", "look_at"]
+__all__ = ["LiveCluster", "LiveTable", "LiveWorker", "Look", "look_at"]
 
 PATIENCE: Final = 3
 """Seconds that a preview waits for the coordinator."""
@@ -62,6 +61,19 @@ class LiveCluster:
     tables: Mapping[TableName, LiveTable]
     """Every table of the database that is no system's own."""
     workers: tuple[LiveWorker, ...]
+    unknown_roles: tuple[str, ...] = ()
+    """A line for each role that may use sharded tables, but whose password the nodes do not know."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is there before anything is touched."""
+
+    remnants: Remnants = field(default_factory=Remnants)
+    live: LiveCluster | None = None
+    """None where no coordinator answers."""
+    obstacles: tuple[str, ...] = ()
+    """A line for each of what else is in the way; told where the cluster itself may be brought up."""
 
 
 def look_at(server: Server, password: str) -> LiveCluster | None:
@@ -72,7 +84,7 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
     """
     import psycopg  # noqa: PLC0415 - slow to import, and a preview of a new stack asks nobody
 
-    from components import postgres  # noqa: PLC0415
+    from components import postgres, roles  # noqa: PLC0415
     from components.catalog import statement  # noqa: PLC0415
 
     try:
@@ -82,29 +94,10 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
             if not known or not known[0]:
                 return None
             row = connection.execute(statement("look_at_cluster")).fetchone()
+            unknown = tuple(map(roles.describe_unknown, roles.get_unknown(connection)))
     except (StackError, psycopg.Error):
         return None
-    return _read(row[0]) if row else None
-
-
-def describe_unknown_roles(settings: Settings) -> list[str]:
-    """Return a line for each role that may use sharded tables, but whose password the nodes do not know.
-
-    Returns:
-        An empty list where the coordinator does not answer at once: a preview does not wait for it.
-    """
-    import psycopg  # noqa: PLC0415
-
-    from components import postgres, roles  # noqa: PLC0415
-
-    name, user = node_names(settings)[0], settings.user
-    server = postgres.Server(name, settings.address, settings.port, settings.database, user, log="")
-    try:
-        with postgres.connected(server, settings.password.get_secret_value(), timeout=0) as connection:
-            connection.execute("select set_config('statement_timeout', %s, false)", [f"{PATIENCE}s"])
-            return [roles.describe_unknown(role) for role in roles.get_unknown(connection)]
-    except (StackError, psycopg.Error):
-        return []
+    return replace(_read(row[0]), unknown_roles=unknown) if row else None
 
 
 def _read(seen: dict[str, Any]) -> LiveCluster:
