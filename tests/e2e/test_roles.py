@@ -38,7 +38,7 @@ def stack(new_stack: Callable[..., Stack], said: list[Run]) -> Stack:
     """A shop with one table and one role, brought up with two workers, then given a third."""
     tables = {"orders": {"distributeBy": "country"}}
     stack = new_stack(
-        "roles", schemaDir=str(ROOT / "tests/schemas/shop"), tables=tables, shardCount=8, readyTimeout=120
+        "roles", schemaDir=str(ROOT / "tests/schemas/shop"), tables=tables, shardCount=8, readyTimeout=200
     )
     for workers in (2, 3):
         stack.set(workers=workers)
