@@ -6,18 +6,25 @@ Takes a connection; knows nothing of Pulumi.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
+from psycopg import sql
 
-from components.catalog import sequentially, statement
+from components import keys
+from components.catalog import get_table, regclass, sequentially, statement
 from components.errors import DriftError, StackError
+from components.names import TableName
 from components.postgres import is_lost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
+    from components.keys import ForeignKey
     from components.postgres import Connection
+    from components.rewriting import LiveKind
 
 __all__ = ["ensure_script", "get_script", "sha256"]
 
@@ -43,11 +50,21 @@ def _refuse_edited(file_name: str, applied: str, text: str) -> None:
         raise DriftError(msg)
 
 
-def ensure_script(connection: Connection, file_name: str, text: str) -> None:
+_INCONSTANT: Final = re.compile(
+    r"must not be VOLATILE|STABLE functions used in UPDATE queries cannot be called with column"
+)
+"""How Citus refuses an UPDATE or a DELETE of which a function may give another result on each shard, or at each call."""
+
+
+def ensure_script(connection: Connection, file_name: str, text: str, *, to_shard: Collection[TableName] = ()) -> None:
     """Run a schema file in one transaction and write it into the ledger; nothing happens where it stands there.
 
     Statement by statement, and one shard after the other: of a sharded table, Citus sends some changes to the workers with all
-    the text that they came with, and where foreign keys tie tables to reference tables, it takes nothing else.
+    the text that they came with, and where foreign keys tie tables to reference tables, it takes nothing else. A statement
+    that Citus takes in another form alone runs in that form (rewriting.py).
+
+    `to_shard` are tables that this update shards. Until then they stay out of Citus's metadata, which nothing with an identity
+    column would leave again: their foreign keys to reference tables are set aside in the ledger, for their turn to restore.
 
     Raises:
         DriftError: the file was applied with another text.
@@ -58,15 +75,128 @@ def ensure_script(connection: Connection, file_name: str, text: str) -> None:
         _refuse_edited(file_name, applied, text)
         return
     with sequentially(connection):
+        row = connection.execute(statement("has_sharded_tables")).fetchone()
+        later = bool(row and row[0])
         for offset, part in _statements(text):
             try:
-                connection.execute(part.encode())
+                if later:
+                    _run_later(connection, part, to_shard)
+                else:
+                    connection.execute(part.encode())
             except psycopg.Error as error:
                 if is_lost(error):
                     raise
-                raise StackError(_located(file_name, text, offset, error)) from error
+                raise StackError(_located(file_name, text, offset, part, error)) from error
         connection.execute("reset all; reset session authorization; reset role")
+        if later:
+            _set_aside(connection, to_shard)
         connection.execute(statement("record_script"), {"file_name": file_name, "sha256": sha256(text)})
+
+
+def _run_later(connection: Connection, part: str, to_shard: Collection[TableName]) -> None:
+    """Run a statement on a cluster whose tables are sharded, in the form that Citus takes."""
+    import postgast  # noqa: PLC0415
+
+    from components.rewriting import computed_first, rewritten  # noqa: PLC0415
+
+    try:
+        raw = postgast.parse(part).stmts[0].stmt
+    except (postgast.PgQueryError, IndexError):  # for the server to say why; or nothing but comments
+        connection.execute(part.encode())
+        return
+    kind = raw.WhichOneof("node") or ""
+    parsed, known = getattr(raw, kind), _Live(connection)
+    if kind in ("update_stmt", "delete_stmt"):
+        try:
+            with connection.transaction():
+                connection.execute(part.encode())
+        except psycopg.errors.FeatureNotSupported as error:
+            steps = computed_first(kind, parsed, known) if _INCONSTANT.search(str(error)) else None
+            if steps is None:
+                raise
+            for step in steps:
+                connection.execute(step.encode())
+        return
+    steps = rewritten(kind, parsed, known)
+    of = known.name(parsed.relation) if kind in ("create_stmt", "alter_table_stmt") else None
+    with _kept_out(connection, keep=of in to_shard and of is not None and known.kind(of) == "local"):
+        for step in steps or [part]:
+            connection.execute(step.encode())
+
+
+@contextmanager
+def _kept_out(connection: Connection, *, keep: bool) -> Iterator[None]:
+    """Let Citus take no local table into its metadata because of a foreign key to a reference table."""
+    if keep:
+        connection.execute("set local citus.enable_local_reference_table_foreign_keys = off")
+    yield
+    if keep:
+        connection.execute("reset citus.enable_local_reference_table_foreign_keys")
+
+
+def _set_aside(connection: Connection, to_shard: Collection[TableName]) -> None:
+    """Set aside the foreign keys to reference tables of tables that are local and come to be sharded."""
+
+    def is_to_reference(key: ForeignKey) -> bool:
+        parent = get_table(connection, key.parent)
+        return key.child == table and parent is not None and parent.kind == "reference"
+
+    for table in to_shard:
+        if (state := get_table(connection, table)) is not None and state.kind == "local":
+            with _kept_out(connection, keep=_Live(connection).kind(table) == "local"):
+                keys.set_foreign_keys_aside(connection, table, is_to_reference)
+
+
+class _Live:
+    """`Known` (rewriting.py) from the catalogue, as it is now."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def _find(self, name: str) -> tuple[Any, ...] | None:
+        return self._connection.execute(statement("get_known_table"), {"name": name}).fetchone()
+
+    def name(self, relation: Any) -> TableName:
+        """Return the table that a RangeVar means; one that is not there yet is made in the current schema."""
+        parts = [part for part in (relation.schemaname, relation.relname) if part]
+        found = self._find(sql.Identifier(*parts).as_string(None))
+        if found is not None:
+            return TableName(found[0], found[1])
+        row = self._connection.execute("select current_schema()").fetchone()
+        return TableName(relation.schemaname or (row and row[0]) or "public", relation.relname)
+
+    def kind(self, table: TableName) -> LiveKind:
+        """Return what Citus has made of it."""
+        found = self._find(regclass(table))
+        kind: LiveKind = found[2] if found else "local"
+        return kind
+
+    def columns(self, table: TableName) -> Sequence[str] | None:
+        """Return its columns."""
+        found = self._find(regclass(table))
+        return found[3] if found else None
+
+    def primary_key(self, table: TableName) -> Sequence[str] | None:
+        """Return the columns of its primary key."""
+        found = self._find(regclass(table))
+        return found[4] if found else None
+
+    def constraint(self, table: TableName, name: str) -> tuple[str, str, str | None]:
+        """Return a constraint's kind, definition and comment."""
+        named = {"table": regclass(table), "name": name}
+        return self._connection.execute(statement("get_constraint"), named).fetchone() or ("", "", None)
+
+    def free_name(self, table: TableName, columns: str, suffix: str) -> str:
+        """Return the name that PostgreSQL would give a constraint or a sequence of the table."""
+        from components.rewriting import default_name  # noqa: PLC0415
+
+        number = 0
+        while True:
+            name = default_name(table.name, columns, f"{suffix}{number or ''}")
+            taken = {"schema": table.schema, "name": name}
+            if self._connection.execute(statement("is_name_taken"), taken).fetchone() == (False,):
+                return name
+            number += 1
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
@@ -84,9 +214,10 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
         offset += len(part)
 
 
-def _located(file_name: str, text: str, offset: int, error: psycopg.Error) -> str:
+def _located(file_name: str, text: str, offset: int, part: str, error: psycopg.Error) -> str:
     diagnosis = error.diag
-    before = text[: offset + int(diagnosis.statement_position or 1) - 1]
+    place = int(diagnosis.statement_position or 1)
+    before = text[: offset + min(place, len(part)) - 1]
     where = f"{file_name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
     detail = f"; {diagnosis.message_detail}" if diagnosis.message_detail else ""
     hint = f"; {diagnosis.message_hint}" if diagnosis.message_hint else ""
