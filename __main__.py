@@ -11,8 +11,11 @@ import pulumi
 from components.cluster import CitusCluster
 from components.engine import Engine
 from components.errors import StackError
+from components.later import Standing
+from components.live import look_at
 from components.local import LocalHost
 from components.plan import ShardingPlan
+from components.postgres import Server
 from components.schema import Schema
 from components.settings import Settings
 from components.tenants import plan_tenants
@@ -27,7 +30,12 @@ if threading.current_thread() is threading.main_thread():
 try:
     settings = Settings.load()
     schema = Schema.read(Path(settings.schema_dir))
-    plan = ShardingPlan.make(schema, settings.tables, settings.undistributed)
+    live = look_at(
+        Server(settings.name_prefix, settings.bind_address, settings.port, settings.database, settings.user, ""),
+        settings.password.get_secret_value(),
+    )
+    standing = Standing.of(live) if live else None
+    plan = ShardingPlan.make(schema, settings.tables, settings.undistributed, standing)
     for warning in plan.warnings:
         pulumi.log.warn(str(warning))
     tenancies = plan_tenants(plan, schema, settings)

@@ -415,23 +415,23 @@ _RULES: Final = (
         "PreprocessGrantStmt",
     ),
     Rule(
-        "later-volatile",
+        "later-rows",
         "error",
-        "A file that is not applied yet changes rows of a sharded table by a function that gives another result at each call, in "
-        "a statement that cannot be said in another way: with WITH, RETURNING, several columns at once, or without a primary "
-        "key.",
-        "Each copy of a shard would get other values. Where there is a primary key, a plain UPDATE or DELETE is computed once, "
-        "before.",
+        "A file that is not applied yet changes rows of a sharded table by a function that gives another result at each call, or "
+        "tells them apart by ctid, in a statement that cannot be said in another way: with WITH, RETURNING, several columns at "
+        "once, DEFAULT, or without a primary key.",
+        "Each shard, and each copy of it, would get other values. Where there is a primary key, a plain UPDATE or DELETE is "
+        "computed once, before.",
         "Compute the values in a materialized WITH, and update from it.",
         "TargetlistAndFunctionsSupported",
     ),
     Rule(
         "later-join",
         "error",
-        "A file that is not applied yet changes rows of a reference table by another kind of table, or merges into a sharded "
-        "one what Citus does not merge.",
-        "Every copy of a reference table is changed by what its node has.",
-        "Read the other table in a materialized WITH; write MERGE as INSERT and UPDATE.",
+        "A file that is not applied yet sets a column by a subquery that looks, row by row, into a table that does not lie where "
+        "the rows are; or merges into a sharded table what Citus does not merge.",
+        "Each shard is changed by what its node has.",
+        "Write UPDATE … FROM; write MERGE as INSERT and UPDATE.",
         "MultiShardUpdateDeleteSupported, ErrorIfMergeNotSupported",
     ),
     Rule(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from components.findings import Finding
+    from components.live import LiveCluster
     from components.relations import SqlFile, Table
     from components.rewriting import LiveKind
 
@@ -36,6 +37,13 @@ class Standing:
     tables: Mapping[TableName, tuple[str, str | None]]
     """Kind (`distributed`, `reference`; any other is local) and distribution column of its tables."""
 
+    @classmethod
+    def of(cls, live: LiveCluster) -> Standing:
+        """Return what a preview has seen of the running cluster."""
+        return cls(
+            frozenset(live.scripts), {name: (it.kind, it.distribution_column) for name, it in live.tables.items()}
+        )
+
 
 def check_later(
     files: Iterable[SqlFile], standing: Standing, declared: Collection[TableName] = ()
@@ -45,11 +53,12 @@ def check_later(
     `declared` are the tables that the settings shard: until then, a new one is kept out of Citus's metadata.
     """
     known = _Preview(standing, declared)
-    for file in files:
+    for file in sorted(files, key=lambda it: it.name not in standing.files):
         reader = FileReader(known.relations, file, [])
         known.reader = reader
         judged = file.name not in standing.files
-        known.follows = judged
+        if judged:
+            known.relations.follow()
         for raw in postgast.parse(file.text).stmts:
             kind = raw.stmt.WhichOneof("node")
             if kind is None:
@@ -77,6 +86,14 @@ class _Followed(Relations):
         super().__init__()
         self.kinds = kinds
         self.follows = False
+
+    def follow(self) -> None:
+        """Begin to follow: what was applied before this is in the kinds already, but for partitions that go unnamed."""
+        for table in [] if self.follows else list(self.tables):
+            for partition in self.children(table) if table in self.kinds else ():
+                if partition.partition:
+                    self.kinds.setdefault(partition.name, self.kinds[table])
+        self.follows = True
 
     def put(self, table: Table) -> None:
         """Add the table; a new partition of a sharded table is sharded with it."""
@@ -115,14 +132,6 @@ class _Preview:
         """Functions that the files create without saying that their result stays the same."""
         self.indexes: dict[TableName, TableName] = {}
 
-    @property
-    def follows(self) -> bool:
-        return self.relations.follows
-
-    @follows.setter
-    def follows(self, follows: bool) -> None:
-        self.relations.follows = follows
-
     def learn(self, statement: Any) -> None:
         """Remember whether a function that a file creates is volatile."""
         name = statement.funcname[-1].string.sval
@@ -153,6 +162,9 @@ class _Preview:
         while known is not None and known.primary_key is None and known.partition and known.parent:
             known = self.relations.tables.get(known.parent)
         return known.primary_key.columns if known and known.primary_key else None
+
+    def is_pending(self, table: TableName) -> bool:
+        return table in self._declared and self.kind(table) == "local"
 
     def constraint(self, table: TableName, name: str) -> tuple[str, str, str | None]:
         return "", "", None
@@ -247,35 +259,27 @@ def _alter_table(statement: Any, known: _Preview) -> Iterator[Refusal]:
     objects = postgast.pg_query_pb2.ObjectType.Name(statement.objtype)
     if objects == "OBJECT_INDEX":
         yield from _alter_index(statement, known)
-        return
-    table = known.name(statement.relation)
-    kind = known.kind(table)
-    if objects != "OBJECT_TABLE" or kind == "local":
-        return
-    for node in statement.cmds:
-        command = node.alter_table_cmd
-        action, definition = action_of(command), getattr(command, "def")
-        if action in _UNSUPPORTED:
-            what, remedy = _UNSUPPORTED[action]
-            message = f"{table} is {_KINDS[kind]}, and Citus does not carry {what} to its shards"
-            yield Refusal("later-alter", table, message, remedy)
-        elif action in _TRIGGERS and kind != "managed":
-            message = f"{table} is {_KINDS[kind]}, and Citus knows no triggers there"
-            yield Refusal("later-alter", table, message, "remove it")
-        elif command.name and command.name == known.distribution_column(table):
-            yield from _alter_distribution_column(table, command.name, action)
-        elif action == "AddColumn":
-            yield from _add_column(table, command, known)
-        elif action == "AlterColumnType":
-            yield from _alter_type(table, command.name, known)
-        elif action == "AttachPartition":
-            part = known.name(definition.partition_cmd.name)
-            other = known.kind(part)
-            if kind == "distributed" and other == "reference":
-                message = f"{part} is {_KINDS[other]}, and {table} is {_KINDS[kind]}"
-                yield Refusal(
-                    "later-alter", table, message, "attach a table that is not sharded: it is sharded with the other"
-                )
+    elif objects == "OBJECT_TABLE" and known.kind(known.name(statement.relation)) != "local":
+        for node in statement.cmds:
+            yield from _alter(known.name(statement.relation), node.alter_table_cmd, known)
+
+
+def _alter(table: TableName, command: Any, known: _Preview) -> Iterator[Refusal]:
+    action, kind = action_of(command), known.kind(table)
+    if action in _UNSUPPORTED:
+        what, remedy = _UNSUPPORTED[action]
+        message = f"{table} is {_KINDS[kind]}, and Citus does not carry {what} to its shards"
+        yield Refusal("later-alter", table, message, remedy)
+    elif action in _TRIGGERS and kind != "managed":
+        yield Refusal(
+            "later-alter", table, f"{table} is {_KINDS[kind]}, and Citus knows no triggers there", "remove it"
+        )
+    elif command.name and command.name == known.distribution_column(table):
+        yield from _alter_distribution_column(table, command.name, action)
+    elif action == "AddColumn":
+        yield from _add_column(table, command, known)
+    elif action == "AlterColumnType":
+        yield from _alter_type(table, command.name, known)
 
 
 def _alter_distribution_column(table: TableName, name: str, action: str) -> Iterator[Refusal]:
@@ -394,7 +398,15 @@ def _update(statement: Any, known: _Preview) -> Iterator[Refusal]:
         remedy = "insert the rows with the new value, and delete the old ones"
         yield Refusal("later-distribution-column", table, message, remedy)
     yield from _volatile("update_stmt", statement, known)
-    yield from _joined(statement, statement.from_clause, known)
+    yield from _of_one_shard(statement, known)
+    yield from _looked_up(statement, known)
+    for node in statement.target_list:
+        relation = known.relations.tables.get(table)
+        to = relation.columns.get(node.res_target.name) if relation and relation.columns else None
+        filled = to is not None and (to.identity or to.sequence is not None)
+        if filled and node.res_target.val.HasField("set_to_default") and known.kind(table) != "local":
+            message = f"{table} is {_KINDS[known.kind(table)]}, and DEFAULT of {node.res_target.name} is of a sequence"
+            yield Refusal("later-rows", table, message, "set it to nextval('…') of the sequence")
 
 
 def _moves(target: Any, column: str, statement: Any) -> bool:
@@ -429,7 +441,44 @@ def _unplaced(value: Any) -> str:
 
 def _delete(statement: Any, known: _Preview) -> Iterator[Refusal]:
     yield from _volatile("delete_stmt", statement, known)
-    yield from _joined(statement, statement.using_clause, known)
+    yield from _of_one_shard(statement, known)
+
+
+def _of_one_shard(statement: Any, known: _Preview) -> Iterator[Refusal]:
+    """Find rows that are told apart by ctid in a subquery: two rows on two shards may have the same."""
+    table = known.name(statement.relation)
+    columns = nodes(statement.where_clause, "column_ref")
+    subquery = any(True for _ in nodes(statement, "sub_link"))
+    if known.kind(table) == "distributed" and subquery and any(it.fields[-1].string.sval == "ctid" for it in columns):
+        message = f"{table} is distributed, and ctid tells rows apart within one shard alone"
+        yield Refusal("later-rows", table, message, "tell them apart by the primary key")
+
+
+def _looked_up(statement: Any, known: _Preview) -> Iterator[Refusal]:
+    """Find a subquery in SET that looks into a table which does not lie where the rows are."""
+    table = known.name(statement.relation)
+    kind, row = known.kind(table), statement.relation.alias.aliasname or statement.relation.relname
+    for node in statement.target_list:
+        for link in (*nodes(node.res_target, "sub_link"), node.res_target.val.sub_link):
+            tables = [known.name(it) for it in nodes(link, "range_var")]
+            kinds = {known.kind(it) for it in tables if it in known.relations.tables}
+            correlated = any(len(it.fields) > 1 and it.fields[0].string.sval == row for it in nodes(link, "column_ref"))
+            apart = kinds - _WITH[kind] if correlated else kinds & ({"reference"} if kind == "local" else set())
+            if apart:
+                message = (
+                    f"{table} is {_KINDS.get(kind, 'local')}, and the subquery looks into a table that lies elsewhere"
+                )
+                yield Refusal("later-join", table, message, "update … set … from that table where …")
+                return
+
+
+_WITH: Final[dict[str, set[str]]] = {
+    "distributed": {"distributed", "reference"},
+    "reference": {"reference"},
+    "managed": {"managed", "local", "reference"},
+    "local": {"managed", "local"},
+}
+"""Tables that rows of each kind can be looked up in, one by one."""
 
 
 def _volatile(kind: str, statement: Any, known: _Preview) -> Iterator[Refusal]:
@@ -442,20 +491,7 @@ def _volatile(kind: str, statement: Any, known: _Preview) -> Iterator[Refusal]:
         remedy = (
             "compute it once, in a WITH … AS MATERIALIZED of the table's key and the value, and join that by the key"
         )
-        yield Refusal("later-volatile", table, message, remedy)
-
-
-def _joined(statement: Any, others: Iterable[Any], known: _Preview) -> Iterator[Refusal]:
-    table = known.name(statement.relation)
-    if known.kind(table) != "reference":
-        return
-    for node in others:
-        if node.HasField("range_var"):
-            other = known.name(node.range_var)
-            if other in known.relations.tables and known.kind(other) != "reference":
-                message = f"{table} is a reference table, and {other}, by which it is changed, is none"
-                remedy = f"read {other} in a WITH … AS MATERIALIZED, and join that"
-                yield Refusal("later-join", table, message, remedy)
+        yield Refusal("later-rows", table, message, remedy)
 
 
 def _insert(statement: Any, known: _Preview) -> Iterator[Refusal]:
@@ -469,7 +505,7 @@ def _insert(statement: Any, known: _Preview) -> Iterator[Refusal]:
         yield Refusal("later-distribution-column", table, message, "leave it out of DO UPDATE SET")
     if any(_calls(target.val, _VOLATILE | known.volatile) for target in targets):
         message = f"{table} is {_KINDS[known.kind(table)]}, and a function in DO UPDATE SET gives another result on every shard"
-        yield Refusal("later-volatile", table, message, "insert the value, and set it to excluded.…")
+        yield Refusal("later-rows", table, message, "insert the value, and set it to excluded.…")
     rows = statement.select_stmt.select_stmt.values_lists
     if len(rows) > 1 and any(True for row in rows for _ in nodes(row, "sub_link")):
         message = f"{table} is {_KINDS[known.kind(table)]}, and Citus takes no subquery within VALUES of several rows"

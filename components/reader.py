@@ -70,9 +70,8 @@ class FileReader:
 
     def read(self, kind: str, statement: Any, offset: int) -> None:
         """Apply one statement; those that make no relation are passed over."""
-        is_analyze = kind == "vacuum_stmt" and not statement.is_vacuumcmd
-        if _is_concurrent(kind, statement) or (kind in _NOT_IN_TRANSACTION and not is_analyze):
-            why = _NOT_IN_TRANSACTION.get(kind, "CONCURRENTLY cannot run in a transaction")
+        why = _why_not_in_transaction(kind, statement)
+        if why is not None:
             self.problems.append(
                 f"{self.file.position(offset)}: this {why}, but each file runs as one transaction: remove it"
             )
@@ -478,6 +477,20 @@ class FileReader:
 
 _COLUMN_ACTIONS: Final = frozenset({"AddColumn", "DropColumn", "AlterColumnType", "SetNotNull", "DropExpression"})
 """What ALTER TABLE does to the partitions and heirs of a table too."""
+
+
+def _why_not_in_transaction(kind: str, statement: Any) -> str | None:
+    """Return what a statement is, or why PostgreSQL runs it in no transaction; None where it does."""
+    if _is_concurrent(kind, statement):
+        return "CONCURRENTLY cannot run in a transaction"
+    if kind == "vacuum_stmt" and not statement.is_vacuumcmd:
+        return None
+    alone = kind == "cluster_stmt" and not statement.HasField("relation")
+    if kind == "reindex_stmt":
+        alone = postgast.pg_query_pb2.ReindexObjectType.Name(statement.kind).split("_")[-1] not in ("INDEX", "TABLE")
+    if kind == "create_subscription_stmt":
+        alone = not {node.def_elem.defname for node in statement.options} & {"connect", "create_slot"}
+    return "cannot run in a transaction" if alone else _NOT_IN_TRANSACTION.get(kind)
 
 
 def _is_concurrent(kind: str, statement: Any) -> bool:

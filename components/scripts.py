@@ -6,9 +6,8 @@ Takes a connection; knows nothing of Pulumi.
 from __future__ import annotations
 
 import hashlib
-import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
@@ -50,12 +49,6 @@ def _refuse_edited(file_name: str, applied: str, text: str) -> None:
         raise DriftError(msg)
 
 
-_INCONSTANT: Final = re.compile(
-    r"must not be VOLATILE|STABLE functions used in UPDATE queries cannot be called with column"
-)
-"""How Citus refuses an UPDATE or a DELETE of which a function may give another result on each shard, or at each call."""
-
-
 def ensure_script(connection: Connection, file_name: str, text: str, *, to_shard: Collection[TableName] = ()) -> None:
     """Run a schema file in one transaction and write it into the ledger; nothing happens where it stands there.
 
@@ -74,13 +67,15 @@ def ensure_script(connection: Connection, file_name: str, text: str, *, to_shard
     if applied is not None:
         _refuse_edited(file_name, applied, text)
         return
+    row = connection.execute(statement("has_sharded_tables")).fetchone()
+    later = _Later(connection, to_shard) if row and row[0] else None
     with sequentially(connection):
-        row = connection.execute(statement("has_sharded_tables")).fetchone()
-        later = bool(row and row[0])
+        if later:
+            connection.execute("set local citus.enable_repartition_joins = on")
         for offset, part in _statements(text):
             try:
                 if later:
-                    _run_later(connection, part, to_shard)
+                    later.run(part)
                 else:
                     connection.execute(part.encode())
             except psycopg.Error as error:
@@ -89,39 +84,72 @@ def ensure_script(connection: Connection, file_name: str, text: str, *, to_shard
                 raise StackError(_located(file_name, text, offset, part, error)) from error
         connection.execute("reset all; reset session authorization; reset role")
         if later:
-            _set_aside(connection, to_shard)
+            later.set_aside()
         connection.execute(statement("record_script"), {"file_name": file_name, "sha256": sha256(text)})
 
 
-def _run_later(connection: Connection, part: str, to_shard: Collection[TableName]) -> None:
-    """Run a statement on a cluster whose tables are sharded, in the form that Citus takes."""
-    import postgast  # noqa: PLC0415
+class _Later:
+    """Runs statements on a cluster whose tables are sharded, in the form that Citus takes."""
 
-    from components.rewriting import computed_first, rewritten  # noqa: PLC0415
+    def __init__(self, connection: Connection, to_shard: Collection[TableName]) -> None:
+        self._connection = connection
+        self._to_shard = to_shard
 
-    try:
-        raw = postgast.parse(part).stmts[0].stmt
-    except (postgast.PgQueryError, IndexError):  # for the server to say why; or nothing but comments
-        connection.execute(part.encode())
-        return
-    kind = raw.WhichOneof("node") or ""
-    parsed, known = getattr(raw, kind), _Live(connection)
-    if kind in ("update_stmt", "delete_stmt"):
+    def run(self, part: str) -> None:
+        """Run one statement."""
+        import postgast  # noqa: PLC0415
+
+        from components.rewriting import rewritten  # noqa: PLC0415
+
         try:
-            with connection.transaction():
-                connection.execute(part.encode())
-        except psycopg.errors.FeatureNotSupported as error:
-            steps = computed_first(kind, parsed, known) if _INCONSTANT.search(str(error)) else None
+            raw = postgast.parse(part).stmts[0].stmt
+        except (postgast.PgQueryError, IndexError):  # for the server to say why; or nothing but comments
+            self._connection.execute(part.encode())
+            return
+        kind = raw.WhichOneof("node") or ""
+        parsed, known = getattr(raw, kind), _Live(self._connection, self._to_shard)
+        if kind in ("update_stmt", "delete_stmt"):
+            self._change_rows(part, kind, parsed, known)
+            return
+        steps = rewritten(kind, parsed, known)
+        of = known.name(parsed.relation) if kind in ("create_stmt", "alter_table_stmt") else None
+        with _kept_out(self._connection, keep=of in self._to_shard and of is not None and known.kind(of) == "local"):
+            for step in steps or [part]:
+                if isinstance(step, str):
+                    self._connection.execute(step.encode())
+                else:
+                    keys.record_foreign_key(self._connection, step)
+
+    def _change_rows(self, part: str, kind: str, parsed: Any, known: _Live) -> None:
+        """Run an UPDATE or a DELETE; where Citus refuses it, find the rows and their values first."""
+        from components.rewriting import computed_first  # noqa: PLC0415
+
+        try:
+            with self._connection.transaction():
+                self._connection.execute(part.encode())
+        except (psycopg.errors.FeatureNotSupported, psycopg.errors.InternalError_) as error:
+            steps = computed_first(kind, parsed, known)
             if steps is None:
                 raise
-            for step in steps:
-                connection.execute(step.encode())
-        return
-    steps = rewritten(kind, parsed, known)
-    of = known.name(parsed.relation) if kind in ("create_stmt", "alter_table_stmt") else None
-    with _kept_out(connection, keep=of in to_shard and of is not None and known.kind(of) == "local"):
-        for step in steps or [part]:
-            connection.execute(step.encode())
+            try:
+                with self._connection.transaction():
+                    for step in steps:
+                        self._connection.execute(step.encode())
+            except (psycopg.errors.FeatureNotSupported, psycopg.errors.InternalError_):
+                raise error from None
+
+    def set_aside(self) -> None:
+        """Set aside the foreign keys to reference tables of tables that are local and come to be sharded."""
+        connection = self._connection
+
+        def is_to_reference(key: ForeignKey) -> bool:
+            parent = get_table(connection, key.parent)
+            return key.child == table and parent is not None and parent.kind == "reference"
+
+        for table in self._to_shard:
+            if _Live(connection, self._to_shard).is_pending(table):
+                with _kept_out(connection, keep=True):
+                    keys.set_foreign_keys_aside(connection, table, is_to_reference)
 
 
 @contextmanager
@@ -134,24 +162,12 @@ def _kept_out(connection: Connection, *, keep: bool) -> Iterator[None]:
         connection.execute("reset citus.enable_local_reference_table_foreign_keys")
 
 
-def _set_aside(connection: Connection, to_shard: Collection[TableName]) -> None:
-    """Set aside the foreign keys to reference tables of tables that are local and come to be sharded."""
-
-    def is_to_reference(key: ForeignKey) -> bool:
-        parent = get_table(connection, key.parent)
-        return key.child == table and parent is not None and parent.kind == "reference"
-
-    for table in to_shard:
-        if (state := get_table(connection, table)) is not None and state.kind == "local":
-            with _kept_out(connection, keep=_Live(connection).kind(table) == "local"):
-                keys.set_foreign_keys_aside(connection, table, is_to_reference)
-
-
 class _Live:
     """`Known` (rewriting.py) from the catalogue, as it is now."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, to_shard: Collection[TableName]) -> None:
         self._connection = connection
+        self._to_shard = to_shard
 
     def _find(self, name: str) -> tuple[Any, ...] | None:
         return self._connection.execute(statement("get_known_table"), {"name": name}).fetchone()
@@ -180,6 +196,15 @@ class _Live:
         """Return the columns of its primary key."""
         found = self._find(regclass(table))
         return found[4] if found else None
+
+    def distribution_column(self, table: TableName) -> str | None:
+        """Return its distribution column."""
+        state = get_table(self._connection, table)
+        return state.distribution_column if state else None
+
+    def is_pending(self, table: TableName) -> bool:
+        """Tell whether it is local, and sharded later in the same update."""
+        return table in self._to_shard and self.kind(table) == "local"
 
     def constraint(self, table: TableName, name: str) -> tuple[str, str, str | None]:
         """Return a constraint's kind, definition and comment."""

@@ -287,9 +287,8 @@ class DistributedTableProvider(KeyedTableProvider):
             return super().diff(_id, _olds, _news)
         renamed = self._renamed(_olds, _news)
         if renamed is not _olds:
-            print(
-                f"{_table(_news)}: its distribution column is called {_news['distribution_column']} now; no row moves"
-            )  # noqa: T201
+            name = _news["distribution_column"]
+            print(f"{_table(_news)}: its distribution column is called {name} now; no row moves")  # noqa: T201
         changed = self._resharded(renamed, _news)
         if changed:
             print(_announced(changed, _olds, _news))  # noqa: T201 - Pulumi shows it
