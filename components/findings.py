@@ -428,10 +428,10 @@ _RULES: Final = (
     Rule(
         "later-join",
         "error",
-        "A file that is not applied yet sets a column by a subquery that looks, row by row, into a table that does not lie where "
-        "the rows are; or merges into a sharded table what Citus does not merge.",
-        "Each shard is changed by what its node has.",
-        "Write UPDATE … FROM; write MERGE as INSERT and UPDATE.",
+        "A file that is not applied yet changes rows by a subquery that looks, row by row, into a table that does not lie where "
+        "the rows are; or a reference table by a local one; or merges into a sharded table what Citus does not merge.",
+        "Each shard, and each copy, is changed by what its node has.",
+        "Write UPDATE … FROM; for a reference table, INSERT … SELECT … ON CONFLICT DO UPDATE; for MERGE, INSERT and UPDATE.",
         "MultiShardUpdateDeleteSupported, ErrorIfMergeNotSupported",
     ),
     Rule(

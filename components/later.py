@@ -399,7 +399,7 @@ def _update(statement: Any, known: _Preview) -> Iterator[Refusal]:
         yield Refusal("later-distribution-column", table, message, remedy)
     yield from _volatile("update_stmt", statement, known)
     yield from _of_one_shard(statement, known)
-    yield from _looked_up(statement, known)
+    yield from _looked_up(statement, statement.from_clause, known)
     for node in statement.target_list:
         relation = known.relations.tables.get(table)
         to = relation.columns.get(node.res_target.name) if relation and relation.columns else None
@@ -442,6 +442,7 @@ def _unplaced(value: Any) -> str:
 def _delete(statement: Any, known: _Preview) -> Iterator[Refusal]:
     yield from _volatile("delete_stmt", statement, known)
     yield from _of_one_shard(statement, known)
+    yield from _looked_up(statement, statement.using_clause, known)
 
 
 def _of_one_shard(statement: Any, known: _Preview) -> Iterator[Refusal]:
@@ -454,31 +455,53 @@ def _of_one_shard(statement: Any, known: _Preview) -> Iterator[Refusal]:
         yield Refusal("later-rows", table, message, "tell them apart by the primary key")
 
 
-def _looked_up(statement: Any, known: _Preview) -> Iterator[Refusal]:
-    """Find a subquery in SET that looks into a table which does not lie where the rows are."""
+def _looked_up(statement: Any, others: Iterable[Any], known: _Preview) -> Iterator[Refusal]:
+    """Find a table that rows are looked up in one by one, though it does not lie where they are."""
     table = known.name(statement.relation)
     kind, row = known.kind(table), statement.relation.alias.aliasname or statement.relation.relname
-    for node in statement.target_list:
-        for link in (*nodes(node.res_target, "sub_link"), node.res_target.val.sub_link):
-            tables = [known.name(it) for it in nodes(link, "range_var")]
-            kinds = {known.kind(it) for it in tables if it in known.relations.tables}
-            correlated = any(len(it.fields) > 1 and it.fields[0].string.sval == row for it in nodes(link, "column_ref"))
-            apart = kinds - _WITH[kind] if correlated else kinds & ({"reference"} if kind == "local" else set())
-            if apart:
-                message = (
-                    f"{table} is {_KINDS.get(kind, 'local')}, and the subquery looks into a table that lies elsewhere"
-                )
-                yield Refusal("later-join", table, message, "update … set … from that table where …")
-                return
+    apart = {it for node in others for it in _tables(node, known) if kind == "reference" and known.kind(it) == "local"}
+    for link in nodes(statement, "sub_link"):
+        tables = {known.kind(it): it for it in _tables(link, known)}
+        if any(len(it.fields) > 1 and it.fields[0].string.sval == row for it in nodes(link, "column_ref")):
+            beside = _WITH[kind]
+        elif postgast.pg_query_pb2.SubLinkType.Name(link.sub_link_type) == "ANY_SUBLINK":
+            continue  # computed before
+        else:
+            beside = _WITH[kind] | _BEFORE[kind]
+        apart |= {it for other, it in tables.items() if other not in beside}
+    for other in sorted(apart)[:1]:
+        message = (
+            f"{table} is {_KINDS.get(kind, 'local')}, and {other}, which is {_KINDS.get(known.kind(other), 'local')}, "
+        )
+        yield Refusal("later-join", table, f"{message}does not lie with its rows", _JOIN[kind])
+
+
+def _tables(tree: Any, known: _Preview) -> list[TableName]:
+    direct = [tree.range_var] if "range_var" in tree.DESCRIPTOR.fields_by_name and tree.HasField("range_var") else []
+    names = [known.name(it) for it in (*direct, *nodes(tree, "range_var"))]
+    return [name for name in names if name in known.relations.tables]
 
 
 _WITH: Final[dict[str, set[str]]] = {
     "distributed": {"distributed", "reference"},
-    "reference": {"reference"},
+    "reference": {"reference", "managed"},
     "managed": {"managed", "local", "reference"},
     "local": {"managed", "local"},
 }
 """Tables that rows of each kind can be looked up in, one by one."""
+_BEFORE: Final[dict[str, set[str]]] = {
+    "distributed": {"managed", "local"},
+    "reference": {"distributed"},
+    "managed": {"distributed"},
+    "local": {"distributed"},
+}
+"""Tables that a subquery may look into which does not depend on the row, so that it is computed before."""
+_JOIN: Final = {
+    "distributed": "update … set … from that table where …; delete … using …",
+    "reference": "insert … select … from both … on conflict (…) do update; or make a reference table of the other",
+    "managed": "update … set … from that table where …; delete … using …",
+    "local": "update … set … from that table where …; delete … using …",
+}
 
 
 def _volatile(kind: str, statement: Any, known: _Preview) -> Iterator[Refusal]:
