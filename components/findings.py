@@ -386,8 +386,8 @@ _RULES: Final = (
         "A file that is not applied yet adds a column that a sequence fills to a sharded table without a primary key, or changes "
         "the type of a column that a sequence or an identity fills.",
         "Rows are numbered by their primary key; and the sequence is on every node, with the type of the column.",
-        "Add a primary key before, or set the default without numbering the rows that are there; drop the default before the "
-        "type is changed.",
+        "Add a primary key before, or set the default without numbering the rows that are there; drop the sequence before the "
+        "type is changed, and make another.",
         "ErrorIfUnsupportedAlterTableStmt",
     ),
     Rule(

@@ -68,11 +68,7 @@ def check_later(
                 for refusal in refusals(kind, statement, known):
                     at = file.position(raw.stmt_location)
                     yield found(refusal.rule, refusal.table, refusal.message, refusal.remedy, at=at)
-            if kind == "create_function_stmt":
-                known.learn(statement)
-            elif kind == "index_stmt" and statement.idxname:
-                table = known.name(statement.relation)
-                known.indexes[TableName(table.schema, statement.idxname)] = table
+            known.learn(kind, statement)
             reader.read(kind, statement, raw.stmt_location)
 
 
@@ -131,15 +127,31 @@ class _Preview:
         self.volatile: set[str] = set()
         """Functions that the files create without saying that their result stays the same."""
         self.indexes: dict[TableName, TableName] = {}
+        self.owned: dict[tuple[TableName, str], TableName] = {}
+        """Sequences that a serial column has still, though it takes no default of them any more."""
+        self.dropped: set[TableName] = set()
+        """Sequences."""
 
-    def learn(self, statement: Any) -> None:
-        """Remember whether a function that a file creates is volatile."""
-        name = statement.funcname[-1].string.sval
-        said = {node.def_elem.arg.string.sval for node in statement.options if node.def_elem.defname == "volatility"}
-        if said <= {"volatile"}:
-            self.volatile.add(name)
-        else:
-            self.volatile.discard(name)
+    def learn(self, kind: str, statement: Any) -> None:
+        """Remember of a statement what the relations do not keep."""
+        if kind == "create_function_stmt":
+            said = {it.def_elem.arg.string.sval for it in statement.options if it.def_elem.defname == "volatility"}
+            (self.volatile.add if said <= {"volatile"} else self.volatile.discard)(statement.funcname[-1].string.sval)
+        elif kind == "index_stmt" and statement.idxname:
+            table = self.name(statement.relation)
+            self.indexes[TableName(table.schema, statement.idxname)] = table
+        elif kind == "drop_stmt" and postgast.pg_query_pb2.ObjectType.Name(statement.remove_type) == "OBJECT_SEQUENCE":
+            names = [[part.string.sval for part in node.list.items] for node in statement.objects]
+            self.dropped |= {TableName(([self.reader.search_path, *name])[-2], name[-1]) for name in names}
+        elif kind == "alter_table_stmt":
+            table = self.name(statement.relation)
+            columns = self.relations.tables[table].columns if table in self.relations.tables else None
+            for node in statement.cmds:
+                command = node.alter_table_cmd
+                sequence = columns[command.name].sequence if columns and command.name in columns else None
+                own = TableName(table.schema, default_name(table.name, command.name, "seq"))
+                if action_of(command) == "ColumnDefault" and sequence == own:
+                    self.owned[table, command.name] = own
 
     def name(self, relation: Any) -> TableName:
         return TableName(relation.schemaname or self.reader.search_path, relation.relname)
@@ -322,14 +334,15 @@ def _add_column(table: TableName, command: Any, known: _Preview) -> Iterator[Ref
 def _alter_type(table: TableName, name: str, known: _Preview) -> Iterator[Refusal]:
     relation = known.relations.tables.get(table)
     column = relation.columns.get(name) if relation and relation.columns else None
-    if column is None or not (column.identity or column.sequence):
+    sequence = (column.sequence if column else None) or known.owned.get((table, name))
+    if column is None or not (column.identity or (sequence and sequence not in known.dropped)):
         return
     what = "an identity" if column.identity else "a sequence"
     message = f"{table} is {_KINDS[known.kind(table)]}, and Citus changes no type of a column that {what} fills"
     remedy = (
         "keep the type"
         if column.identity
-        else f"before it: alter table {table} alter column {ColumnName(name)} drop default"
+        else f"before it: drop sequence {sequence} cascade; after it: another sequence, and nextval('…') of it as the default"
     )
     yield Refusal("later-number", table, message, remedy)
 
@@ -459,27 +472,28 @@ def _looked_up(statement: Any, others: Iterable[Any], known: _Preview) -> Iterat
     """Find a table that rows are looked up in one by one, though it does not lie where they are."""
     table = known.name(statement.relation)
     kind, row = known.kind(table), statement.relation.alias.aliasname or statement.relation.relname
-    apart = {it for node in others for it in _tables(node, known) if kind == "reference" and known.kind(it) == "local"}
+    read = [node.range_var for node in others if node.HasField("range_var")] + [
+        *nodes(statement.with_clause, "range_var")
+    ]
+    direct = {known.name(it) for it in read} & known.relations.tables.keys() if kind == "reference" else set()
+    apart = {it for it in direct if known.kind(it) == "local"}
     for link in nodes(statement, "sub_link"):
-        tables = {known.kind(it): it for it in _tables(link, known)}
-        if any(len(it.fields) > 1 and it.fields[0].string.sval == row for it in nodes(link, "column_ref")):
+        names = {known.name(it) for it in nodes(link, "range_var")} & known.relations.tables.keys()
+        columns = [tuple(part.string.sval for part in it.fields) for it in nodes(link, "column_ref")]
+        if any(len(it) > 1 and it[0] == row for it in columns):
+            used = {it[-1] for it in columns}
+            names = {it for it in names if kind != "reference" or known.distribution_column(it) not in used}
             beside = _WITH[kind]
         elif postgast.pg_query_pb2.SubLinkType.Name(link.sub_link_type) == "ANY_SUBLINK":
             continue  # computed before
         else:
             beside = _WITH[kind] | _BEFORE[kind]
-        apart |= {it for other, it in tables.items() if other not in beside}
+        apart |= {it for it in names if known.kind(it) not in beside}
     for other in sorted(apart)[:1]:
         message = (
             f"{table} is {_KINDS.get(kind, 'local')}, and {other}, which is {_KINDS.get(known.kind(other), 'local')}, "
         )
         yield Refusal("later-join", table, f"{message}does not lie with its rows", _JOIN[kind])
-
-
-def _tables(tree: Any, known: _Preview) -> list[TableName]:
-    direct = [tree.range_var] if "range_var" in tree.DESCRIPTOR.fields_by_name and tree.HasField("range_var") else []
-    names = [known.name(it) for it in (*direct, *nodes(tree, "range_var"))]
-    return [name for name in names if name in known.relations.tables]
 
 
 _WITH: Final[dict[str, set[str]]] = {

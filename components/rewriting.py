@@ -159,7 +159,7 @@ class _AlterTable:
                 return bool(beside) or _integer(column) is not None or _takes_number(column)
             waits = any(_waits(it, self._table, self._known) for it in beside)
             reaches = any(self._reaches_sharded(it) for it in beside)
-            return waits or (reaches and (not alone or len(beside) > 1))
+            return waits or reaches
         return action == "ColumnDefault" and self._sharded and not alone and _calls_nextval(definition)
 
     def _reaches_sharded(self, constraint: Any) -> bool:
