@@ -52,6 +52,9 @@ def check_later(
 
     `declared` are the tables that the settings shard: until then, a new one is kept out of Citus's metadata.
     """
+    files = list(files)
+    if all(file.name in standing.files for file in files):
+        return
     known = _Preview(standing, declared)
     for file in sorted(files, key=lambda it: it.name not in standing.files):
         reader = FileReader(known.relations, file, [])
@@ -70,6 +73,7 @@ def check_later(
                     yield found(refusal.rule, refusal.table, refusal.message, refusal.remedy, at=at)
             known.learn(kind, statement)
             reader.read(kind, statement, raw.stmt_location)
+            known.managed = None
 
 
 # --- what a preview knows --------------------------------------------------------------------------------------------------
@@ -124,6 +128,8 @@ class _Preview:
         self.relations = _Followed({name: how for name, how in standing.tables.items() if how[0] != "local"})
         self.reader: FileReader
         self._declared = declared
+        self.managed: set[TableName] | None = None
+        """Local tables that Citus has in its metadata; None where that is to be found out again."""
         self.volatile: set[str] = set()
         """Functions that the files create without saying that their result stays the same."""
         self.indexes: dict[TableName, TableName] = {}
@@ -160,7 +166,9 @@ class _Preview:
         kind, _ = self.relations.kinds.get(table, ("local", None))
         if kind in ("distributed", "reference"):
             return "distributed" if kind == "distributed" else "reference"
-        return "managed" if table in self._managed() else "local"
+        if self.managed is None:
+            self.managed = self._managed()
+        return "managed" if table in self.managed else "local"
 
     def distribution_column(self, table: TableName) -> str | None:
         return self.relations.kinds.get(table, ("local", None))[1]

@@ -81,7 +81,8 @@ def ensure_script(connection: Connection, file_name: str, text: str, *, to_shard
             except psycopg.Error as error:
                 if is_lost(error):
                     raise
-                raise StackError(_located(file_name, text, offset, part, error)) from error
+                as_written = later is None or later.as_written
+                raise StackError(_located(file_name, text, offset, error, as_written=as_written)) from error
         connection.execute("reset all; reset session authorization; reset role")
         if later:
             later.set_aside()
@@ -94,9 +95,12 @@ class _Later:
     def __init__(self, connection: Connection, to_shard: Collection[TableName]) -> None:
         self._connection = connection
         self._to_shard = to_shard
+        self.as_written = True
+        """Whether the statement that ran last ran as it is written."""
 
     def run(self, part: str) -> None:
         """Run one statement."""
+        self.as_written = True
         import postgast  # noqa: PLC0415
 
         from components.rewriting import rewritten  # noqa: PLC0415
@@ -114,6 +118,7 @@ class _Later:
         steps = rewritten(kind, parsed, known)
         of = known.name(parsed.relation) if kind in ("create_stmt", "alter_table_stmt") else None
         with _kept_out(self._connection, keep=of in self._to_shard and of is not None and known.kind(of) == "local"):
+            self.as_written = steps is None
             for step in steps or [part]:
                 if isinstance(step, str):
                     self._connection.execute(step.encode())
@@ -239,10 +244,10 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
         offset += len(part)
 
 
-def _located(file_name: str, text: str, offset: int, part: str, error: psycopg.Error) -> str:
+def _located(file_name: str, text: str, offset: int, error: psycopg.Error, *, as_written: bool) -> str:
+    """Say where in the file a statement failed; one that ran in another form than it is written, where it begins."""
     diagnosis = error.diag
-    place = int(diagnosis.statement_position or 1)
-    before = text[: offset + min(place, len(part)) - 1]
+    before = text[: offset + (int(diagnosis.statement_position or 1) if as_written else 1) - 1]
     where = f"{file_name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
     detail = f"; {diagnosis.message_detail}" if diagnosis.message_detail else ""
     hint = f"; {diagnosis.message_hint}" if diagnosis.message_hint else ""
