@@ -177,6 +177,7 @@ class CitusCluster(pulumi.ComponentResource):
                 server=self._server,
                 file_name=file.name,
                 text=file.text,
+                to_shard=[table.name for table in plan.tables],
                 ready_timeout=self._settings.ready_timeout,
                 opts=self._after([last]),
             )
@@ -239,6 +240,7 @@ class CitusCluster(pulumi.ComponentResource):
                         else None,
                         "still_to_come": still_to_come,
                         "declared_keys": table.keys,
+                        "former_columns": table.former_columns,
                         "ready_timeout": self._settings.ready_timeout,
                     },
                     opts,
