@@ -89,6 +89,13 @@ analysis: setup ## ask one question in several ways of a cluster that is up, and
 psql: setup ## connect to the coordinator
 	@$(RUN) psql --stack '$(STACK)'
 
+ROLE ?=
+export ROLE
+
+.PHONY: role
+role: setup ## let the nodes know the password of a role that was made by hand (ROLE=…; asks for it, or takes ROLE_PASSWORD)
+	@$(RUN) role --stack '$(STACK)'
+
 .PHONY: recover
 recover: setup ## after a run that was killed: free its lock, and forget what it had only begun
 	@$(RUN) recover --stack '$(STACK)'

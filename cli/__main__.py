@@ -169,6 +169,26 @@ def psql(stack: StackOption = "") -> None:
     os.execlp(program, "psql", *script, make_conninfo("", **target))  # noqa: S606 - a terminal's program takes its place
 
 
+@app.command()
+def role(
+    name: Annotated[str, typer.Argument(envvar="ROLE", help="as the catalogue has it")] = "", stack: StackOption = ""
+) -> None:
+    """Let the nodes know the password of a role that was made by hand, so that it can query from every node."""
+    from cli.role import ensure_role, read_password  # noqa: PLC0415 - asks for a password, as no other command does
+
+    if not name:
+        print("which role? make role ROLE=shop_app", file=sys.stderr)
+        raise typer.Exit(1)
+    outputs = {
+        key: output.value for key, output in carry_out(choose_stack(stack), lambda _it, _show: None).outputs().items()
+    }
+    if "dsn" not in outputs:
+        print("nothing is up: make up", file=sys.stderr)
+        raise typer.Exit(1)
+    ensure_role(outputs, name, read_password(name))
+    print(f"role {name} can query from every node")
+
+
 if __name__ == "__main__":
     find_pulumi()
     # ^C reaches Pulumi too, which ends in good order: wait for it. Twice, and it ends at once.

@@ -43,6 +43,7 @@ NEW: Final = (
 )
 QUIET: Final = ("left", "proved")
 """Sections of which nobody has to think."""
+HIDDEN: Final = "-- not shown, for it holds a password"
 SHOWN_SQL: Final = 4_000
 """Characters of a new SQL file that are shown."""
 
@@ -178,7 +179,8 @@ def _body(planned: Planned, heard: Preview) -> Iterator[str]:
     yield from _warnings(planned, heard)
     for step in sorted(heard.steps, key=lambda step: step.rank):
         if step.kind == "SchemaScript" and step.op == "create":
-            yield from _sql(step.name, str(step.new.get("text", "")))
+            text = step.new.get("text", "")
+            yield from _sql(step.name, text if isinstance(text, str) else HIDDEN)  # a secret is a wrapped one
     if heard.steps:
         yield from _resources(heard)
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pulumi
 
+from components import passwords
 from components.engine import Engine
 from components.identity import ClusterIdentity
 from components.live import Look
@@ -70,6 +71,7 @@ class CitusCluster(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
         self.identity.cluster_id.apply(lambda cluster_id: _name_undeclared(look.remnants, cluster_id))
+        self.identity.cluster_id.apply(lambda cluster_id: _name_unknown_roles(look.live, cluster_id))
         address = reached_at(settings.bind_address)
         self._server: ServerArgs = {
             "name": node_names(settings)[0],
@@ -176,7 +178,9 @@ class CitusCluster(pulumi.ComponentResource):
                 file.name,
                 server=self._server,
                 file_name=file.name,
-                text=file.text,
+                # Only where it must be one, for a preview to show all others.
+                text=pulumi.Output.secret(file.text) if passwords.hold(file.text) else file.text,
+                gives_passwords=bool(passwords.find_changes(file.text)),
                 to_shard=[table.name for table in plan.tables],
                 ready_timeout=self._settings.ready_timeout,
                 opts=self._after([last]),
@@ -265,6 +269,12 @@ def _name_undeclared(remnants: Remnants, cluster_id: str) -> None:
             f"{what} is part of this cluster, but no setting declares it and nothing here touches it. A worker that is still "
             "registered is drained by the next update; then remove what is left yourself, with its data"
         )
+
+
+def _name_unknown_roles(live: LiveCluster | None, cluster_id: str) -> None:
+    if live is not None and live.cluster_id == cluster_id:
+        for line in live.unknown_roles:
+            pulumi.log.warn(line)
 
 
 def _leaving(live: LiveCluster | None, cluster_id: str, workers: Sequence[str]) -> list[str]:

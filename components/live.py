@@ -5,7 +5,7 @@ Asks the coordinator's metadata once, for a few seconds at most; changes nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import StackError
@@ -61,6 +61,8 @@ class LiveCluster:
     tables: Mapping[TableName, LiveTable]
     """Every table of the database that is no system's own."""
     workers: tuple[LiveWorker, ...]
+    unknown_roles: tuple[str, ...] = ()
+    """A line for each role that may use sharded tables, but whose password the nodes do not know."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
     """
     import psycopg  # noqa: PLC0415 - slow to import, and a preview of a new stack asks nobody
 
-    from components import postgres  # noqa: PLC0415
+    from components import postgres, roles  # noqa: PLC0415
     from components.catalog import statement  # noqa: PLC0415
 
     try:
@@ -92,9 +94,10 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
             if not known or not known[0]:
                 return None
             row = connection.execute(statement("look_at_cluster")).fetchone()
+            unknown = tuple(map(roles.describe_unknown, roles.get_unknown(connection)))
     except (StackError, psycopg.Error):
         return None
-    return _read(row[0]) if row else None
+    return replace(_read(row[0]), unknown_roles=unknown) if row else None
 
 
 def _read(seen: dict[str, Any]) -> LiveCluster:

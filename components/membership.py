@@ -117,8 +117,11 @@ class WorkerNodeProvider(SqlProvider):
             catalog.remove_node(connection, _props["node_name"], int(_props["node_port"]))
 
     def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
-        """Wait for the worker, register or activate it, and prove it: its container may be another, its volume must not."""
-        from components import catalog  # noqa: PLC0415
+        """Wait for the worker, register or activate it, and prove it: its container may be another, its volume must not.
+
+        It comes to know the roles that the other nodes know.
+        """
+        from components import catalog, roles  # noqa: PLC0415
 
         name, port, timeout = props["node_name"], int(props["node_port"]), int(props["ready_timeout"])
         doing = f"registering worker {name}:{port}"
@@ -126,7 +129,9 @@ class WorkerNodeProvider(SqlProvider):
             # Unlocked, for the others wait too.
             identity = catalog.wait_until_node_ready(connection, name, port, timeout, log=props["log"])
             with catalog.exclusive(connection, doing=doing, timeout=timeout):
-                return catalog.ensure_worker(connection, name, port, identity, server_id=olds.get("server_id"))
+                registered = catalog.ensure_worker(connection, name, port, identity, server_id=olds.get("server_id"))
+                _tell(roles.spread(connection, timeout, only=(name, port)))
+                return registered
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
         """Return the worker's row, or None where it is not registered; inactive, it may still hold shards."""
@@ -165,20 +170,27 @@ class ClusterHealthProvider(SqlProvider):
         return "cluster"
 
     def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
-        """Wait until all pairs are healthy."""
-        from components import catalog  # noqa: PLC0415
+        """Wait until all pairs are healthy, let every node know the roles' passwords, and say which roles are refused."""
+        from components import catalog, roles  # noqa: PLC0415
 
+        timeout = int(props["ready_timeout"])
         with self.session(props, "checking that every node reaches every other") as connection:
-            return {"pairs": catalog.wait_until_healthy(connection, int(props["ready_timeout"]))}
+            pairs = catalog.wait_until_healthy(connection, timeout)
+            _tell(roles.spread(connection, timeout))
+            _tell([*roles.get_refused(connection), *map(roles.describe_unknown, roles.get_unknown(connection))])
+        return {"pairs": pairs}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any]:
-        """Return whether all pairs are healthy now."""
-        from components import catalog  # noqa: PLC0415
+        """Return whether all pairs are healthy now, for every role that the nodes know; say which roles an update cannot help."""
+        from components import catalog, roles  # noqa: PLC0415
 
         broken = catalog.get_unreachable_pairs(connection, READ_TIMEOUT)
         if broken:
             print(f"unreachable now: {', '.join(broken)}")  # noqa: T201
-        return {"healthy": not broken}
+            return {"healthy": False}
+        drift = roles.find_drift(connection)
+        _tell([*drift, *roles.get_refused(connection), *map(roles.describe_unknown, roles.get_unknown(connection))])
+        return {"healthy": not drift}
 
     def unreachable(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Record a cluster whose coordinator does not answer as not healthy."""
@@ -208,6 +220,11 @@ class ClusterHealth(SqlResource, module="citus", name="ClusterHealth"):
             "pairs": None,
         }
         super().__init__(ClusterHealthProvider(), name, props, opts)
+
+
+def _tell(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(line)  # noqa: T201 - Pulumi shows it
 
 
 def _address(props: dict[str, Any]) -> str:

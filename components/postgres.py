@@ -19,10 +19,12 @@ from components.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Connection", "Server", "connected", "is_lost", "is_permanent", "reworded"]
+__all__ = ["Connection", "Server", "connected", "is_lost", "is_permanent", "lets_in", "reworded"]
 
 Connection = psycopg.Connection[Any]
 
+PATIENCE: Final = 5
+"""Seconds that a single login may take."""
 _PERMANENT: Final = re.compile(
     r"password authentication failed|authentication failed|no password supplied|no pg_hba\.conf entry"
     r'|database ".*" does not exist|role ".*" does not exist|is not permitted to log in'
@@ -90,6 +92,19 @@ def _connect(server: Server, password: str, patience: float) -> Connection:
             msg = f"{server}: {message}"
             raise AccessError(msg) from None
         raise NotReadyError(message) from None
+
+
+def lets_in(server: Server, password: str) -> bool:
+    """Tell whether the server takes a user's password, by logging in.
+
+    Raises:
+        NotReadyError: it does not answer, or lets nobody in just now.
+    """
+    try:
+        _connect(server, password, PATIENCE).close()
+    except AccessError:
+        return False
+    return True
 
 
 _idle: dict[tuple[Server, str], list[Connection]] = {}

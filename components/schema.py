@@ -11,6 +11,7 @@ import postgast
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from components.errors import PlanError
+from components.passwords import without_constants
 from components.reader import FileReader
 from components.relations import Column, ForeignKey, Key, Position, Relations, SqlFile, Table
 
@@ -64,7 +65,7 @@ class Schema(Relations):
             statements = postgast.parse(file.text).stmts
         except postgast.PgQueryError as error:
             offset = len(file.text[: max(error.cursorpos - 1, 0)].encode())
-            self.problems.append(f"{file.position(offset)}: {error.message}")
+            self.problems.append(f"{file.position(offset)}: {without_constants(error.message)}")
             return
         except DecodeError:
             self.problems.append(

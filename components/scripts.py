@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from components import keys
+from components import keys, passwords, roles
 from components.catalog import get_table, regclass, sequentially, statement
 from components.errors import DriftError, StackError
 from components.names import TableName
@@ -59,6 +59,9 @@ def ensure_script(connection: Connection, file_name: str, text: str, *, to_shard
     `to_shard` are tables that this update shards. Until then they stay out of Citus's metadata, which nothing with an identity
     column would leave again: their foreign keys to reference tables are set aside in the ledger, for their turn to restore.
 
+    A password that it gives a role is not sent, but what PostgreSQL keeps of it; the nodes come to know it (roles.py). While a
+    file that holds a password runs, the server writes no statement into its log.
+
     Raises:
         DriftError: the file was applied with another text.
         StackError: the database refuses a statement; names file, line and column. Nothing of the file remains.
@@ -67,26 +70,58 @@ def ensure_script(connection: Connection, file_name: str, text: str, *, to_shard
     if applied is not None:
         _refuse_edited(file_name, applied, text)
         return
-    row = connection.execute(statement("has_sharded_tables")).fetchone()
-    later = _Later(connection, to_shard) if row and row[0] else None
+    if passwords.mention(text):
+        roles.make_ledger(connection)
     with sequentially(connection):
-        if later:
-            connection.execute("set local citus.enable_repartition_joins = on")
-        for offset, part in _statements(text):
+        _FileRun(connection, file_name, text, to_shard).run()
+        connection.execute(statement("record_script"), {"file_name": file_name, "sha256": sha256(text)})
+
+
+class _FileRun:
+    """One run of a file, within a transaction."""
+
+    def __init__(self, connection: Connection, file_name: str, text: str, to_shard: Collection[TableName]) -> None:
+        self._connection = connection
+        self._file_name = file_name
+        self._text = text
+        self._is_secret = passwords.hold(text)
+        self._later = _Later(connection, to_shard) if _has_sharded_tables(connection) else None
+        self._learned: dict[int, roles.Learned] = {}
+
+    def run(self) -> None:
+        """Run all statements, and write down what is to be known of them later."""
+        if self._is_secret:
+            roles.keep_out_of_log(self._connection)
+        if self._later:
+            self._connection.execute("set local citus.enable_repartition_joins = on")
+        for offset, part in _statements(self._text):
+            change = passwords.find_change(part)
             try:
-                if later:
-                    later.run(part)
-                else:
-                    connection.execute(part.encode())
+                self._run_statement(part, change)
             except psycopg.Error as error:
                 if is_lost(error):
                     raise
-                as_written = later is None or later.as_written
-                raise StackError(_located(file_name, text, offset, error, as_written=as_written)) from error
-        connection.execute("reset all; reset session authorization; reset role")
-        if later:
-            later.set_aside()
-        connection.execute(statement("record_script"), {"file_name": file_name, "sha256": sha256(text)})
+                as_written = change is None and (self._later is None or self._later.as_written)
+                located = _located(self._file_name, self._text, offset, error, as_written=as_written)
+                raise StackError(located) from (None if self._is_secret else error)
+        self._connection.execute("reset all; reset session authorization; reset role")
+        if self._later:
+            self._later.set_aside()
+        roles.record(self._connection, self._learned)
+
+    def _run_statement(self, part: str, change: passwords.PasswordChange | None) -> None:
+        if change is not None:
+            for oid, role in roles.change_password(self._connection, change).items():
+                self._learned[oid] = role._replace(name=self._learned.get(oid, role).name)
+        elif self._later:
+            self._later.run(part)
+        else:
+            self._connection.execute(part.encode())
+
+
+def _has_sharded_tables(connection: Connection) -> bool:
+    row = connection.execute(statement("has_sharded_tables")).fetchone()
+    return bool(row and row[0])
 
 
 class _Later:
@@ -251,6 +286,6 @@ def _located(file_name: str, text: str, offset: int, error: psycopg.Error, *, as
     where = f"{file_name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
     detail = f"; {diagnosis.message_detail}" if diagnosis.message_detail else ""
     hint = f"; {diagnosis.message_hint}" if diagnosis.message_hint else ""
-    message = diagnosis.message_primary or " ".join(str(error).split())
+    message = passwords.without_constants(diagnosis.message_primary or " ".join(str(error).split()))
     code = f" [SQLSTATE {error.sqlstate}]" if error.sqlstate else ""
     return f"{where}: {message}{detail}{hint}{code}; nothing of this file was applied"

@@ -92,7 +92,7 @@ def _declared_keys(props: dict[str, Any]) -> DeclaredKeys:
 class SchemaScriptProvider(SqlProvider):
     """A SQL file that runs once. Its text is an input, so that a preview shows it."""
 
-    compared = ("server", "text")
+    compared = ("server", "text", "roles_known")
     outputs = ("sha256",)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
@@ -111,19 +111,32 @@ class SchemaScriptProvider(SqlProvider):
         return str(props["file_name"])
 
     def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
-        """Run the file, unless the ledger has it."""
-        from components import scripts  # noqa: PLC0415
+        """Run the file, unless the ledger has it, and let every node know the passwords that it gives roles."""
+        from components import passwords, roles, scripts  # noqa: PLC0415
+        from components.postgres import Server  # noqa: PLC0415
 
         with self.session(props, f"applying {props['file_name']}", on_all_nodes=True) as connection:
             scripts.ensure_script(connection, props["file_name"], props["text"], to_shard=_to_shard(props))
+            if props.get("roles_known"):
+                roles.learn(connection, roles.find_learnable(connection, Server.of(props["server"]), props["text"]))
+            if passwords.hold(props["text"]) or roles.is_changed(connection):
+                lines = [*roles.spread(connection, int(props["ready_timeout"])), *roles.get_refused(connection)]
+                for line in lines:
+                    print(line)  # noqa: T201 - Pulumi shows it
         return {"sha256": scripts.sha256(props["text"])}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the hash in the ledger, or None where the file is not in it."""
-        from components import scripts  # noqa: PLC0415
+        """Return the hash in the ledger, or None where the file is not in it; and whether the nodes know its roles."""
+        from components import roles, scripts  # noqa: PLC0415
+        from components.postgres import Server  # noqa: PLC0415
 
         applied = scripts.get_script(connection, id_)
-        return None if applied is None else {"sha256": applied}
+        if applied is None:
+            return None
+        if not props.get("roles_known"):
+            return {"sha256": applied}
+        unknown = roles.find_learnable(connection, Server.of(props["server"]), props["text"])
+        return {"sha256": applied, "roles_known": not unknown}
 
 
 class SchemaScript(SqlResource, module="citus", name="SchemaScript"):
@@ -137,17 +150,23 @@ class SchemaScript(SqlResource, module="citus", name="SchemaScript"):
         *,
         server: ServerArgs,
         file_name: str,
-        text: str,
+        text: pulumi.Input[str],
+        gives_passwords: bool = False,
         to_shard: Sequence[TableName] = (),
         ready_timeout: int,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Apply the text once, under the file's name; `to_shard` are tables that later steps of the same update shard."""
+        """Apply the text once, under the file's name.
+
+        Where it `gives_passwords` to roles, all nodes are to know them; `to_shard` are tables that later steps of the same
+        update shard.
+        """
         props = {
             "server": server,
             "file_name": file_name,
             "text": text,
             "to_shard": [_wire(table) for table in to_shard] or None,
+            "roles_known": True if gives_passwords else None,
             "ready_timeout": ready_timeout,
             "sha256": None,
         }

@@ -1,5 +1,6 @@
 -- What this project remembers in the cluster itself, on the coordinator only: which stack manages it, which schema
--- files ran, and the foreign keys that are set aside while the tables at their ends are being sharded.
+-- files ran, the foreign keys that are set aside while the tables at their ends are being sharded, and the roles whose
+-- passwords the nodes know (the passwords themselves are in pg_dist_authinfo).
 set local citus.enable_ddl_propagation = off;
 set local client_min_messages = warning;
 
@@ -26,4 +27,11 @@ create table if not exists citus_pulumi.foreign_key (
     definition    jsonb not null,
     set_aside_at  timestamptz not null default now(),
     primary key (child_schema, child_name, name)
+);
+
+create table if not exists citus_pulumi.role (
+    oid      oid primary key,
+    name     name not null,
+    wanted   boolean not null default true,
+    known_at timestamptz not null default now()
 )

@@ -202,6 +202,14 @@ def test_texts_of_others_call_nobody() -> None:
     assert "`````sql\n-- ```` </details>\nselect 1;\n`````" in text
 
 
+def test_a_file_that_is_a_secret_is_not_shown() -> None:
+    """What the engine gives in its text's place is no SQL."""
+    heard = Preview([Step("create", "SchemaScript", "1.sql", {}, {"text": {"ciphertext": "[secret]"}})])
+    text = "\n".join(markdown("s", Planned((), ()), heard))
+    assert "not shown, for it holds a password" in text
+    assert "ciphertext" not in text
+
+
 def test_events_are_heard() -> None:
     """Steps once each, errors and warnings without what the Automation API adds, and nothing of providers."""
     heard = Preview()

@@ -227,6 +227,20 @@ def test_resources_are_named_after_what_they_are() -> None:
     assert {*made.of("ReferenceTable"), *made.of("DistributedTable")} == set(TABLES)
 
 
+def test_a_file_that_holds_a_password_is_a_secret(tmp_path: Path) -> None:
+    """Its text alone is: what the others hold is shown by a preview as ever, and their inputs are as they were."""
+    (tmp_path / "1.sql").write_text("create table account (id int primary key, password text);")
+    (tmp_path / "2.sql").write_text("create role app login password 'secret of app'; alter role app nologin;")
+    scripts = declare(schemaDir=str(tmp_path), tables="{}").of("SchemaScript")
+
+    assert scripts["1.sql"].inputs["text"] == (tmp_path / "1.sql").read_text()
+    assert "roles_known" not in scripts["1.sql"].inputs
+    assert conceal(scripts["2.sql"].inputs)["text"] == "…"
+    assert "secret of app" not in json.dumps(conceal(scripts["2.sql"].inputs))
+    assert scripts["2.sql"].plain["text"] == (tmp_path / "2.sql").read_text()
+    assert scripts["2.sql"].inputs["roles_known"] is True
+
+
 @pytest.mark.parametrize("workers", [1, 2, 9])
 def test_each_worker_is_a_container_a_volume_and_a_node(workers: int) -> None:
     """The setting `workers` alone decides how many there are, numbered from one."""

@@ -1,0 +1,68 @@
+"""`python -m cli role`: lets the nodes know the password of a role that a person made, so that it can query from all of them."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from psycopg.conninfo import conninfo_to_dict
+
+from components import catalog, roles
+from components.errors import AccessError
+from components.postgres import Server, connected, lets_in, reworded
+from components.server import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["PASSWORD_VARIABLE", "ensure_role", "read_password"]
+
+PASSWORD_VARIABLE: Final = "ROLE_PASSWORD"  # noqa: S105 - a variable's name
+TIMEOUT: Final = 60
+"""Seconds that each wait may take."""
+
+
+def read_password(role: str) -> str:
+    """Return the role's password: from ROLE_PASSWORD, else typed without an echo, else the first line of the input.
+
+    Raises:
+        AccessError: there is none.
+    """
+    password = os.environ.get(PASSWORD_VARIABLE)
+    if password is None:
+        typed = sys.stdin.isatty()
+        password = getpass.getpass(f"password of role {role}: ") if typed else sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        msg = f"role {role}: no password: type it, let {PASSWORD_VARIABLE} hold it, or give it as the first line of the input"
+        raise AccessError(msg)
+    return password
+
+
+def ensure_role(outputs: Mapping[str, Any], role: str, password: str) -> None:
+    """Let every node of a stack that is up know a role's password, once the coordinator has taken it.
+
+    Raises:
+        StackError: there is no such role, it has another password, or a node refuses it.
+    """
+    target = conninfo_to_dict(outputs["dsn"])
+    name = str(outputs["coordinator"]).rpartition(":")[0]
+    where = str(target["host"]), int(str(target["port"])), str(target["dbname"]), str(target["user"])
+    log = "file:the log in the stack's dataDir" if name == HOST else f"docker:{name}"
+    server = Server("the coordinator", *where, log)
+    doing = f"letting the nodes know role {role}"
+    with (
+        reworded(doing, server),
+        connected(server, str(target["password"]), timeout=TIMEOUT) as connection,
+        catalog.exclusive(connection, doing=doing, timeout=TIMEOUT),
+    ):
+        roles.get_oid(connection, role)
+        if not lets_in(replace(server, user=role), password):
+            msg = (
+                f"role {role}: the coordinator refuses this password, or does not let the role log in: nothing was changed. To "
+                "give it another: alter role … password … on the coordinator, then this again"
+            )
+            raise AccessError(msg)
+        roles.ensure_access(connection, role, password, TIMEOUT)

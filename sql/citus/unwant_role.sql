@@ -1,0 +1,1 @@
+update citus_pulumi.role set wanted = false where oid = %(oid)s::bigint::oid
