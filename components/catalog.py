@@ -24,6 +24,7 @@ from components.errors import AccessError, DriftError, IdentityError, NotReadyEr
 from components.logs import see
 from components.names import TableName
 from components.postgres import is_lost, is_permanent
+from components.turns import patience, turn
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ __all__ = [
     "ensure_worker",
     "exclusive",
     "get_colocated",
+    "get_hindrances",
     "get_node",
     "get_table",
     "identifier",
@@ -80,22 +82,62 @@ def _value(connection: Connection, query: str, /, **arguments: Any) -> Any:
 
 
 @contextmanager
-def exclusive(connection: Connection, *, doing: str, timeout: float) -> Iterator[None]:
+def exclusive(connection: Connection, *, doing: str, timeout: float) -> Iterator[float]:
     """Hold the cluster's lock: what one run does, another never does at the same time. Freed with the connection.
 
+    The steps of one run wait for each other without a deadline; for another run, `timeout` seconds.
+
+    Yields:
+        The seconds that a further wait may take: few where another step of this run has just waited in vain.
+
     Raises:
-        NotReadyError: another session kept the lock for `timeout` seconds; names it.
+        NotReadyError: another run kept the lock for `timeout` seconds; names it, and the nodes that do not answer.
     """
-    connection.execute("select set_config('application_name', %s, false)", [f"citus-pulumi: {doing}"[:63]])
-    connection.execute("select set_config('lock_timeout', %s, false)", [f"{timeout:.0f}s"])
-    try:
-        connection.execute("select pg_advisory_lock(%s)", [LOCK])
-    except psycopg.errors.LockNotAvailable:
-        holder = _value(connection, "get_lock_holder", key=LOCK) or "a session that has just ended"
-        msg = f"{doing}: gave up after {timeout:.0f} s: another run holds this cluster's lock ({holder}); wait for it to end"
-        raise NotReadyError(msg) from None
-    yield
-    connection.execute("select pg_advisory_unlock(%s)", [LOCK])  # after an error, the connection is closed
+    with turn(connection.info.dsn, doing=doing) as in_vain:
+        within = min(timeout, PROBE_SECONDS) if in_vain else timeout
+        connection.execute("select set_config('application_name', %s, false)", [f"citus-pulumi: {doing}"[:63]])
+        _take_lock(connection, doing, within)
+        yield within
+        connection.execute("select pg_advisory_unlock(%s)", [LOCK])  # after an error, the connection is closed
+
+
+def _take_lock(connection: Connection, doing: str, timeout: float) -> None:
+    started = time.monotonic()
+    for seconds in patience():
+        left = started + timeout - time.monotonic()
+        if left <= 0:
+            break
+        # In the server's queue, not by asking again and again: between two steps of the other run it is our turn.
+        connection.execute("select set_config('lock_timeout', %s, false)", [f"{min(seconds, left) * 1000:.0f}ms"])
+        try:
+            connection.execute("select pg_advisory_lock(%s)", [LOCK])
+        except psycopg.errors.LockNotAvailable:
+            if left > seconds:
+                waited = f"{time.monotonic() - started:.0f} of {timeout:.0f} s"
+                print(f"{doing}: waiting ({waited}), for {_get_lock_holder(connection)}")  # noqa: T201
+        else:
+            connection.execute("select set_config('lock_timeout', '0', false)")
+            return
+    silent = get_silent_nodes(connection, PROBE_SECONDS) if _value(connection, "has_citus") else []
+    way = (
+        f"these nodes do not answer: {', '.join(silent)}, and what waits for them ends once they answer or are restarted: see "
+        "to them, then run up again"
+        if silent
+        else "let it end, then run up again"
+    )
+    msg = f"{doing}: gave up after {timeout:.0f} s: {_get_lock_holder(connection)}; {way}"
+    raise NotReadyError(msg)
+
+
+given_up: Final[set[tuple[str, int]]] = set()
+"""Cluster and process of steps of this run whose client has gone, and which the coordinator has yet to undo."""
+
+
+def _get_lock_holder(connection: Connection) -> str:
+    row = connection.execute(statement("get_lock_holder"), {"key": LOCK}).fetchone()
+    process, session = row or (0, "a session that has just ended")
+    who = "a step of this run that was given up" if (connection.info.dsn, process) in given_up else "another run"
+    return f"{who} holds this cluster's lock ({session})"
 
 
 @contextmanager
@@ -383,6 +425,31 @@ def get_silent_nodes(connection: Connection, timeout: float) -> list[str]:
         except (AccessError, NotReadyError) as error:
             silent.append(f"{coordinator} → {name}:{port} ({error})")
     return silent
+
+
+def _get_blockers(connection: Connection, process: int) -> list[str]:
+    """Return the sessions that keep a process of the coordinator, or what works for it on a node, waiting for a lock."""
+    found = connection.execute(statement("get_blockers"), {"process": process}).fetchall()
+    return [f"{where}: {session}" for where, sessions in found for session in (sessions or "").splitlines()]
+
+
+def get_hindrances(
+    connection: Connection, process: int, also: tuple[str, int] | None = None
+) -> tuple[list[str], list[str]]:
+    """Return the nodes that do not answer, `also` among them, and the sessions that keep a process waiting for a lock."""
+    if not _value(connection, "has_citus"):
+        return [], []
+    silent = get_silent_nodes(connection, PROBE_SECONDS)
+    if also:
+        try:
+            with _at_most(connection, PROBE_SECONDS):
+                _ask(connection, *also, "select 1")
+        except (AccessError, NotReadyError) as error:
+            silent.append(f"{also[0]}:{also[1]} ({error})")
+    if silent:
+        return silent, []
+    with _at_most(connection, PROBE_SECONDS):
+        return [], _get_blockers(connection, process)
 
 
 def get_unreachable_pairs(connection: Connection, timeout: float) -> list[str]:

@@ -122,8 +122,8 @@ class WorkerNodeProvider(SqlProvider):
         with self.connection(props, doing) as connection:
             # Unlocked, for the others wait too.
             identity = catalog.wait_until_node_ready(connection, name, port, timeout, log=props["log"])
-            with catalog.exclusive(connection, doing=doing, timeout=timeout):
-                return catalog.ensure_worker(connection, name, port, identity, server_id=olds.get("server_id"))
+        with self.session(props, doing, node=(name, port)) as connection:
+            return catalog.ensure_worker(connection, name, port, identity, server_id=olds.get("server_id"))
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
         """Return the worker's row, or None where it is not registered; inactive, it may still hold shards."""
@@ -161,8 +161,12 @@ class ClusterHealthProvider(SqlProvider):
         """Wait until all pairs are healthy."""
         from components import catalog  # noqa: PLC0415
 
-        with self.session(props, "checking that every node reaches every other") as connection:
-            return {"pairs": catalog.wait_until_healthy(connection, int(props["ready_timeout"]))}
+        doing, timeout = "checking that every node reaches every other", int(props["ready_timeout"])
+        with (
+            self.connection(props, doing) as connection,
+            catalog.exclusive(connection, doing=doing, timeout=timeout) as within,
+        ):
+            return {"pairs": catalog.wait_until_healthy(connection, within)}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any]:
         """Return whether all pairs are healthy now."""
