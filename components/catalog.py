@@ -448,8 +448,11 @@ def get_hindrances(
             silent.append(f"{also[0]}:{also[1]} ({error})")
     if silent:
         return silent, []
-    with _at_most(connection, PROBE_SECONDS):
-        return [], _get_blockers(connection, process)
+    try:
+        with _at_most(connection, PROBE_SECONDS):
+            return [], _get_blockers(connection, process)
+    except NotReadyError:  # they answer, if slowly
+        return [], []
 
 
 def get_unreachable_pairs(connection: Connection, timeout: float) -> list[str]:
