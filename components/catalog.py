@@ -336,6 +336,7 @@ def ensure_worker(
             f"brings {identity.library_version}: run `alter extension citus update` there, on the coordinator first"
         )
         raise IdentityError(msg)
+    _refuse_settings(connection)
     node = get_node(connection, name, port)
     _refuse_stranger(connection, f"{name}:{port}", node, identity, server_id)
     if node is None:
@@ -479,7 +480,11 @@ def _refuse_unreachable(broken: list[str]) -> None:
 
 
 def wait_until_nodes_answer(connection: Connection, timeout: float) -> None:
-    """Wait until every node answers the coordinator: what changes all of them waits for ever on one that is paused."""
+    """Wait until every node answers the coordinator: what changes all of them waits for ever on one that is paused.
+
+    Raises:
+        StackError: Citus works on a node with settings that would break off or falsify what it does there.
+    """
     cluster = connection.info.dsn
     if time.monotonic() - _answered.get(cluster, -ANSWER_HOLDS) < ANSWER_HOLDS:
         return
@@ -489,7 +494,36 @@ def wait_until_nodes_answer(connection: Connection, timeout: float) -> None:
         timeout=timeout,
         hint=lambda: RUNS,
     )
+    _refuse_settings(connection)
     _answered[cluster] = time.monotonic()
+
+
+def _refuse_settings(connection: Connection) -> None:
+    """Refuse what Citus's own sessions on the nodes take from the role or its database, and which ours cannot set for them.
+
+    A timeout ends a step that only takes long. Values that nodes send as text are read as another day (DateStyle), with
+    another sign (IntervalStyle), or have lost digits.
+    """
+    found = connection.execute(statement("get_refused_settings")).fetchall()
+    if not found:
+        return
+    user, database = connection.info.user, connection.info.dbname
+    setters = {
+        "user": "role {user}",
+        "database": "database {database}",
+        "database user": "role {user} in database {database}",
+    }
+    lines = []
+    for node, name, value, source in found:
+        names = {"user": sql.Identifier(user), "database": sql.Identifier(database), "name": sql.Identifier(name)}
+        reset = sql.SQL(f"alter {setters.get(source, 'system')} reset {{name}}")
+        lines.append(f"{node}: {name} = {value} ({reset.format(**names).as_string(None)})")
+    msg = (
+        f"Citus's own sessions on the nodes take these settings from {user}, {database} or the server, and would break off or "
+        f"falsify what this step does: {'; '.join(lines)}. Reset each on that node, a role's on the coordinator, which passes "
+        "it on; then run up again. What needs such a setting, let it have a role of its own"
+    )
+    raise StackError(msg)
 
 
 @contextmanager

@@ -111,5 +111,6 @@ class _Watch:
             f"gave up after {self.timeout:.0f} s of waiting for a lock, held by {', '.join(blockers)}; all was undone: let that "
             "end, or end it there with select pg_terminate_backend(…), then run up again"
         )
-        with suppress(NotReadyError, psycopg.OperationalError), connected(self.server, self.password, timeout=self.timeout) as own:
-            own.execute("select pg_cancel_backend(%s::integer)", [process])
+        own = connected(self.server, self.password, timeout=self.timeout)
+        with suppress(NotReadyError, psycopg.OperationalError), own as other:
+            other.execute("select pg_cancel_backend(%s::integer)", [process])  # Citus has another one, for a bigint

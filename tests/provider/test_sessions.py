@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components import catalog, turns
-from components.errors import NotReadyError
-from tests.provider.seen import eventually
+from components.errors import NotReadyError, StackError
+from tests.provider.conftest import _close_idle_connections
+from tests.provider.seen import eventually, keys, kind
+from tests.servers import HOST
 
 if TYPE_CHECKING:
     from tests.provider.resources import Cluster
@@ -110,3 +112,115 @@ def test_lock_that_stays_is_given_up_and_its_session_named(
         assert time.monotonic() - started < 15
         assert "till 7" in capsys.readouterr().out
     assert script.up() == "create"
+
+
+# --- what the role, the database, the server or the environment set -----------------------------------------------------
+
+HOSTILE = {
+    "statement_timeout": "1ms",
+    "lock_timeout": "1ms",
+    "idle_in_transaction_session_timeout": "1ms",
+    "idle_session_timeout": "1ms",
+    "default_transaction_isolation": "serializable",
+    "default_transaction_deferrable": "on",
+    "search_path": "elsewhere",
+    "session_replication_role": "replica",
+    "client_min_messages": "error",
+    "quote_all_identifiers": "on",
+    "standard_conforming_strings": "off",
+    "bytea_output": "escape",
+    "extra_float_digits": "-15",
+    "citus.enable_ddl_propagation": "off",
+    "citus.shard_replication_factor": "2",
+    "citus.multi_shard_modify_mode": "sequential",
+    "citus.use_citus_managed_tables": "on",
+    "citus.enable_schema_based_sharding": "on",
+    "plpgsql.variable_conflict": "use_column",
+}
+"""What a database's administrator may have set for its sessions; Citus passes none of a database's on to workers."""
+
+
+@pytest.fixture
+def hostile(cluster: Cluster) -> Cluster:
+    """A cluster whose coordinator has such settings for the database."""
+    cluster.run("create schema elsewhere")
+    settings = [f"alter database {cluster.database} set {name} = '{value}'" for name, value in HOSTILE.items()]
+    with cluster.coordinator.connect() as elsewhere:
+        elsewhere.execute("set client_min_messages = error")
+        for setting in settings:
+            elsewhere.execute(setting.encode())
+    return cluster
+
+
+def test_whole_chain_works_whatever_the_database_sets(hostile: Cluster) -> None:
+    """Nodes, a file, reference and distributed tables, tenants, a drain: none of it takes anything from the database."""
+    hostile.coordinator_node().up()
+    for worker in hostile.workers:
+        hostile.worker_node(worker).up()
+    text = """
+        create table country (id int primary key);
+        create table sale (id int primary key, country_id int not null references country, day date, price float8, note text);
+        insert into country select generate_series(1, 4);
+        insert into sale select i, i % 4 + 1, '2026-03-04', 1.0 / 3, e'a\\\\b' from generate_series(1, 100) i;
+        create schema apart;
+        do $$ declare id int := 7; begin perform pg_sleep(0.05); end $$;
+    """
+    hostile.script("010.sql", text).up()
+    hostile.reference("country", still_to_come=["sale"]).up()
+    sale = hostile.distributed("sale", "country_id", still_to_come=["country"])
+    sale.up()
+    placement = hostile.placement({"table": "sale", "spread": ["1", "2"]})
+    placement.up()
+    hostile.script("020.sql", "alter table sale add comment text; create index on sale (day)").up()
+    placement.up(workers=[f"{HOST}:{hostile.workers[0].port}"])
+    hostile.health().up()
+
+    with hostile.coordinator.connect() as elsewhere:
+        for name in HOSTILE:
+            elsewhere.execute(f"alter database {hostile.database} reset {name}".encode())
+    assert kind(hostile, "public.sale") == ("distributed", "country_id")
+    assert keys(hostile, "public.sale")["sale_pkey"] == "PRIMARY KEY (country_id, id)"
+    same = "select count(*) from sale where day = '2026-03-04' and price = 1.0::float8 / 3 and note = e'a\\\\b'"
+    assert hostile.value(same) == 100
+    assert hostile.value("select count(*) from pg_dist_schema") == 0
+    shards = "select count(*) from citus_shards where table_name = 'sale'::regclass and nodeport = %s"
+    assert hostile.value(shards, hostile.workers[1].port) == 0
+    assert sale.refresh()
+    assert sale.up() == "same"
+
+
+def test_work_on_the_nodes_is_not_ended_by_a_timeout_of_the_role(cluster: Cluster) -> None:
+    """Citus passes a role's settings on to every node; its own sessions there take no timeout from it."""
+    make_slow(cluster, "t")
+    try:
+        cluster.run("alter role postgres set statement_timeout = '1s'")
+        assert cluster.distributed("t", "id", shard_count=1).up() == "create"
+    finally:
+        cluster.run("set statement_timeout = 0; alter role postgres reset statement_timeout")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("default_transaction_read_only", "on"),
+        ("datestyle", "SQL, DMY"),
+        ("intervalstyle", "sql_standard"),
+    ],
+)
+def test_settings_that_citus_takes_on_the_nodes_are_refused(cluster: Cluster, name: str, value: str) -> None:
+    """What no session of ours can set for those of Citus is refused before a table is touched, with what takes it back."""
+    cluster.run("create table t (id int primary key, a int)")
+    worker = cluster.workers[0]
+    with worker.connect() as elsewhere:
+        elsewhere.execute(f"alter database {cluster.database} set {name} = '{value}'".encode())
+        table = cluster.distributed("t", "a")
+
+        with pytest.raises(StackError, match=rf"(?i):{worker.port}: {name} = .* \(alter database .* reset ") as refused:
+            table.up()
+
+        assert kind(cluster, "t") == ("local", None)
+        remedy = str(refused.value).partition("(")[2].partition(")")[0]
+        elsewhere.execute("set default_transaction_read_only = off")
+        elsewhere.execute(remedy.encode())
+    _close_idle_connections()
+    assert table.up() == "create"
