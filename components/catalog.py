@@ -543,6 +543,12 @@ def silent_nodes_named(connection: Connection, doing: str) -> Iterator[None]:
             nodes = ", ".join(f"{name}:{port}" for _, name, port in connection.execute(statement("get_nodes")))
             msg = f"{doing}: {said}: the disk of one of {nodes} is full; all was undone: make room there, then run up again"
             raise StackError(msg) from error
+        if "due to lock timeout" in said:  # which our own session does not have
+            msg = (
+                f"{doing}: {said}: somebody kept a table locked on a node for longer than the lock_timeout that Citus's own "
+                "sessions take there from the role, the database or the server; all was undone: run up again"
+            )
+            raise NotReadyError(msg) from error
         if silent:
             back = f"unreachable: {', '.join(silent)}; what was under way was undone: run up again once it is back"
         elif _NODE_WAS_LOST.search(f"{error.sqlstate} {said}") and not is_permanent(said):

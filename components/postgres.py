@@ -56,6 +56,7 @@ SETTINGS: Final = {
     "transform_null_equals": "off",
     "check_function_bodies": "on",
     "row_security": "on",
+    "default_table_access_method": "heap",
     "client_min_messages": "notice",
 }
 """What a session begins with, and what `reset` and `discard all` come back to. Every server from 14 on knows these; the rest is

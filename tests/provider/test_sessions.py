@@ -126,6 +126,7 @@ HOSTILE = {
     "search_path": "elsewhere",
     "session_replication_role": "replica",
     "client_min_messages": "error",
+    "default_table_access_method": "columnar",
     "quote_all_identifiers": "on",
     "standard_conforming_strings": "off",
     "bytea_output": "escape",
