@@ -501,8 +501,8 @@ def wait_until_nodes_answer(connection: Connection, timeout: float) -> None:
 def _refuse_settings(connection: Connection) -> None:
     """Refuse what Citus's own sessions on the nodes take from the role or its database, and which ours cannot set for them.
 
-    A timeout ends a step that only takes long. Values that nodes send as text are read as another day (DateStyle), with
-    another sign (IntervalStyle), or have lost digits.
+    A timeout ends a step that only takes long. Values that nodes send each other as text are read as another day (DateStyle),
+    with another sign (IntervalStyle), without a backslash (standard_conforming_strings), or have lost digits.
     """
     found = connection.execute(statement("get_refused_settings")).fetchall()
     if not found:

@@ -7,6 +7,7 @@ with question as (
           and (s.name in ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
                    and s.setting <> '0'
                or s.name = 'default_transaction_read_only' and s.setting = 'on'
+               or s.name in ('standard_conforming_strings', 'array_nulls') and s.setting = 'off'
                or s.name = 'extra_float_digits' and s.setting::integer < 1
                or s.name = 'DateStyle' and s.setting not like 'ISO%'
                or s.name = 'IntervalStyle' and s.setting = 'sql_standard')
