@@ -124,7 +124,8 @@ def _number(folder: Path) -> float:
 
 
 def _output(program: Path, *arguments: str) -> str:
-    return subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
+    said = subprocess.run([program, *arguments], check=True, capture_output=True).stdout  # noqa: S603
+    return os.fsdecode(said).strip()  # paths, most of it
 
 
 # --- the account that runs servers -----------------------------------------------------------------------------------

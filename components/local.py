@@ -137,7 +137,7 @@ class LocalHost:
 
     def _major_of_data(self, settings: Settings) -> int | None:
         try:
-            return int((self.data_dir(settings) / node_names(settings)[0] / "data" / "PG_VERSION").read_text())
+            return int((self.data_dir(settings) / node_names(settings)[0] / "data" / "PG_VERSION").read_text("ascii"))
         except (OSError, ValueError):
             return None
 

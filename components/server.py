@@ -36,6 +36,7 @@ __all__ = [
     "get_folders",
     "get_owner",
     "get_port",
+    "node_options",
     "reachable_installation",
 ]
 
@@ -55,6 +56,24 @@ _SETTINGS: Final = {
     "max_prepared_transactions": "400",
     "max_worker_processes": "32",
 }
+_NODE_SESSIONS: Final = {
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "extra_float_digits": "1",
+    "role": "none",
+}
+"""What Citus's own sessions on other nodes begin with, whatever a role sets: that bounds the session of a client, on the
+coordinator, and nothing twice. Not default_transaction_read_only, without which a COPY would get through. As in
+node/start_node.sh."""
+_HAS_TRANSACTION_TIMEOUT: Final = 17
+"""First version of PostgreSQL that knows transaction_timeout."""
+
+
+def node_options(installation: Installation) -> str:
+    """Return those settings as libpq's PGOPTIONS, for the environment of a server."""
+    newer = {"transaction_timeout": "0"} if installation.major >= _HAS_TRANSACTION_TIMEOUT else {}
+    return " ".join(f"-c {name}={value}" for name, value in {**_NODE_SESSIONS, **newer}.items())
 
 
 @dataclass(frozen=True)
@@ -228,6 +247,7 @@ class LocalServer:
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "PGPASSFILE": str(self.folder / _PASSFILE),
+            "PGOPTIONS": node_options(self.installation),
             "LC_ALL": "C.UTF-8",
         }
         return subprocess.run(  # noqa: S603 - the programs of the installation
@@ -236,7 +256,8 @@ class LocalServer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             cwd=self.folder.parent,
             env=environment,
         )

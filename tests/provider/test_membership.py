@@ -471,8 +471,8 @@ def test_lock_of_another_run_is_waited_for_and_its_holder_named(servers: Cluster
 
         with pytest.raises(
             NotReadyError,
-            match=rf"another run holds this cluster's lock \(process {other.info.backend_pid}, "
-            "citus-pulumi: applying 010.sql, since ",
+            match=rf"another run holds this cluster's lock \(process {other.info.backend_pid} of {USER} from {HOST}, "
+            r"citus-pulumi: applying 010.sql, idle for \d+ s\); let it end, then run up again",
         ):
             servers.coordinator_node(ready_timeout=1).up()
 
