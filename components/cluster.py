@@ -52,7 +52,7 @@ class CitusCluster(pulumi.ComponentResource):
         coordinator = nodes.coordinator
         # What lives in the cluster's database goes with the coordinator's server: a destroy asks the database nothing.
         self._child = pulumi.ResourceOptions(parent=self, deleted_with=coordinator.resource)
-        address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.bind_address, settings.bind_address)  # noqa: S104
+        address = settings.host
         self._server: ServerArgs = {
             "name": coordinator.name,
             "host": address,

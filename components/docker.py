@@ -9,7 +9,10 @@ import pulumi
 import pulumi_docker as docker
 
 from components.engine import MANAGED_BY, POSTGRES_PORT, STOP_SECONDS, Engine, volume_name
+from components.image import VOLUME_FOLDER, Verdict
+from components.locales import DEFAULT_LOCALE
 from components.nodes import Node, node_names
+from components.server_settings import as_arguments
 
 if TYPE_CHECKING:
     from components.settings import Settings
@@ -30,11 +33,20 @@ class DockerNodes(pulumi.ComponentResource):
         super().__init__("citus:docker:Nodes", name, None, opts)
         self._settings = settings
         self._engine = engine
+        self._verdict = engine.verdict or Verdict(settings.locale or DEFAULT_LOCALE)
+        # By itself the provider would choose an engine by other rules than those by which the engine was checked.
+        self._provider = docker.Provider(
+            f"{name}-engine",
+            host=engine.endpoint.host,
+            context="",
+            cert_path=engine.endpoint.certificates,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
         self._image = docker.RemoteImage(
             f"{name}-image",
             name=settings.image,
             keep_locally=True,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, provider=self._provider),
         )
         self._network = docker.Network(
             f"{name}-network",
@@ -52,7 +64,10 @@ class DockerNodes(pulumi.ComponentResource):
     def _child(self, kind: str, name: str) -> pulumi.ResourceOptions:
         hook = pulumi.ResourceHook(f"make-room-for-{kind}-{name}", self._engine.make_room(kind, name))
         return pulumi.ResourceOptions(
-            parent=self, hooks=pulumi.ResourceHookBinding(before_create=[hook]), delete_before_replace=True
+            parent=self,
+            provider=self._provider,
+            hooks=pulumi.ResourceHookBinding(before_create=[hook]),
+            delete_before_replace=True,
         )
 
     def _node(self, name: str, **extra: Any) -> Node:
@@ -83,14 +98,15 @@ class DockerNodes(pulumi.ComponentResource):
             name=name,
             image=self._image.image_id,
             entrypoints=["bash", "/etc/citus-pulumi/start_node.sh"],
-            command=["postgres", "-c", "wal_level=logical"],
+            command=["postgres", *as_arguments()],
             envs=[
                 f"POSTGRES_USER={settings.user}",
                 f"POSTGRES_DB={settings.database}",
-                "POSTGRES_INITDB_ARGS=--no-sync --auth-host=scram-sha-256",
+                f"POSTGRES_INITDB_ARGS=--no-sync --auth-host=scram-sha-256 --encoding=UTF8 --locale={self._verdict.locale}",
+                f"PGDATA={self._verdict.data_folder}",
             ],
             uploads=uploads,
-            volumes=[{"volume_name": volume.name, "container_path": "/var/lib/postgresql/data"}],
+            volumes=[{"volume_name": volume.name, "container_path": VOLUME_FOLDER}],
             network_mode="bridge",
             networks_advanced=[{"name": self._network.name, "aliases": [name]}],
             labels=[docker.ContainerLabelArgs(label=MANAGED_BY, value=stack)],

@@ -5,7 +5,7 @@ With logs.py the only user of the Docker SDK; never talks to a database, declare
 
 from __future__ import annotations
 
-import os
+import ipaddress
 import socket
 from contextlib import closing
 from functools import cached_property
@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
 
+from components.endpoint import Endpoint, connect, get_endpoint
 from components.errors import DockerError
+from components.image import Nodes, Verdict, look_into
+from components.live import get_extension_version
 from components.nodes import node_names
+from components.settings import get_engine_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from components.settings import Settings
 
@@ -43,6 +47,8 @@ class Engine:
 
     def __init__(self, stack: str) -> None:
         self.stack = stack
+        self.verdict: Verdict | None = None
+        """What containers are to be made with, once `check` has looked."""
 
     @cached_property
     def client(self) -> Any:
@@ -52,17 +58,26 @@ class Engine:
             DockerError: no engine answers.
         """
         try:
-            return _connect()
-        except _SilenceError as silence:
+            return connect(self.endpoint)
+        except DockerError as silence:
             msg = f"{silence}: start it, or let DOCKER_HOST name one; `docker info` tells whether it is reached"
             raise DockerError(msg) from None
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """Return where the engine is reached.
+
+        Raises:
+            DockerError: the environment names a context that does not exist.
+        """
+        return get_endpoint()
 
     @staticmethod
     def why_not(image: str) -> str:
         """Return why containers of that image cannot run: no engine answers, or it cannot have the image. Else nothing."""
         try:
-            refusal = _refusal(_connect(), image)
-        except _SilenceError as silence:
+            refusal = _refusal(connect(get_endpoint()), image)
+        except DockerError as silence:
             return str(silence)
         return f"the Docker Engine does not have the image {image} and cannot pull it ({refusal})" if refusal else ""
 
@@ -72,6 +87,12 @@ class Engine:
         Raises:
             DockerError: with one line for each obstacle: what it is, and what removes it.
         """
+        if others := get_engine_settings():
+            msg = (
+                f"{', '.join(others)} is set for this stack, which lives on the engine that `docker` uses: remove it with "
+                "`pulumi config rm`, and let DOCKER_HOST, DOCKER_CONTEXT or `docker context use` name the engine"
+            )
+            raise DockerError(msg)
         listed = self.client.api.containers(all=True)
         containers = {name.removeprefix("/"): container for container in listed for name in container["Names"] or ()}
         volumes = {volume["Name"]: volume for volume in self.client.api.volumes()["Volumes"] or ()}
@@ -93,11 +114,26 @@ class Engine:
             if self._is_ours(container["Labels"])
             for port in container["Ports"] or ()
         ]
-        if (settings.bind_address, settings.port) not in published:
+        if (settings.bind_address, settings.port) not in published or self.endpoint.name:
             problems += self._port(settings)
-        problems += self._image(settings.image)
+        refused = self._image(settings.image)
+        problems += refused
+        if not problems:
+            problems += self._look_into_image(settings, containers, volumes)
         if problems:
             raise DockerError("\n".join(problems))
+
+    def _look_into_image(
+        self, settings: Settings, containers: Mapping[str, Any], volumes: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        """Compare the image with the data that it is to be put on, and keep what containers are to be made with."""
+        names = [name for name in node_names(settings) if volume_name(name) in volumes]
+        held = {volume_name(name): containers[name]["Id"] if name in containers else None for name in names}
+        images = frozenset(containers[name]["ImageID"] for name in names if name in containers)
+        self.verdict = look_into(
+            self.client, settings.image, settings.locale, Nodes(held, images), lambda: _ask(settings)
+        )
+        return self.verdict.problems
 
     def _is_ours(self, labels: dict[str, str] | None) -> bool:
         return (labels or {}).get(MANAGED_BY) == self.stack
@@ -114,8 +150,9 @@ class Engine:
         ]
 
     def _port(self, settings: Settings) -> list[str]:
-        if not str(self.client.api.base_url).startswith(("http+docker://localhost", "http+unix")):
-            return []  # The engine is on another machine, and so is the port.
+        addresses = self.endpoint.get_remote_addresses()
+        if addresses is not None:
+            return self._remote_port(settings, addresses)
         family = socket.AF_INET6 if ":" in settings.bind_address else socket.AF_INET
         with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -130,6 +167,22 @@ class Engine:
                 )
                 return [msg]
         return []
+
+    def _remote_port(self, settings: Settings, addresses: list[str]) -> list[str]:
+        """Refuse to publish on another machine's loopback, or on all its addresses, where this program would not find it."""
+        bound = ipaddress.ip_address(settings.bind_address)
+        if not (bound.is_loopback or bound.is_unspecified):
+            return []
+        known = (
+            f"{' or '.join(addresses)}, by `pulumi config set bindAddress {addresses[0]}`"
+            if addresses
+            else "its IP address"
+        )
+        msg = (
+            f"citus:bindAddress = {settings.bind_address!r}: the Docker Engine ({self.endpoint.host}) is on another machine, "
+            f"whose coordinator would not be reached from here: set the address of that machine: {known}"
+        )
+        return [msg]
 
     def _image(self, image: str) -> list[str]:
         refusal = _refusal(self.client, image)
@@ -190,26 +243,13 @@ class Engine:
             raise DockerError(msg)
 
 
-class _SilenceError(Exception):
-    """No engine answers; its text says where, and why."""
+def _ask(settings: Settings) -> str:
+    """Return the version of the extension citus in the running cluster; nothing where it does not answer."""
+    from components.postgres import Server  # noqa: PLC0415 - only where the image is another one
 
-
-def _connect() -> Any:
-    """Return a client of the engine that the environment names, which has answered.
-
-    Raises:
-        _SilenceError: none does.
-    """
-    import docker as sdk  # noqa: PLC0415 - slow to import, and unit tests do without
-
-    try:
-        client = sdk.from_env(version="auto", timeout=30)
-        client.ping()
-    except sdk.errors.DockerException as error:
-        where = os.environ.get("DOCKER_HOST", "its usual address")
-        msg = f"no Docker Engine answers at {where} ({_reason(error)})"
-        raise _SilenceError(msg) from None
-    return client
+    coordinator = node_names(settings)[0]
+    where = (coordinator, settings.host, settings.port, settings.database, settings.user)
+    return get_extension_version(Server(*where, log=f"docker:{coordinator}"), settings.password.get_secret_value())
 
 
 def _refusal(client: Any, image: str) -> str:
@@ -224,14 +264,3 @@ def _refusal(client: Any, image: str) -> str:
         except sdk.errors.APIError as error:
             return str(error.explanation)
     return ""
-
-
-def _reason(error: BaseException) -> str:
-    """Return what the operating system said, which the SDK wraps several times; else what the SDK says."""
-    inner: BaseException | None = error
-    while inner is not None:
-        nested = [argument for argument in inner.args if isinstance(argument, BaseException)]
-        if isinstance(inner, OSError) and inner.strerror:
-            return inner.strerror
-        inner = nested[0] if nested else inner.__context__
-    return str(error)

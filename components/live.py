@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from components.postgres import Server
 
-__all__ = ["LiveCluster", "LiveTable", "LiveWorker", "look_at"]
+__all__ = ["LiveCluster", "LiveTable", "LiveWorker", "get_extension_version", "look_at"]
 
 PATIENCE: Final = 3
 """Seconds that a preview waits for the coordinator."""
@@ -83,6 +83,24 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
     except (StackError, psycopg.Error):
         return None
     return _read(row[0]) if row else None
+
+
+def get_extension_version(server: Server, password: str) -> str:
+    """Return the version of the extension citus in the running cluster's database; nothing where it does not answer.
+
+    Asks PostgreSQL's own catalog alone: Citus's functions refuse to serve another version than their library's.
+    """
+    import psycopg  # noqa: PLC0415
+
+    from components import postgres  # noqa: PLC0415
+    from components.catalog import statement  # noqa: PLC0415
+
+    try:
+        with postgres.connected(server, password, timeout=PATIENCE) as connection:
+            row = connection.execute(statement("get_extension_version")).fetchone()
+    except (StackError, psycopg.Error):
+        return ""
+    return str(row[0]) if row else ""
 
 
 def _read(seen: dict[str, Any]) -> LiveCluster:

@@ -20,8 +20,12 @@ from pulumi.dynamic import CheckFailure, CheckResult, ReadResult, Resource
 from components.errors import HostError
 from components.installation import STAND_IN_NEEDS, Installation, folders, reachable_by
 from components.lifecycle import ComparingProvider
+from components.live import get_extension_version
+from components.locales import DEFAULT_LOCALE, choose_locale, get_initial_locale, lacks_locale
 from components.nodes import Node, node_names
+from components.postgres import Server
 from components.server import COPY_PREFIX, HOST, LocalServer, get_owner, reachable_installation
+from components.versions import get_extension_problem
 
 if TYPE_CHECKING:
     from components.settings import Settings
@@ -95,7 +99,7 @@ class LocalHost:
 
     def _major_of_data(self, settings: Settings) -> int | None:
         try:
-            return int((self.data_dir(settings) / node_names(settings)[0] / "data" / "PG_VERSION").read_text())
+            return int((self._coordinator_data(settings) / "PG_VERSION").read_text())
         except (OSError, ValueError):
             return None
 
@@ -127,6 +131,17 @@ class LocalHost:
                 )
         missing = sum(not (folder / name).exists() for name, _ in nodes)
         problems += self._room(folder, missing * DISK_NEEDED)
+        locale, why = self.locale(settings)
+        if why:
+            problems.append(why)
+        elif missing and lacks_locale(locale, known := installation.get_locales()):
+            problems.append(
+                f"citus:locale = {locale!r}: this host does not have it; it has {', '.join(known)}: set one of these, or "
+                "generate yours (Debian: locale-gen)"
+            )
+        why = self._extension_problem(settings, installation)
+        if why:
+            problems.append(f"{installation}: {why}")
         if problems:
             raise HostError("\n".join(problems))
         if not installation.citus:
@@ -134,6 +149,31 @@ class LocalHost:
                 f"no Citus on this host: a STAND-IN on {installation} keeps its catalog and refuses what Citus refuses, but "
                 "moves no rows. Good for rehearsing a plan; measure nothing on it"
             )
+
+    def locale(self, settings: Settings) -> tuple[str, str]:
+        """Return the locale of nodes that are made now, and why it cannot be the one that is set; empty where it can."""
+        try:
+            conf = self._coordinator_data(settings).joinpath("postgresql.conf").read_text("utf-8", errors="replace")
+        except OSError:
+            conf = ""
+        return choose_locale(settings.locale, get_initial_locale(conf))
+
+    def _coordinator_data(self, settings: Settings) -> Path:
+        return self.data_dir(settings) / node_names(settings)[0] / "data"
+
+    def _extension_problem(self, settings: Settings, installation: Installation) -> str:
+        """Ask the running cluster, where the programs are others than those that run it, whether they can serve it."""
+        data = self._coordinator_data(settings)
+        if _port_of_running(data.parent) != settings.port or installation.citus is None:
+            return ""
+        if installation.runs(data):
+            return ""
+        name = node_names(settings)[0]
+        server = Server(name, HOST, settings.port, settings.database, settings.user, f"file:{data.parent / 'log'}")
+        extension = get_extension_version(server, settings.password.get_secret_value())
+        return get_extension_problem(
+            [installation.citus], extension, "install Citus {}, or let citus:postgresBin name it"
+        )
 
     def _room(self, folder: Path, needed: int) -> list[str]:
         there = next(parent for parent in (folder, *folder.parents) if parent.exists())
@@ -186,6 +226,8 @@ class LocalNodeArgs(TypedDict):
     database: str
     bindir: str
     """Folder of PostgreSQL's programs."""
+    locale: str
+    """Of the data, where that is still to be made."""
     password_mark: pulumi.Input[str]
     """Changes with the password: it is then tried. A secret."""
     ready_timeout: int
@@ -252,6 +294,7 @@ def _server(props: dict[str, Any]) -> LocalServer:
         port=int(props["port"]),
         user=props["user"],
         installation=reachable_installation(installation, folder.parent),
+        locale=props.get("locale") or DEFAULT_LOCALE,
     )
 
 
@@ -296,6 +339,7 @@ class LocalNodes(pulumi.ComponentResource):
                     "user": settings.user,
                     "database": settings.database,
                     "bindir": str(installation.bindir),
+                    "locale": host.locale(settings)[0],
                     "password_mark": pulumi.Output.secret(mark),
                     "ready_timeout": settings.ready_timeout,
                 }

@@ -32,6 +32,7 @@ from components.local import LocalHost
 from components.membership import ClusterHealthProvider, CoordinatorNodeProvider, WorkerNodeProvider
 from components.plan import ShardingPlan
 from components.schema import Schema
+from components.server_settings import as_arguments
 from components.settings import Settings
 from components.sharding import (
     DistributedTableProvider,
@@ -359,7 +360,7 @@ def test_every_node_runs_alike() -> None:
     ("setting", "value"),
     [
         ("restart", "unless-stopped"),
-        ("command", ["postgres", "-c", "wal_level=logical"]),
+        ("command", ["postgres", *as_arguments()]),
         ("networkMode", "bridge"),
         ("mustRun", True),
         ("wait", False),
