@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -36,6 +37,7 @@ __all__ = [
 VOLUME_FOLDER: Final = "/var/lib/postgresql/data"
 """Where a node's volume is mounted. PGDATA is set to it, or into it: from PostgreSQL 18 on the official images choose another
 folder by themselves, and would leave the volume empty."""
+RUN_SECONDS: Final = 60
 _SCRIPT: Final = Path(__file__).parent / "node" / "describe_image.sh"
 
 
@@ -102,13 +104,19 @@ def look_into(client: Any, name: str, locale: str, nodes: Nodes, extension: Call
     import docker as sdk  # noqa: PLC0415 - slow to import
 
     found = _find(client, name, needed=bool(nodes.volumes))
-    folder = _data_folder(client, nodes, found)
+    environment = _environment_of_nodes(client, nodes, found)
+    folder = _data_folder(environment)
+    is_known = found is None or (nodes.images == {found.id} and None not in nodes.volumes.values())
     readable = {volume: container for volume, container in nodes.volumes.items() if container or found}
     reading = (_read_data(client, volume, container, folder, found) for volume, container in readable.items())
-    data = list(itertools.islice(filter(None, reading), 1))  # the coordinator's tells the locale of all
-    chosen, why = choose_locale(locale, data[0].locale if data else "")
+    data: list[Data] = []
+    locale_of_data = _declared_locale(environment)
+    if not (is_known and locale_of_data and locale in ("", locale_of_data)):
+        data = list(itertools.islice(filter(None, reading), 1))  # the coordinator's tells the locale of all
+        locale_of_data = data[0].locale if data else ""
+    chosen, why = choose_locale(locale, locale_of_data)
     problems = [why] if why else []
-    if found is None or (nodes.images == {found.id} and None not in nodes.volumes.values()):
+    if is_known:
         return Verdict(chosen, folder, tuple(problems))
     try:
         image = describe_image(client, name, _environment(found.attrs["Config"]))
@@ -139,13 +147,14 @@ def describe_image(client: Any, name: str, environment: Mapping[str, str]) -> Im
     Raises:
         docker.errors.APIError: it cannot be run at all.
     """
-    import docker as sdk  # noqa: PLC0415
-
     script = _SCRIPT.read_text("utf-8")
+    container = client.containers.create(name, ["-c", script], entrypoint="sh", network_mode="none")
     try:
-        said = client.containers.run(name, ["-c", script], entrypoint="sh", network_mode="none", remove=True)
-    except sdk.errors.ContainerError as error:  # such as by a shell for another processor
-        raise sdk.errors.APIError(str(error), explanation=_one_line(error.stderr)) from error
+        container.start()
+        container.wait(timeout=RUN_SECONDS)
+        said = container.logs(stderr=False)
+    finally:
+        container.remove(v=True, force=True)
     lines = [line.partition("=")[::2] for line in said.decode("utf-8", errors="replace").splitlines()]
     found = {key: tuple(value for other, value in lines if other == key) for key, _ in lines}
     return Image(
@@ -178,12 +187,23 @@ def _find(client: Any, name: str, *, needed: bool) -> Any:
     return client.images.pull(name)
 
 
-def _data_folder(client: Any, nodes: Nodes, image: Any) -> str:
-    """Return PGDATA: where the containers that are there have it, or the image would, if that is within the volume."""
+def _environment_of_nodes(client: Any, nodes: Nodes, image: Any) -> dict[str, str]:
+    """Return the environment of the containers that are there, else the one that the image gives them."""
     containers = [container for container in nodes.volumes.values() if container]
     of = client.api.inspect_container(containers[0]) if containers else image.attrs if image else {}
-    chosen = _environment(of.get("Config") or {}).get("PGDATA", "")
+    return _environment(of.get("Config") or {})
+
+
+def _data_folder(environment: Mapping[str, str]) -> str:
+    """Return PGDATA as it is, where that is within the volume."""
+    chosen = environment.get("PGDATA", "")
     return chosen if PurePosixPath(chosen).is_relative_to(VOLUME_FOLDER) else VOLUME_FOLDER
+
+
+def _declared_locale(environment: Mapping[str, str]) -> str:
+    """Return the locale that this program gave a container; nothing where an older one made it, which gave none."""
+    found = re.search(r"--locale=(\S+)", environment.get("POSTGRES_INITDB_ARGS", ""))
+    return found[1] if found else ""
 
 
 def _environment(config: Mapping[str, Any]) -> dict[str, str]:
@@ -237,10 +257,6 @@ def _platforms(client: Any, image: Any) -> str:
     return f": it is for {wanted}, and the engine runs on {there}: choose an image for that" if wanted != there else ""
 
 
-def _one_line(text: bytes | str | None) -> str:
-    return " ".join((text.decode("utf-8", errors="replace") if isinstance(text, bytes) else text or "").split())
-
-
 # --- comparing -----------------------------------------------------------------------------------------------------------
 
 
@@ -271,14 +287,15 @@ def get_disagreements(image: Image, data: Sequence[Data], extension: str) -> lis
         extension: version of the extension citus in the database; empty where it is not known.
     """
     problems = []
-    for one in data:
+    for made_by in dict.fromkeys(one.major for one in data):
         servers = (image.postgres, image.labelled_postgres)
-        other = [version for version in servers if version and get_major(version) != get_major(one.major)]
+        other = [version for version in servers if version and get_major(version) != get_major(made_by)]
         if other:
+            volumes = ", ".join(one.volume for one in data if one.major == made_by)
             problems.append(
-                f"citus:image = {image.name!r}: it has PostgreSQL {other[0]}, and the data in {one.volume} was made by "
-                f"PostgreSQL {one.major}, which another major version does not read: set an image of PostgreSQL {one.major}; "
-                "or dump the data, and restore it into a new stack with that image"
+                f"citus:image = {image.name!r}: it has PostgreSQL {other[0]}, and the data in {volumes} was made by PostgreSQL "
+                f"{made_by}, which another major version does not read: set an image of PostgreSQL {made_by}; or dump the "
+                "data, and restore it into a new stack with that image"
             )
     why = get_extension_problem((image.citus, image.labelled_citus), extension, "set an image of Citus {}")
     return [*problems, *([f"citus:image = {image.name!r}: {why}"] if why else [])]
