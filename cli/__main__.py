@@ -18,6 +18,7 @@ from cli.shown import show_cluster, show_residency
 from cli.stacks import carry_out, find_pulumi, reason
 from components.errors import StackError
 from components.installation import wheel_folders
+from components.proxies import spare_loopback
 from components.settings import SEED_STACK
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -171,6 +172,7 @@ def psql(stack: StackOption = "") -> None:
 
 if __name__ == "__main__":
     find_pulumi()
+    spare_loopback()
     # ^C reaches Pulumi too, which ends in good order: wait for it. Twice, and it ends at once.
     signal.signal(signal.SIGINT, lambda *_: None)
     try:

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from components.errors import DockerError
+from components.proxies import spare_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Endpoint", "connect", "get_endpoint", "spare_loopback_from_proxies"]
+__all__ = ["Endpoint", "connect", "get_endpoint"]
 
 DEFAULT_HOST: Final = "npipe:////./pipe/docker_engine" if sys.platform == "win32" else "unix:///var/run/docker.sock"
 _LOCAL_SCHEMES: Final = ("unix", "npipe", "fd")
-_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def connect(endpoint: Endpoint, timeout: int = 30) -> Any:
     """
     import docker as sdk  # noqa: PLC0415 - slow to import, and unit tests do without
 
-    spare_loopback_from_proxies()
+    spare_loopback()
     try:
         client = sdk.DockerClient(
             base_url=endpoint.host,
@@ -152,17 +152,6 @@ def _tls(sdk: Any, endpoint: Endpoint) -> Any:
     folder = Path(endpoint.certificates)
     pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
     return sdk.tls.TLSConfig(client_cert=pair, ca_cert=str(folder / "ca.pem"), verify=True)
-
-
-def spare_loopback_from_proxies(environment: Any = os.environ) -> None:
-    """Let no proxy of the environment stand between parts of this machine: neither for HTTP nor for gRPC.
-
-    Go spares this machine by itself; Python's libraries ask `no_proxy`.
-    """
-    for name in ("NO_PROXY", "no_proxy"):
-        spared = [part.strip() for part in environment.get(name, "").split(",") if part.strip()]
-        if "*" not in spared:
-            environment[name] = ",".join([*spared, *(host for host in _LOOPBACK if host not in spared)])
 
 
 def _reason(error: BaseException) -> str:

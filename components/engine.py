@@ -57,8 +57,9 @@ class Engine:
         Raises:
             DockerError: no engine answers.
         """
+        endpoint = self.endpoint
         try:
-            return connect(self.endpoint)
+            return connect(endpoint)
         except DockerError as silence:
             msg = f"{silence}: start it, or let DOCKER_HOST name one; `docker info` tells whether it is reached"
             raise DockerError(msg) from None
