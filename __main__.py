@@ -32,12 +32,13 @@ try:
         pulumi.log.warn(str(warning))
     tenancies = plan_tenants(plan, schema, settings)
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    host = Engine(stack) if settings.runtime == "docker" else LocalHost(stack, Path.cwd())
+    host = Engine(stack, settings.adopt) if settings.runtime == "docker" else LocalHost(stack, Path.cwd())
     host.check(settings)
+    look = host.look(settings)
 except StackError as error:
     pulumi.log.error(str(error))
     sys.exit(ERROR_WAS_SHOWN)
 
-cluster = CitusCluster(settings.name_prefix, settings, plan, tenancies, host)
+cluster = CitusCluster(settings.name_prefix, settings, plan, tenancies, host, look)
 for name, value in cluster.outputs.items():
     pulumi.export(name, value)

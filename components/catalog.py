@@ -37,6 +37,7 @@ __all__ = [
     "ShardedTable",
     "claim",
     "count_rows",
+    "count_shards",
     "ensure_coordinator",
     "ensure_worker",
     "exclusive",
@@ -155,20 +156,26 @@ def get_node(connection: Connection, name: str, port: int) -> Node | None:
         return cursor.execute(statement("get_node"), {"name": name, "port": port}).fetchone()
 
 
-def claim(connection: Connection, stack: str) -> None:
-    """Make the ledger, and write down that this stack manages the cluster.
+def claim(connection: Connection, cluster_id: str, stack: str, *, before: str = "") -> None:
+    """Make the ledger, and write down whose cluster this is.
+
+    Args:
+        connection: to the coordinator.
+        cluster_id: of this stack's cluster.
+        stack: full name of the stack, for people.
+        before: what the ledger may name where it was made before clusters had ids: the stack's name at that time.
 
     Raises:
-        IdentityError: another stack manages it.
+        IdentityError: it is another cluster.
     """
     with connection.transaction():
         connection.execute(statement("create_ledger"))
-        owner = _value(connection, "claim_stack", stack=stack)
-    if owner != stack:
+        owner = _value(connection, "claim_stack", cluster_id=cluster_id, before=before)
+    if owner != cluster_id:
         msg = (
-            f"this cluster is managed by the stack {owner}, not by {stack}: use that stack, or choose another "
-            "citus:namePrefix, citus:network and citus:port for this one. If that stack is gone for good, write this one's "
-            f"name into the table citus_pulumi.stack: {stack}"
+            f"this database is part of the cluster {owner}, not of this stack's ({stack}, cluster {cluster_id}). Use the stack "
+            "that manages it, or choose another citus:namePrefix, citus:network and citus:port for this one. If the state of "
+            f"that stack was lost, take the cluster over in a stack without one: pulumi config set adopt {owner}"
         )
         raise IdentityError(msg)
 
@@ -343,6 +350,11 @@ def _refuse_stranger(
         raise IdentityError(msg)
 
 
+def count_shards(connection: Connection, name: str, port: int) -> int:
+    """Return how many placements of distributed tables a node holds, registered under this address."""
+    return int(_value(connection, "count_shards_on_node", name=name, port=port))
+
+
 def remove_node(connection: Connection, name: str, port: int) -> None:
     """Unregister a worker that holds no shard; nothing happens where it is not registered.
 
@@ -351,7 +363,7 @@ def remove_node(connection: Connection, name: str, port: int) -> None:
     """
     if get_node(connection, name, port) is None:
         return
-    held = _value(connection, "count_shards_on_node", name=name, port=port)
+    held = count_shards(connection, name, port)
     if held:
         msg = (
             f"worker {name}:{port} still holds {held} shards of distributed tables, so it is kept: move them away first "

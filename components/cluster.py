@@ -8,7 +8,10 @@ from urllib.parse import quote
 import pulumi
 
 from components.engine import Engine
+from components.identity import ClusterIdentity
+from components.live import Look
 from components.membership import ClusterHealth, CoordinatorNode, WorkerNode
+from components.nodes import node_names, reached_at
 from components.sharding import DistributedTable, LocalTable, ReferenceTable, SchemaScript, ShardPlacement
 
 if TYPE_CHECKING:
@@ -16,9 +19,11 @@ if TYPE_CHECKING:
 
     from components.docker import DockerNodes
     from components.lifecycle import ServerArgs
+    from components.live import LiveCluster
     from components.local import LocalHost, LocalNodes
     from components.names import TableName
     from components.plan import PlannedTable, ShardingPlan
+    from components.remains import Remnants
     from components.settings import Settings
     from components.tenants import Tenancy
 
@@ -44,23 +49,42 @@ class CitusCluster(pulumi.ComponentResource):
         plan: ShardingPlan,
         tenancies: Sequence[Tenancy],
         host: Engine | LocalHost,
+        look: Look | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("citus:index:Cluster", name, None, opts)
         self._settings = settings
-        nodes = _nodes(name, settings, host, pulumi.ResourceOptions(parent=self))
-        coordinator = nodes.coordinator
-        # What lives in the cluster's database goes with the coordinator's server: a destroy asks the database nothing.
-        self._child = pulumi.ResourceOptions(parent=self, deleted_with=coordinator.resource)
-        address = settings.host
+        look = look or Look()
+        self.identity = ClusterIdentity(
+            "identity",  # the same name whatever the prefix: another prefix is to be refused, not another cluster
+            {
+                "runtime": settings.runtime,
+                "name_prefix": settings.name_prefix,
+                "user": settings.user,
+                "database": settings.database,
+                "adopt": settings.adopt,
+                "stack": host.stack,
+                "found": look.remnants.as_props(),
+                "obstacles": list(look.obstacles),
+            },
+            pulumi.ResourceOptions(parent=self),
+        )
+        self.identity.cluster_id.apply(lambda cluster_id: _name_undeclared(look.remnants, cluster_id))
+        address = reached_at(settings.bind_address)
         self._server: ServerArgs = {
-            "name": coordinator.name,
+            "name": node_names(settings)[0],
             "host": address,
             "port": settings.port,
             "database": settings.database,
             "user": settings.user,
-            "log": coordinator.log,
+            "log": host.log(settings, node_names(settings)[0]),
         }
+        nodes = _nodes(
+            name, settings, host, self.identity.cluster_id, self._server, pulumi.ResourceOptions(parent=self)
+        )
+        coordinator = nodes.coordinator
+        # What lives in the cluster's database goes with the coordinator's server: a destroy asks the database nothing.
+        self._child = pulumi.ResourceOptions(parent=self, deleted_with=coordinator.resource)
 
         self.coordinator = CoordinatorNode(
             coordinator.name,
@@ -70,6 +94,7 @@ class CitusCluster(pulumi.ComponentResource):
                 "node_port": coordinator.node_port,
                 "generation": coordinator.generation,
                 "stack": host.stack,
+                "cluster_id": self.identity.cluster_id,
                 "ready_timeout": settings.ready_timeout,
             },
             self._after([coordinator.resource]),
@@ -106,6 +131,7 @@ class CitusCluster(pulumi.ComponentResource):
             {
                 "server": self._server,
                 "workers": workers,
+                "leaving": self.identity.cluster_id.apply(lambda it: _leaving(look.live, it, workers)),
                 "tenants": [
                     {
                         "table": tenancy.table,
@@ -117,8 +143,9 @@ class CitusCluster(pulumi.ComponentResource):
                 "groups": [self.tables[str(tenancy.table)].colocation_group for tenancy in tenancies],
                 "ready_timeout": settings.ready_timeout,
             },
-            self._after([*self.workers, *self.tables.values()]),
+            self._after([last, *self.workers, *self.tables.values()]),
         )
+        nodes.guard([self.placement, last])
 
         user, database = quote(settings.user, safe=""), quote(settings.database, safe="")
         password = quote(settings.password.get_secret_value(), safe="")
@@ -230,6 +257,27 @@ class CitusCluster(pulumi.ComponentResource):
         }
 
 
+def _name_undeclared(remnants: Remnants, cluster_id: str) -> None:
+    for what in remnants.undeclared(cluster_id):
+        pulumi.log.warn(
+            f"{what} is part of this cluster, but no setting declares it and nothing here touches it. A worker that is still "
+            "registered is drained by the next update; then remove what is left yourself, with its data"
+        )
+
+
+def _leaving(live: LiveCluster | None, cluster_id: str, workers: Sequence[str]) -> list[str]:
+    """Return the workers that are registered and not declared any more; a preview names them."""
+    if live is None or live.cluster_id != cluster_id:
+        return []
+    leaving = [worker for worker in live.workers if worker.address not in workers]
+    for worker in leaving:
+        pulumi.log.warn(
+            f"worker {worker.address} is registered, and no setting declares it: its {worker.shards} shards move to the other "
+            "workers, then it is unregistered"
+        )
+    return [worker.address for worker in leaving]
+
+
 def _followers(plan: ShardingPlan) -> dict[TableName, list[TableName]]:
     """Return the tables that are colocated with each one, directly or by others."""
     targets = {table.name: table.colocate_with for table in plan.tables}
@@ -243,13 +291,18 @@ def _followers(plan: ShardingPlan) -> dict[TableName, list[TableName]]:
 
 
 def _nodes(
-    name: str, settings: Settings, host: Engine | LocalHost, opts: pulumi.ResourceOptions
+    name: str,
+    settings: Settings,
+    host: Engine | LocalHost,
+    cluster_id: pulumi.Output[str],
+    server: ServerArgs,
+    opts: pulumi.ResourceOptions,
 ) -> DockerNodes | LocalNodes:
     # Imported here: one of the two is needed, and each takes a while.
     if isinstance(host, Engine):
         from components.docker import DockerNodes  # noqa: PLC0415
 
-        return DockerNodes(name, settings, host, opts)
+        return DockerNodes(name, settings, host, cluster_id, server, opts)
     from components.local import LocalNodes  # noqa: PLC0415
 
-    return LocalNodes(name, settings, host, opts)
+    return LocalNodes(name, settings, host, cluster_id, server, opts)

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 import pulumi
 import pulumi_docker as docker
 
-from components.engine import MANAGED_BY, POSTGRES_PORT, STOP_SECONDS, Engine, volume_name
+from components.data import NodeData
+from components.destroy_guard import DestroyGuard
+from components.engine import CLUSTER, MANAGED_BY, POSTGRES_PORT, STOP_SECONDS, Engine, volume_name
 from components.image import VOLUME_FOLDER, Verdict
 from components.locales import DEFAULT_LOCALE
 from components.nodes import Node, node_names
 from components.server_settings import as_arguments
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from components.lifecycle import ServerArgs
     from components.settings import Settings
 
 __all__ = ["DockerNodes"]
@@ -28,9 +33,16 @@ class DockerNodes(pulumi.ComponentResource):
     """The network, and each node with its volume. Only the coordinator is published."""
 
     def __init__(
-        self, name: str, settings: Settings, engine: Engine, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        settings: Settings,
+        engine: Engine,
+        cluster_id: pulumi.Output[str],
+        server: ServerArgs,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("citus:docker:Nodes", name, None, opts)
+        self._name = name
         self._settings = settings
         self._engine = engine
         self._verdict = engine.verdict or Verdict(settings.locale or DEFAULT_LOCALE)
@@ -42,43 +54,87 @@ class DockerNodes(pulumi.ComponentResource):
             cert_path=engine.endpoint.certificates,
             opts=pulumi.ResourceOptions(parent=self),
         )
+        self._cluster_id = cluster_id
+        self._labels: dict[str, pulumi.Input[str]] = {CLUSTER: cluster_id, MANAGED_BY: engine.stack}
         self._image = docker.RemoteImage(
             f"{name}-image",
             name=settings.image,
             keep_locally=True,
             opts=pulumi.ResourceOptions(parent=self, provider=self._provider),
         )
+        reconnect = pulumi.ResourceHook(f"reconnect-{settings.network}", engine.reconnect(settings.network))
         self._network = docker.Network(
             f"{name}-network",
             name=settings.network,
             driver="bridge",
-            labels=[docker.NetworkLabelArgs(label=MANAGED_BY, value=engine.stack)],
-            opts=self._child("network", settings.network),
+            labels=[docker.NetworkLabelArgs(label=label, value=value) for label, value in self._labels.items()],
+            opts=pulumi.ResourceOptions.merge(
+                self._child("network", settings.network),
+                pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(after_create=[reconnect])),
+            ),
         )
-        coordinator, *workers = node_names(settings)
+        names = node_names(settings)
+        volumes = {node: self._volume(node) for node in names}
+        self._data = [self._node_data(node, volumes[node], server, is_coordinator=node == names[0]) for node in names]
         port = {"internal": POSTGRES_PORT, "external": settings.port, "ip": settings.bind_address}
-        self.coordinator = self._node(coordinator, ports=[port])
-        self.workers = [self._node(worker) for worker in workers]
+        self.coordinator = self._node(names[0], volumes[names[0]], ports=[port])
+        self.workers = [self._node(node, volumes[node]) for node in names[1:]]
         self.register_outputs({"network": self._network.name})
 
+    def guard(self, after: Sequence[pulumi.Resource]) -> None:
+        """Declare what a destroy does first; `after` is everything else."""
+        DestroyGuard(
+            f"{self._name}-guard",
+            {
+                "network": self._settings.network,
+                "containers": node_names(self._settings),
+                "owner": self._network.labels.apply(_owner_of),
+                "cluster_id": self._cluster_id,
+            },
+            pulumi.ResourceOptions(parent=self, depends_on=[*after, self._network]),
+        )
+
     def _child(self, kind: str, name: str) -> pulumi.ResourceOptions:
-        hook = pulumi.ResourceHook(f"make-room-for-{kind}-{name}", self._engine.make_room(kind, name))
+        look_first = pulumi.ResourceHookOptions(on_dry_run=True)
+        hook = pulumi.ResourceHook(f"make-room-for-{kind}-{name}", self._engine.make_room(kind, name), look_first)
         return pulumi.ResourceOptions(
             parent=self,
             provider=self._provider,
             hooks=pulumi.ResourceHookBinding(before_create=[hook]),
             delete_before_replace=True,
+            # Docker cannot change them: what was made before clusters had ids keeps the labels that it has.
+            ignore_changes=["labels"],
         )
 
-    def _node(self, name: str, **extra: Any) -> Node:
-        settings = self._settings
-        stack = self._engine.stack
-        volume = docker.Volume(
-            f"{name}-data",
-            name=volume_name(name),
-            labels=[docker.VolumeLabelArgs(label=MANAGED_BY, value=stack)],
-            opts=self._child("volume", volume_name(name)),
+    def _volume(self, node: str) -> docker.Volume:
+        name = volume_name(node)
+        return docker.Volume(
+            f"{node}-data",
+            name=name,
+            labels=[docker.VolumeLabelArgs(label=label, value=value) for label, value in self._labels.items()],
+            opts=pulumi.ResourceOptions.merge(
+                self._child("volume", name), pulumi.ResourceOptions(retain_on_delete=True)
+            ),
         )
+
+    def _node_data(self, node: str, volume: docker.Volume, server: ServerArgs, *, is_coordinator: bool) -> NodeData:
+        return NodeData(
+            f"{node}-keeper",
+            {
+                "server": server,
+                "node_name": node,
+                "node_port": POSTGRES_PORT,
+                "is_coordinator": is_coordinator,
+                "place": volume.name.apply(lambda name: f"volume:{name}"),
+                "owner": volume.labels.apply(_owner_of),
+                "cluster_id": self._cluster_id,
+                "ready_timeout": self._settings.ready_timeout,
+            },
+            pulumi.ResourceOptions(parent=self, depends_on=[volume]),
+        )
+
+    def _node(self, name: str, volume: docker.Volume, **extra: Any) -> Node:
+        settings = self._settings
         uploads = [
             docker.ContainerUploadArgs(
                 file="/etc/citus-pulumi/password",
@@ -109,7 +165,7 @@ class DockerNodes(pulumi.ComponentResource):
             volumes=[{"volume_name": volume.name, "container_path": VOLUME_FOLDER}],
             network_mode="bridge",
             networks_advanced=[{"name": self._network.name, "aliases": [name]}],
-            labels=[docker.ContainerLabelArgs(label=MANAGED_BY, value=stack)],
+            labels=[docker.ContainerLabelArgs(label=label, value=value) for label, value in self._labels.items()],
             restart="unless-stopped",
             shm_size=SHARED_MEMORY_MB,
             stop_timeout=STOP_SECONDS,
@@ -118,7 +174,8 @@ class DockerNodes(pulumi.ComponentResource):
             wait=False,
             opts=pulumi.ResourceOptions.merge(
                 self._child("container", name),
-                pulumi.ResourceOptions(additional_secret_outputs=["uploads"]),
+                # All data goes after all containers: then it is the whole cluster that goes.
+                pulumi.ResourceOptions(additional_secret_outputs=["uploads"], depends_on=self._data),
             ),
             **extra,
         )
@@ -130,3 +187,9 @@ class DockerNodes(pulumi.ComponentResource):
             node_port=POSTGRES_PORT,
             log=f"docker:{name}",
         )
+
+
+def _owner_of(labels: Sequence[Any] | None) -> str:
+    """Return the owner that a thing's own labels name, as Pulumi has them."""
+    found = {label["label"]: label["value"] for label in labels or ()}
+    return str(found.get(CLUSTER) or found.get(MANAGED_BY) or "")

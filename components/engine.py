@@ -8,30 +8,45 @@ from __future__ import annotations
 import ipaddress
 import socket
 from contextlib import closing
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
 
 from components.endpoint import Endpoint, connect, get_endpoint
-from components.errors import DockerError
+from components.errors import DockerError, IdentityError
 from components.image import Nodes, Verdict, look_into
-from components.live import get_extension_version
-from components.nodes import node_names
+from components.live import LiveCluster, Look, get_extension_version, look_at
+from components.nodes import node_names, reached_at
+from components.postgres import Server
+from components.remains import Remnant, Remnants
 from components.settings import get_engine_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection
 
     from components.settings import Settings
 
-__all__ = ["MANAGED_BY", "POSTGRES_PORT", "STOP_SECONDS", "Engine", "volume_name"]
+__all__ = [
+    "CLUSTER",
+    "MANAGED_BY",
+    "POSTGRES_PORT",
+    "STOP_SECONDS",
+    "DataVolume",
+    "Engine",
+    "find_strangers",
+    "find_undeclared",
+    "volume_name",
+]
 
 POSTGRES_PORT: Final = 5432
 STOP_SECONDS: Final = 60
 """How long a node may take to shut down by itself before Docker kills it."""
+CLUSTER: Final = "citus-pulumi.cluster"
+"""Label of everything that a stack makes; its value is the cluster's id, which outlives a rename of the stack."""
 MANAGED_BY: Final = "citus-pulumi.stack"
-"""Label of everything that a stack makes; its value is the stack's full name."""
+"""Label for people to filter by; its value is the stack's full name at that time. Before there were ids, it was the owner."""
 
 
 def volume_name(container_name: str) -> str:
@@ -45,10 +60,17 @@ class Engine:
     What bears this stack's label may be replaced; what does not is never touched.
     """
 
-    def __init__(self, stack: str) -> None:
+    def __init__(self, stack: str, adopt: str = "") -> None:
         self.stack = stack
         self.verdict: Verdict | None = None
-        """What containers are to be made with, once `check` has looked."""
+        """What containers are to be made with, once `look` has looked."""
+        self._adopt = adopt
+        self._cut_off: list[str] = []
+
+    @staticmethod
+    def log(_settings: Settings, node: str) -> str:
+        """Return where a node's log is, as logs.py takes it."""
+        return f"docker:{node}"
 
     @cached_property
     def client(self) -> Any:
@@ -83,7 +105,7 @@ class Engine:
         return f"the Docker Engine does not have the image {image} and cannot pull it ({refusal})" if refusal else ""
 
     def check(self, settings: Settings) -> None:
-        """Look for all that would make the update fail half-way.
+        """Look for what makes any update fail, whatever the state says.
 
         Raises:
             DockerError: with one line for each obstacle: what it is, and what removes it.
@@ -94,66 +116,86 @@ class Engine:
                 "`pulumi config rm`, and let DOCKER_HOST, DOCKER_CONTEXT or `docker context use` name the engine"
             )
             raise DockerError(msg)
-        listed = self.client.api.containers(all=True)
-        containers = {name.removeprefix("/"): container for container in listed for name in container["Names"] or ()}
-        volumes = {volume["Name"]: volume for volume in self.client.api.volumes()["Volumes"] or ()}
-        names = node_names(settings)
-        problems = [
-            f"{kind} {name} exists and is not this stack's ({self.stack}): it is left alone. Choose another "
-            "citus:namePrefix, or remove it yourself"
-            for kind, wanted, found in (
-                ("container", names, containers),
-                ("volume", map(volume_name, names), volumes),
-            )
-            for name in wanted
-            if name in found and not self._is_ours(found[name].get("Labels"))
-        ]
-        problems += self._moved(settings, volumes)
-        published = [
-            (port.get("IP"), port.get("PublicPort"))
-            for container in containers.values()
-            if self._is_ours(container["Labels"])
-            for port in container["Ports"] or ()
-        ]
-        if (settings.bind_address, settings.port) not in published or self.endpoint.name:
-            problems += self._port(settings)
-        refused = self._image(settings.image)
-        problems += refused
-        if not problems:
-            problems += self._look_into_image(settings, containers, volumes)
+        problems = self._image(settings.image)
         if problems:
             raise DockerError("\n".join(problems))
 
-    def _look_into_image(
-        self, settings: Settings, containers: Mapping[str, Any], volumes: Mapping[str, Any]
-    ) -> tuple[str, ...]:
+    def look(self, settings: Settings) -> Look:
+        """Return what is there already: the engine's things, and the cluster where its coordinator runs."""
+        names = node_names(settings)
+        networks = {network["Name"]: network for network in self.client.api.networks()}
+        return Look(
+            Remnants(
+                (
+                    *_remnants("container", self._containers, names),
+                    *_remnants("volume", self._volumes, [volume_name(name) for name in names]),
+                    *_remnants("network", networks, [settings.network]),
+                )
+            ),
+            self._live(settings, names[0]),
+            (*self._moved(settings), *self._port(settings, names[0]), *self._look_into_image(settings)),
+        )
+
+    def _live(self, settings: Settings, coordinator: str) -> LiveCluster | None:
+        server = self._server(settings, coordinator)
+        return look_at(server, settings.password.get_secret_value()) if server else None
+
+    def _server(self, settings: Settings, coordinator: str) -> Server | None:
+        """Return where the coordinator is reached now; None where it does not run."""
+        container = self._containers.get(coordinator)
+        if container is None or container["State"] != "running" or not _owner(container["Labels"]):
+            return None
+        for port in container["Ports"] or ():
+            if port["PrivatePort"] == POSTGRES_PORT and port.get("PublicPort"):
+                host = reached_at(port["IP"])
+                return Server(coordinator, host, port["PublicPort"], settings.database, settings.user, "")
+        return None
+
+    def _look_into_image(self, settings: Settings) -> tuple[str, ...]:
         """Compare the image with the data that it is to be put on, and keep what containers are to be made with."""
-        names = [name for name in node_names(settings) if volume_name(name) in volumes]
-        held = {volume_name(name): containers[name]["Id"] if name in containers else None for name in names}
-        images = frozenset(containers[name]["ImageID"] for name in names if name in containers)
+        coordinator = node_names(settings)[0]
+        names = [name for name in node_names(settings) if volume_name(name) in self._volumes]
+        there = {name: self._containers[name] for name in names if name in self._containers}
+        nodes = Nodes(
+            {volume_name(name): there[name]["Id"] if name in there else None for name in names},
+            frozenset(container["ImageID"] for container in there.values()),
+        )
         self.verdict = look_into(
-            self.client, settings.image, settings.locale, Nodes(held, images), lambda: _ask(settings)
+            self.client, settings.image, settings.locale, nodes, lambda: self._ask_extension(settings, coordinator)
         )
         return self.verdict.problems
 
-    def _is_ours(self, labels: dict[str, str] | None) -> bool:
-        return (labels or {}).get(MANAGED_BY) == self.stack
+    def _ask_extension(self, settings: Settings, coordinator: str) -> str:
+        server = self._server(settings, coordinator)
+        return get_extension_version(server, settings.password.get_secret_value()) if server else ""
 
-    def _moved(self, settings: Settings, volumes: dict[str, Any]) -> list[str]:
-        """Refuse another prefix while there is data under the old one: renaming a volume would delete it."""
+    @cached_property
+    def _containers(self) -> dict[str, dict[str, Any]]:
+        listed = self.client.api.containers(all=True)
+        return {name.removeprefix("/"): container for container in listed for name in container["Names"] or ()}
+
+    @cached_property
+    def _volumes(self) -> dict[str, dict[str, Any]]:
+        return {volume["Name"]: volume for volume in self.client.api.volumes()["Volumes"] or ()}
+
+    def _moved(self, settings: Settings) -> list[str]:
+        """Refuse another prefix while a cluster that was made before there were ids has data under the old one."""
         expected = volume_name(node_names(settings)[0])
         suffix = expected.removeprefix(settings.name_prefix)
         return [
-            f"citus:namePrefix = {settings.name_prefix!r}: this stack's data lies in {name} and its like, which another "
-            f"prefix would delete: set {name.removesuffix(suffix)!r} back, or start another stack"
-            for name, volume in volumes.items()
-            if name != expected and name.endswith(suffix) and self._is_ours(volume.get("Labels"))
+            f"citus:namePrefix = {settings.name_prefix!r}: this stack's data is in {name} and its like. Set "
+            f"{name.removesuffix(suffix)!r} back, or start another stack"
+            for name, volume in self._volumes.items()
+            if name != expected and name.endswith(suffix) and volume.get("Labels") == {MANAGED_BY: self.stack}
         ]
 
-    def _port(self, settings: Settings) -> list[str]:
+    def _port(self, settings: Settings, coordinator: str) -> list[str]:
         addresses = self.endpoint.get_remote_addresses()
         if addresses is not None:
             return self._remote_port(settings, addresses)
+        ours = self._containers.get(coordinator, {}).get("Ports") or ()
+        if (settings.bind_address, settings.port) in [(port.get("IP"), port.get("PublicPort")) for port in ours]:
+            return []
         family = socket.AF_INET6 if ":" in settings.bind_address else socket.AF_INET
         with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -196,61 +238,152 @@ class Engine:
         return [msg]
 
     def make_room(self, kind: str, name: str) -> Callable[[pulumi.ResourceHookArgs], None]:
-        """Return what to do right before a resource is created: clear away this stack's own leftovers of that name.
+        """Return what to do right before a resource is created: clear away this cluster's own leftovers of that name.
 
         Something of that name exists only where Pulumi does not know of it: its state was lost, or a run was killed.
-        A container goes and comes back on its volume; a volume stays as it is, with all data.
+        A container goes and comes back on its volume; a volume stays as it is, with all data. A preview only looks.
         """
         clear = getattr(self, f"_clear_{kind}")
 
-        def hook(_args: pulumi.ResourceHookArgs) -> None:
+        def hook(args: pulumi.ResourceHookArgs) -> None:
             import docker as sdk  # noqa: PLC0415
 
+            declared = {label["label"]: label["value"] for label in (args.new_inputs or {}).get("labels") or ()}
             try:
-                clear(name)
+                clear(
+                    name, _owner(declared) or self._adopt
+                )  # a preview does not know the id of a cluster that is new to it
             except sdk.errors.NotFound:
                 return
 
         return hook
 
-    def _clear_container(self, name: str) -> None:
+    def _clear_container(self, name: str, owner: str) -> None:
         container = self.client.containers.get(name)
-        self._refuse_foreign("container", name, container.labels, "citus:namePrefix")
-        pulumi.log.info(f"container {name} is this stack's, but not in its state: replaced, on the same volume")
+        self._refuse_others("container", name, container.labels, owner)
+        if pulumi.runtime.is_dry_run():
+            return
+        pulumi.log.info(f"container {name} is part of this cluster, but not in the state: replaced, on the same volume")
         container.stop(timeout=STOP_SECONDS)
         container.remove(v=False, force=True)
 
-    def _clear_network(self, name: str) -> None:
+    def _clear_network(self, name: str, owner: str) -> None:
         for found in self.client.networks.list(names=[name]):
             if found.name != name:
                 continue
-            self._refuse_foreign("network", name, found.attrs.get("Labels"), "citus:network")
+            self._refuse_others("network", name, found.attrs.get("Labels"), owner)
             found.reload()
             for container in found.containers:
-                self._clear_container(container.name)
+                self._refuse_others("container", container.name, container.labels, owner)
+            if pulumi.runtime.is_dry_run():
+                continue
+            self._cut_off = [container.name for container in found.containers]
+            for container in found.containers:
+                found.disconnect(container, force=True)
             found.remove()
 
-    def _clear_volume(self, name: str) -> None:
-        found = self.client.volumes.get(name)
-        self._refuse_foreign("volume", name, found.attrs.get("Labels"), "citus:namePrefix")
-        pulumi.log.info(f"volume {name} is this stack's, but not in its state: adopted with its data")
+    def reconnect(self, network: str) -> Callable[[pulumi.ResourceHookArgs], None]:
+        """Return what to do once the network is there again: connect the containers that lost it, for they hold data."""
 
-    def _refuse_foreign(self, kind: str, name: str, labels: dict[str, str] | None, setting: str) -> None:
-        if not self._is_ours(labels):
+        def hook(_args: pulumi.ResourceHookArgs) -> None:
+            import docker as sdk  # noqa: PLC0415
+
+            for name in self._cut_off:
+                try:
+                    self.client.networks.get(network).connect(name, aliases=[name])
+                except sdk.errors.NotFound:  # replaced meanwhile
+                    continue
+
+        return hook
+
+    def _clear_volume(self, name: str, owner: str) -> None:
+        found = self.client.volumes.get(name)
+        self._refuse_others("volume", name, found.attrs.get("Labels"), owner)
+        pulumi.log.info(f"volume {name} is part of this cluster, but not in the state: adopted with its data")
+
+    def _refuse_others(self, kind: str, name: str, labels: dict[str, str] | None, owner: str) -> None:
+        found = _owner(labels)
+        if found is None:
+            setting = "citus:network" if kind == "network" else "citus:namePrefix"
             msg = (
                 f"{kind} {name} exists and is not this stack's ({self.stack}): it is left alone. Choose another {setting}, "
                 "or remove it yourself"
             )
             raise DockerError(msg)
+        if found != owner:
+            msg = (
+                f"{kind} {name} is part of the cluster {found}, and not of this stack's ({self.stack}): it is left alone. "
+                f"Choose another citus:namePrefix; or, if the state of that cluster was lost, take it over with all its "
+                f"data: pulumi config set adopt {found}"
+            )
+            raise IdentityError(msg)
 
 
-def _ask(settings: Settings) -> str:
-    """Return the version of the extension citus in the running cluster; nothing where it does not answer."""
-    from components.postgres import Server  # noqa: PLC0415 - only where the image is another one
+def _owner(labels: dict[str, Any] | None) -> str | None:
+    """Return the owner that labels name; None where there is none, or where it is not known yet."""
+    found = labels or {}
+    owner = found.get(CLUSTER, found.get(MANAGED_BY))
+    return owner if isinstance(owner, str) else None
 
-    coordinator = node_names(settings)[0]
-    where = (coordinator, settings.host, settings.port, settings.database, settings.user)
-    return get_extension_version(Server(*where, log=f"docker:{coordinator}"), settings.password.get_secret_value())
+
+def _remnants(kind: str, found: dict[str, dict[str, Any]], declared: list[str]) -> list[Remnant]:
+    return [
+        Remnant(
+            f"{kind} {name}", _owner(thing.get("Labels")), name in declared, CLUSTER not in (thing.get("Labels") or {})
+        )
+        for name, thing in sorted(found.items())
+        if name in declared or _owner(thing.get("Labels"))
+    ]
+
+
+def find_strangers(network: str, owners: frozenset[str]) -> list[str]:
+    """Return the names of running containers on a network that are not part of the cluster."""
+    import docker as sdk  # noqa: PLC0415
+
+    client = connect(get_endpoint())
+    try:
+        attached = client.networks.get(network).attrs.get("Containers") or {}
+    except sdk.errors.NotFound:
+        return []
+    labels = {container["Id"]: container["Labels"] for container in client.api.containers(all=True)}
+    return sorted(end["Name"] for id_, end in attached.items() if _owner(labels.get(id_)) not in owners)
+
+
+def find_undeclared(owners: frozenset[str], declared: Collection[str]) -> list[str]:
+    """Return the names of containers that are part of the cluster and not among those that are declared."""
+    found = {
+        container["Names"][0].removeprefix("/")
+        for container in connect(get_endpoint()).api.containers(all=True)
+        if _owner(container["Labels"]) in owners
+    }
+    return sorted(found - set(declared))
+
+
+@dataclass(frozen=True)
+class DataVolume:
+    """A volume that holds a node's data folder."""
+
+    name: str
+    owners: frozenset[str]
+    """By which the things of its cluster are labelled."""
+
+    def __str__(self) -> str:
+        return f"volume {self.name}"
+
+    def exists(self) -> bool:
+        """Tell whether there is a volume of that name which is part of the cluster."""
+        found = connect(get_endpoint()).api.volumes({"name": self.name})["Volumes"] or ()
+        return any(volume["Name"] == self.name and _owner(volume.get("Labels")) in self.owners for volume in found)
+
+    def cluster_lives(self) -> bool:
+        """Tell whether any container of the cluster is still there, running or not."""
+        return any(
+            _owner(container["Labels"]) in self.owners for container in connect(get_endpoint()).api.containers(all=True)
+        )
+
+    def remove(self) -> None:
+        """Remove the volume with all data."""
+        connect(get_endpoint()).volumes.get(self.name).remove()
 
 
 def _refusal(client: Any, image: str) -> str:

@@ -61,6 +61,7 @@ class ComparingProvider(ResourceProvider):
     def configure(self, req: ConfigureRequest) -> None:
         """Take the password from the stack's settings, so that it is no property of any resource."""
         self.password: str = req.config.require("citus:password")
+        self._config = req.config
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         """Compare the named properties; one that is not known yet counts as changed, and never replaces."""
@@ -108,6 +109,25 @@ class SqlProvider(ComparingProvider):
         timeout = int(props["ready_timeout"])
         with postgres.reworded(doing, server), postgres.connected(server, self.password, timeout=timeout) as connection:
             yield connection
+
+    def as_set(self, props: dict[str, Any]) -> dict[str, Any]:
+        """Return the properties of a resource that is deleted, with the coordinator where the settings have it now.
+
+        The state tells where it was when the resource was last updated; an update of the same run may have moved it.
+        """
+        # pydantic takes a while, and few runs delete anything
+        from pydantic.alias_generators import to_camel  # noqa: PLC0415
+
+        from components.nodes import reached_at  # noqa: PLC0415
+        from components.settings import Settings  # noqa: PLC0415
+
+        def setting(name: str) -> str:
+            alias = to_camel(name)
+            return self._config.get(f"citus:{alias}") or str(Settings.model_fields[name].default)
+
+        server = {**props["server"], "database": setting("database"), "user": setting("user")}
+        server |= {"host": reached_at(setting("bind_address")), "port": int(setting("port"))}
+        return {**props, "server": server}
 
     @contextmanager
     def session(self, props: dict[str, Any], doing: str, *, on_all_nodes: bool = False) -> Iterator[Connection]:

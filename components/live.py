@@ -5,18 +5,19 @@ Asks the coordinator's metadata once, for a few seconds at most; changes nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import StackError
 from components.names import TableName
+from components.remains import Remnants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from components.postgres import Server
 
-__all__ = ["LiveCluster", "LiveTable", "LiveWorker", "get_extension_version", "look_at"]
+__all__ = ["LiveCluster", "LiveTable", "LiveWorker", "Look", "get_extension_version", "look_at"]
 
 PATIENCE: Final = 3
 """Seconds that a preview waits for the coordinator."""
@@ -60,6 +61,17 @@ class LiveCluster:
     tables: Mapping[TableName, LiveTable]
     """Every table of the database that is no system's own."""
     workers: tuple[LiveWorker, ...]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is there before anything is touched."""
+
+    remnants: Remnants = field(default_factory=Remnants)
+    live: LiveCluster | None = None
+    """None where no coordinator answers."""
+    obstacles: tuple[str, ...] = ()
+    """A line for each of what else is in the way; told where the cluster itself may be brought up."""
 
 
 def look_at(server: Server, password: str) -> LiveCluster | None:

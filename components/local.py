@@ -10,24 +10,37 @@ import hashlib
 import os
 import shutil
 import socket
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import pulumi
 from pulumi.dynamic import CheckFailure, CheckResult, ReadResult, Resource
 
+from components.data import NodeData
 from components.errors import HostError
 from components.installation import STAND_IN_NEEDS, Installation, folders, reachable_by
 from components.lifecycle import ComparingProvider
-from components.live import get_extension_version
+from components.live import Look, get_extension_version, look_at
 from components.locales import DEFAULT_LOCALE, choose_locale, get_initial_locale, lacks_locale
 from components.nodes import Node, node_names
 from components.postgres import Server
-from components.server import COPY_PREFIX, HOST, LocalServer, get_owner, reachable_installation
+from components.remains import Remnant, Remnants
+from components.server import (
+    HOST,
+    DataFolder,
+    LocalServer,
+    get_folders,
+    get_owner,
+    get_port,
+    reachable_installation,
+)
 from components.versions import get_extension_problem
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from components.lifecycle import ServerArgs
     from components.settings import Settings
 
 __all__ = ["LocalHost", "LocalNode", "LocalNodes"]
@@ -57,7 +70,39 @@ class LocalHost:
         else:
             name = f"{self._project.name}-{hashlib.sha256(str(self._project).encode()).hexdigest()[:8]}"
             base = _ROOTS_FOLDER / name
-        return base / self.stack.rpartition("/")[2]
+        folder = base / self.stack.rpartition("/")[2]
+        coordinator = node_names(settings)[0]
+        if (folder / coordinator).exists() or not base.is_dir():
+            return folder
+        # A stack that was renamed keeps its folder: no other stack has this prefix and this port.
+        renamed = [other for other in base.iterdir() if get_port(other / coordinator) == settings.port]
+        return renamed[0] if len(renamed) == 1 else folder
+
+    def log(self, settings: Settings, node: str) -> str:
+        """Return where a node's log is, as logs.py takes it."""
+        return f"file:{self.data_dir(settings) / node / 'log'}"
+
+    def look(self, settings: Settings) -> Look:
+        """Return what is there already: folders of nodes, and the cluster where its coordinator runs."""
+        folder = self.data_dir(settings)
+        names = node_names(settings)
+        remnants = Remnants(
+            tuple(
+                Remnant(f"folder {folder / name}", owner.owner, name in names, not owner.cluster)
+                for name, owner in get_folders(folder).items()
+            )
+        )
+        live = None
+        port = _port_of_running(folder / names[0])
+        if port is not None:
+            server = Server(names[0], HOST, port, settings.database, settings.user, "")
+            live = look_at(server, settings.password.get_secret_value())
+        obstacles = (
+            *self._ports(settings, folder),
+            *self._locale_problems(settings),
+            *self._extension_problems(settings),
+        )
+        return Look(remnants, live, obstacles)
 
     def installation(self, settings: Settings) -> Installation:
         """Return the PostgreSQL to use: one with Citus, else, where the settings allow it, one that takes the stand-in.
@@ -104,44 +149,22 @@ class LocalHost:
             return None
 
     def check(self, settings: Settings) -> None:
-        """Look for all that would make the update fail half-way.
+        """Look for what makes any update fail, whatever the state says.
 
         Raises:
             HostError: with one line for each obstacle: what it is, and what removes it.
         """
         installation = self.installation(settings)
         folder = self.data_dir(settings)
+        names = node_names(settings)
         problems = []
-        nodes = list(zip(node_names(settings), settings.local_ports, strict=True))
-        for name, port in nodes:
+        for name in names:
             try:
-                owner = get_owner(folder / name)
+                get_owner(folder / name)
             except HostError as error:
                 problems.append(str(error))
-                continue
-            if owner is not None and owner.stack != self.stack:
-                problems.append(
-                    f"{folder / name} belongs to the stack {owner.stack}: choose another citus:dataDir for this one"
-                )
-            elif _is_taken(port) and not (owner and _port_of_running(folder / name) == port):
-                setting = "citus:port" if port == settings.port else "citus:workerPorts"
-                problems.append(
-                    f"{setting}: port {port} of {HOST}, meant for {name}, is in use: choose free ones with `pulumi config "
-                    "set`, or stop what uses it"
-                )
-        missing = sum(not (folder / name).exists() for name, _ in nodes)
+        missing = sum(not (folder / name).exists() for name in names)
         problems += self._room(folder, missing * DISK_NEEDED)
-        locale, why = self.locale(settings)
-        if why:
-            problems.append(why)
-        elif missing and lacks_locale(locale, known := installation.get_locales()):
-            problems.append(
-                f"citus:locale = {locale!r}: this host does not have it; it has {', '.join(known)}: set one of these, or "
-                "generate yours (Debian: locale-gen)"
-            )
-        why = self._extension_problem(settings, installation)
-        if why:
-            problems.append(f"{installation}: {why}")
         if problems:
             raise HostError("\n".join(problems))
         if not installation.citus:
@@ -149,6 +172,15 @@ class LocalHost:
                 f"no Citus on this host: a STAND-IN on {installation} keeps its catalog and refuses what Citus refuses, but "
                 "moves no rows. Good for rehearsing a plan; measure nothing on it"
             )
+
+    def _ports(self, settings: Settings, folder: Path) -> list[str]:
+        """Return a line for each port that something else than the node itself listens on."""
+        return [
+            f"{'citus:port' if port == settings.port else 'citus:workerPorts'}: port {port} of {HOST}, meant for {name}, is in "
+            "use: choose free ones with `pulumi config set`, or stop what uses it"
+            for name, port in zip(node_names(settings), settings.local_ports, strict=True)
+            if _is_taken(port) and _port_of_running(folder / name) != port
+        ]
 
     def locale(self, settings: Settings) -> tuple[str, str]:
         """Return the locale of nodes that are made now, and why it cannot be the one that is set; empty where it can."""
@@ -161,19 +193,30 @@ class LocalHost:
     def _coordinator_data(self, settings: Settings) -> Path:
         return self.data_dir(settings) / node_names(settings)[0] / "data"
 
-    def _extension_problem(self, settings: Settings, installation: Installation) -> str:
+    def _locale_problems(self, settings: Settings) -> list[str]:
+        locale, why = self.locale(settings)
+        folder = self.data_dir(settings)
+        known = self.installation(settings).get_locales()
+        if why or all((folder / name).exists() for name in node_names(settings)) or not lacks_locale(locale, known):
+            return [why] if why else []
+        msg = (
+            f"citus:locale = {locale!r}: this host does not have it; it has {', '.join(known)}: set one of these, or generate "
+            "yours (Debian: locale-gen)"
+        )
+        return [msg]
+
+    def _extension_problems(self, settings: Settings) -> list[str]:
         """Ask the running cluster, where the programs are others than those that run it, whether they can serve it."""
         data = self._coordinator_data(settings)
-        if _port_of_running(data.parent) != settings.port or installation.citus is None:
-            return ""
-        if installation.runs(data):
-            return ""
-        name = node_names(settings)[0]
-        server = Server(name, HOST, settings.port, settings.database, settings.user, f"file:{data.parent / 'log'}")
+        port = _port_of_running(data.parent)
+        installation = self.installation(settings)
+        if port is None or installation.citus is None or installation.runs(data):
+            return []
+        server = Server(node_names(settings)[0], HOST, port, settings.database, settings.user, "")
         extension = get_extension_version(server, settings.password.get_secret_value())
-        return get_extension_problem(
-            [installation.citus], extension, "install Citus {}, or let citus:postgresBin name it"
-        )
+        keep = "install Citus {}, or let citus:postgresBin name it"
+        why = get_extension_problem([installation.citus], extension, keep)
+        return [f"{installation}: {why}"] if why else []
 
     def _room(self, folder: Path, needed: int) -> list[str]:
         there = next(parent for parent in (folder, *folder.parents) if parent.exists())
@@ -219,7 +262,9 @@ class LocalNodeArgs(TypedDict):
 
     node: str
     stack: str
-    """The stack whose node it is; no other touches its folder."""
+    """Full name of the stack."""
+    cluster_id: pulumi.Input[str]
+    """The cluster whose node it is; no other touches its folder."""
     folder: str
     port: int
     user: str
@@ -235,9 +280,9 @@ class LocalNodeArgs(TypedDict):
 
 
 class LocalNodeProvider(ComparingProvider):
-    """A server of this host: running, with its data folder. Deleting it deletes its data."""
+    """A server of this host: running, with its data folder. Deleting it stops it; the folder is NodeData's to remove."""
 
-    compared = ("port", "database", "bindir", "running", "password_mark")
+    compared = ("cluster_id", "port", "database", "bindir", "running", "password_mark")
     outputs = ("generation",)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
@@ -262,10 +307,12 @@ class LocalNodeProvider(ComparingProvider):
         """Make the node, or take over what an earlier run of this stack left; start its server with its data."""
         server = _server(props)
         if not olds and get_owner(server.folder) is not None:
-            print(f"{server.folder} is this stack's, but not in its state: adopted with its data")  # noqa: T201
+            print(f"{server.folder} is part of this cluster, but not in the state: adopted with its data")  # noqa: T201
         if olds and olds.get("bindir") != props["bindir"]:
             server.stop()
-        return {"generation": server.ensure(self.password, props["database"], int(props["ready_timeout"]))}
+        before = "" if "cluster_id" in olds else str(olds.get("stack", ""))
+        timeout = int(props["ready_timeout"])
+        return {"generation": server.ensure(self.password, props["database"], timeout, before=before)}
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Tell whether the folder is there and its server runs."""
@@ -275,10 +322,11 @@ class LocalNodeProvider(ComparingProvider):
         return self.seen(id_, {**props, "running": server.is_running()})
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        """Stop the server and delete its folder."""
+        """Stop the server for good."""
         server = _server(_props)
-        server.remove()
-        _tidy(server.folder.parent)
+        server.release()
+        if "cluster_id" not in _props:  # of a state that has no NodeData for it
+            DataFolder(server.folder, frozenset({server.cluster})).remove()
 
 
 def _server(props: dict[str, Any]) -> LocalServer:
@@ -290,6 +338,7 @@ def _server(props: dict[str, Any]) -> LocalServer:
     return LocalServer(
         name=props["node"],
         stack=props["stack"],
+        cluster=props.get("cluster_id") or props["stack"],
         folder=folder,
         port=int(props["port"]),
         user=props["user"],
@@ -302,38 +351,58 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) else value
 
 
-def _tidy(folder: Path) -> None:
-    """Remove a stack's folder once no node is left in it, with the copies of programs that its servers ran."""
-    if folder.exists() and all(child.name.startswith(COPY_PREFIX) for child in folder.iterdir()):
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # another stack's nodes are beside it
-            folder.parent.rmdir()
-
-
 class LocalNode(Resource, module="citus", name="LocalNode"):
     """A running PostgreSQL server of this host. Its id is its folder."""
 
     generation: pulumi.Output[str]
 
     def __init__(self, name: str, args: LocalNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(LocalNodeProvider(), name, {**args, "running": True, "generation": None}, opts)
+        once = pulumi.ResourceOptions(delete_before_replace=True)  # or the new one would be stopped as the old one
+        props = {**args, "running": True, "generation": None}
+        super().__init__(LocalNodeProvider(), name, props, pulumi.ResourceOptions.merge(opts, once))
 
 
 class LocalNodes(pulumi.ComponentResource):
     """Each node as a server of this host."""
 
     def __init__(
-        self, name: str, settings: Settings, host: LocalHost, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        settings: Settings,
+        host: LocalHost,
+        cluster_id: pulumi.Output[str],
+        server: ServerArgs,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("citus:local:Nodes", name, None, opts)
         installation = host.installation(settings)
         folder = host.data_dir(settings)
         mark = hashlib.sha256(settings.password.get_secret_value().encode()).hexdigest()
+        nodes = list(zip(node_names(settings), settings.local_ports, strict=True))
+        # All data goes after all servers: then it is the whole cluster that goes.
+        self._data = [
+            NodeData(
+                f"{node}-keeper",
+                {
+                    "server": server,
+                    "node_name": HOST,
+                    "node_port": port,
+                    "is_coordinator": node == nodes[0][0],
+                    "place": f"folder:{folder / node}",
+                    "owner": cluster_id,
+                    "cluster_id": cluster_id,
+                    "ready_timeout": settings.ready_timeout,
+                },
+                pulumi.ResourceOptions(parent=self),
+            )
+            for node, port in nodes
+        ]
         self.coordinator, *self.workers = [
             self._node(
                 {
                     "node": node,
                     "stack": host.stack,
+                    "cluster_id": cluster_id,
                     "folder": str(folder / node),
                     "port": port,
                     "user": settings.user,
@@ -344,12 +413,16 @@ class LocalNodes(pulumi.ComponentResource):
                     "ready_timeout": settings.ready_timeout,
                 }
             )
-            for node, port in zip(node_names(settings), settings.local_ports, strict=True)
+            for node, port in nodes
         ]
         self.register_outputs({"folder": str(folder)})
 
+    def guard(self, after: Sequence[pulumi.Resource]) -> None:
+        """Declare nothing: no stranger is in the way of a process."""
+
     def _node(self, args: LocalNodeArgs) -> Node:
-        server = LocalNode(f"{args['node']}-server", args, pulumi.ResourceOptions(parent=self))
+        opts = pulumi.ResourceOptions(parent=self, depends_on=self._data)
+        server = LocalNode(f"{args['node']}-server", args, opts)
         return Node(
             name=args["node"],
             resource=server,

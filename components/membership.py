@@ -30,8 +30,10 @@ class CoordinatorNodeArgs(TypedDict):
     node_port: pulumi.Input[int]
     generation: pulumi.Input[str]
     """Changes when the server behind the name is another one: it is then proved again."""
-    stack: pulumi.Input[str]
-    """The stack that manages the cluster; no other may."""
+    stack: str
+    """Full name of the stack."""
+    cluster_id: pulumi.Input[str]
+    """Id of the cluster; a database of another one is left alone."""
     ready_timeout: pulumi.Input[int]
     """Seconds that each wait may take."""
 
@@ -39,7 +41,7 @@ class CoordinatorNodeArgs(TypedDict):
 class CoordinatorNodeProvider(SqlProvider):
     """Extension, ownership and address of the coordinator. Deleting it does nothing: its server goes with it."""
 
-    compared = ("server", "node_name", "node_port", "generation", "stack")
+    compared = ("server", "node_name", "node_port", "generation", "cluster_id")
     outputs = ("citus_version", "postgres_version", "server_id")
 
     def identify(self, props: dict[str, Any]) -> str:
@@ -52,7 +54,8 @@ class CoordinatorNodeProvider(SqlProvider):
 
         name, port = props["node_name"], int(props["node_port"])
         with self.session(props, f"registering coordinator {name}:{port}") as connection:
-            catalog.claim(connection, props["stack"])
+            before = "" if "cluster_id" in olds else str(olds.get("stack", ""))
+            catalog.claim(connection, props["cluster_id"], props["stack"], before=before)
             versions = catalog.ensure_coordinator(connection, name, port)
         _refuse_another_server(_address(props), olds, versions["server_id"])
         return dict(versions)
@@ -110,7 +113,7 @@ class WorkerNodeProvider(SqlProvider):
         """Unregister the worker, unless it holds a shard."""
         from components import catalog  # noqa: PLC0415
 
-        with self.session(_props, f"removing worker {_id}") as connection:
+        with self.session(self.as_set(_props), f"removing worker {_id}") as connection:
             catalog.remove_node(connection, _props["node_name"], int(_props["node_port"]))
 
     def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +147,11 @@ class WorkerNode(SqlResource, module="citus", name="WorkerNode"):
 
     def __init__(self, name: str, args: WorkerNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         outputs = dict.fromkeys(WorkerNodeProvider.outputs)
-        super().__init__(WorkerNodeProvider(), name, {**args, "active": True, **outputs}, opts)
+        once = pulumi.ResourceOptions(
+            delete_before_replace=True
+        )  # or the old one's delete would unregister the new one
+        props = {**args, "active": True, **outputs}
+        super().__init__(WorkerNodeProvider(), name, props, pulumi.ResourceOptions.merge(opts, once))
 
 
 class ClusterHealthProvider(SqlProvider):

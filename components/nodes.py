@@ -10,13 +10,18 @@ if TYPE_CHECKING:
 
     from components.settings import Settings
 
-__all__ = ["Node", "node_names"]
+__all__ = ["Node", "node_names", "reached_at"]
 
 
 def node_names(settings: Settings) -> list[str]:
     """Return what the nodes are called, the coordinator first: the names of their containers or folders."""
     workers = [f"{settings.name_prefix}_worker_{number}" for number in range(1, settings.workers + 1)]
     return [f"{settings.name_prefix}_coordinator", *workers]
+
+
+def reached_at(address: str) -> str:
+    """Return the address by which this machine reaches what is published on an address."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from components.catalog import count_rows, get_colocated, get_node, regclass, statement
+from components.catalog import count_rows, get_colocated, get_node, regclass, remove_node, statement
 from components.errors import DriftError, StackError
 
 if TYPE_CHECKING:
@@ -25,7 +25,17 @@ if TYPE_CHECKING:
     from components.names import TableName
     from components.postgres import Connection
 
-__all__ = ["TenantShard", "drain", "ensure_tenants", "get_residency", "get_tenant_shard", "split_points", "spread"]
+__all__ = [
+    "TenantShard",
+    "drain",
+    "ensure_left",
+    "ensure_tenants",
+    "get_leaving",
+    "get_residency",
+    "get_tenant_shard",
+    "split_points",
+    "spread",
+]
 
 
 SMALL: Final = 16 * 1024**2
@@ -237,6 +247,26 @@ def _transfer_mode(connection: Connection, shard: int) -> str:
 def _drain_mode(connection: Connection) -> str:
     row = connection.execute(statement("get_drain_mode")).fetchone()
     return str(row[0]) if row and row[0] else "auto"
+
+
+def get_leaving(connection: Connection, staying: Sequence[str]) -> list[str]:
+    """Return the registered workers (`name:port`) that are not among those that stay, whoever registered them."""
+    registered = [f"{name}:{port}" for name, port in connection.execute(statement("get_workers"))]
+    return [worker for worker in registered if worker not in staying]
+
+
+def ensure_left(connection: Connection, staying: Sequence[str]) -> None:
+    """Drain and unregister every worker but those that stay; nothing happens where there is none.
+
+    Raises:
+        psycopg.Error: the shards could not all be moved; nothing is unregistered.
+        DriftError: a worker holds shards again.
+    """
+    leaving = get_leaving(connection, staying)
+    if leaving:
+        drain(connection, leaving)
+    for worker in leaving:
+        remove_node(connection, *_address(worker))
 
 
 def drain(connection: Connection, nodes: Sequence[str]) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import uuid
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
@@ -25,9 +28,17 @@ from components.server_settings import SERVER_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
-__all__ = ["COPY_PREFIX", "HOST", "LocalServer", "Owner", "get_owner", "reachable_installation"]
+__all__ = [
+    "HOST",
+    "DataFolder",
+    "LocalServer",
+    "Owner",
+    "get_folders",
+    "get_owner",
+    "get_port",
+    "reachable_installation",
+]
 
 HOST: Final = "127.0.0.1"
 """Local nodes listen here and nowhere else."""
@@ -35,6 +46,7 @@ STOP_SECONDS: Final = 60
 COPY_PREFIX: Final = "postgresql-"
 """Begins the name of a copy of programs that the account may not run where they are."""
 _OWNER_FILE: Final = "citus-pulumi.json"
+_CONF_FILE: Final = "citus-pulumi.conf"
 _PASSFILE: Final = "passfile"
 _SETTINGS: Final = {"listen_addresses": HOST, "unix_socket_directories": "", **SERVER_SETTINGS}
 
@@ -44,7 +56,17 @@ class Owner:
     """Whose folder it is, as noted in it."""
 
     stack: str
+    """Full name of the stack at that time."""
     node: str
+    cluster: str = ""
+    """Id of the cluster; empty where the folder was made before there were ids."""
+    released: bool = False
+    """Whether its server was stopped for good, so that the data may go."""
+
+    @property
+    def owner(self) -> str:
+        """Return the id of the cluster, or the stack's name where there is none."""
+        return self.cluster or self.stack
 
 
 @dataclass(frozen=True)
@@ -53,6 +75,8 @@ class LocalServer:
 
     name: str
     stack: str
+    cluster: str
+    """Id of the cluster; a folder of another one is left alone."""
     folder: Path
     port: int
     user: str
@@ -71,8 +95,14 @@ class LocalServer:
         """Return the data folder."""
         return self.folder / "data"
 
-    def ensure(self, password: str, database: str, timeout: float) -> str:
+    def ensure(self, password: str, database: str, timeout: float, *, before: str = "") -> str:
         """Make the data folder where there is none, start the server where it does not run, make its database with Citus.
+
+        Args:
+            password: of the user.
+            database: made where it is missing.
+            timeout: seconds that a wait may take.
+            before: the owner of a folder that was made before clusters had ids.
 
         Returns:
             What identifies the data folder: another one has another.
@@ -85,9 +115,13 @@ class LocalServer:
         owner = get_owner(self.folder)
         if owner is None:
             self._initialise(password)
-        elif owner != Owner(self.stack, self.name):
-            msg = f"{self.folder} belongs to node {owner.node} of the stack {owner.stack}: choose another citus:dataDir"
+        elif owner.node != self.name or owner.owner not in (self.cluster, before):
+            msg = (
+                f"{self.folder} belongs to node {owner.node} of the cluster {owner.owner} (stack {owner.stack}): choose another "
+                "citus:dataDir"
+            )
             raise HostError(msg)
+        self._sign(released=False)
         self._configure()
         if not self.is_running():
             self._start(timeout)
@@ -126,9 +160,9 @@ class LocalServer:
             self._run("initdb", *where, *how)
             secret.unlink()
             with (making / "data" / "postgresql.conf").open("a", encoding="utf-8") as conf:
-                conf.write("include = '../citus-pulumi.conf'\n")
+                conf.write(f"include = '../{_CONF_FILE}'\n")
             _write(making / _PASSFILE, self._passfile(password))
-            _write(making / _OWNER_FILE, json.dumps(asdict(Owner(self.stack, self.name))))
+            _write(making / _OWNER_FILE, json.dumps(asdict(Owner(self.stack, self.name, self.cluster))))
             making.rename(self.folder)
         except OSError as error:
             msg = f"{self.name}: its folder {self.folder} cannot be made: {error.strerror}"
@@ -147,7 +181,7 @@ class LocalServer:
             settings |= self.installation.get_citus_settings()
         quoted = {name: value.replace("'", "''") for name, value in settings.items()}
         lines = [f"{name} = '{value}'" for name, value in quoted.items()]
-        _write(self.folder / "citus-pulumi.conf", "\n".join(["# Written anew at every change.", *lines, ""]))
+        _write(self.folder / _CONF_FILE, "\n".join(["# Written anew at every change.", *lines, ""]))
 
     def _passfile(self, password: str) -> str:
         fields = (part.replace("\\", r"\\").replace(":", r"\:") for part in (self.user, password))
@@ -166,20 +200,25 @@ class LocalServer:
         if self.is_running():
             self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", str(STOP_SECONDS), "-s")
 
-    def remove(self) -> None:
-        """Stop the server and delete its folder with all data.
+    def release(self) -> None:
+        """Stop the server for good; its folder stays, with all data.
 
         Raises:
-            HostError: the folder is another stack's.
+            HostError: the folder is another cluster's.
         """
         owner = get_owner(self.folder)
         if owner is None:
             return
-        if owner.stack != self.stack:
-            msg = f"{self.folder} belongs to the stack {owner.stack}: it is left alone"
+        if owner.owner != self.cluster:
+            msg = f"{self.folder} belongs to the cluster {owner.owner} (stack {owner.stack}): it is left alone"
             raise HostError(msg)
         self.stop()
-        shutil.rmtree(self.folder)
+        self._sign(released=True)
+
+    def _sign(self, *, released: bool) -> None:
+        signed = Owner(self.stack, self.name, self.cluster, released)
+        if get_owner(self.folder) != signed:
+            _write(self.folder / _OWNER_FILE, json.dumps(asdict(signed)))
 
     def _program(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {
@@ -219,6 +258,63 @@ def get_owner(folder: Path) -> Owner | None:
     except (OSError, ValueError, TypeError):
         msg = f"{folder} exists and was not made by this project: it is left alone. Choose another citus:dataDir, or move it"
         raise HostError(msg) from None
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """The folder of a node, with its data."""
+
+    folder: Path
+    owners: frozenset[str]
+    """By which the folders of its cluster are signed."""
+
+    @classmethod
+    def at(cls, path: str, owners: frozenset[str]) -> DataFolder:
+        """Return the folder of that path."""
+        return cls(Path(path), owners)
+
+    def __str__(self) -> str:
+        return f"folder {self.folder}"
+
+    def exists(self) -> bool:
+        """Tell whether the folder is there, as part of the cluster."""
+        owner = get_owner(self.folder)
+        return owner is not None and owner.owner in self.owners
+
+    def cluster_lives(self) -> bool:
+        """Tell whether any node of the cluster has not been stopped for good."""
+        owners = [get_owner(folder) for folder in self.folder.parent.iterdir() if (folder / _OWNER_FILE).exists()]
+        return any(owner.owner in self.owners and not owner.released for owner in owners if owner)
+
+    def remove(self) -> None:
+        """Remove the folder with all data, and the one around it once no node is left there."""
+        shutil.rmtree(self.folder)
+        around = self.folder.parent
+        if all(child.name.startswith(COPY_PREFIX) for child in around.iterdir()):
+            shutil.rmtree(around, ignore_errors=True)
+            with suppress(OSError):  # another stack's nodes are beside it
+                around.parent.rmdir()
+
+
+def get_folders(around: Path) -> dict[str, Owner]:
+    """Return whose the nodes' folders are in a stack's folder, by their names; what this project did not make is left out."""
+    found = {}
+    for folder in sorted(around.iterdir()) if around.is_dir() else ():
+        if (folder / _OWNER_FILE).exists():
+            owner = get_owner(folder)
+            if owner is not None:
+                found[folder.name] = owner
+    return found
+
+
+def get_port(folder: Path) -> int | None:
+    """Return the port that a node's folder is configured for; None where it tells none."""
+    try:
+        text = (folder / _CONF_FILE).read_text("utf-8")
+    except OSError:
+        return None
+    found = re.search(r"^port = '(\d+)'$", text, re.MULTILINE)
+    return int(found[1]) if found else None
 
 
 def _write(path: Path, text: str) -> None:

@@ -113,6 +113,8 @@ class Settings(_Model):
 
     runtime: Literal["docker", "local"] = "docker"
     image: str = Field(default="citusdata/citus:12.1", min_length=1, pattern=r"^\S+$")
+    adopt: str = Field(default="", pattern=r"^\S*$")
+    """Id of a running cluster that this stack is to take over, for its own state was lost."""
     workers: int = Field(default=4, ge=1, le=64)
     port: int = Field(default=5437, ge=1, le=65535)
     bind_address: str = "127.0.0.1"
@@ -214,11 +216,6 @@ class Settings(_Model):
     def undistributed(self) -> tuple[TableName, ...]:
         """Return the tables that are to be local again; `tables` has those that are sharded."""
         return self._undistributed
-
-    @property
-    def host(self) -> str:
-        """Return the address at which this program reaches the coordinator."""
-        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.bind_address, self.bind_address)  # noqa: S104
 
     @property
     def local_ports(self) -> list[int]:

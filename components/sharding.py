@@ -498,7 +498,9 @@ class ShardPlacementArgs(TypedDict):
 
     server: ServerArgs
     workers: Sequence[str]
-    """Workers (`name:port`) that hold shards. One that is taken out is drained, before it is unregistered."""
+    """Workers (`name:port`) that hold shards. Any other that is registered is drained and unregistered."""
+    leaving: pulumi.Input[Sequence[str]]
+    """Those others, as the program saw them: for a change of them to show at preview."""
     tenants: Sequence[TenantsArgs]
     groups: Sequence[pulumi.Input[int]]
     """Colocation group of each of the tenants' tables: one that is rewritten has its tenants to be placed again."""
@@ -511,6 +513,11 @@ class ShardPlacementProvider(SqlProvider):
     compared = ("server", "workers", "tenants", "groups", "misplaced")
     outputs = ("residency",)
 
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Compare; workers that are to leave are work, whatever the state knew of them."""
+        compared = super().diff(_id, _olds, _news)
+        return DiffResult(changes=bool(compared.changes or _news.get("leaving")), replaces=compared.replaces)
+
     def identify(self, props: dict[str, Any]) -> str:
         """Return the only id there is."""
         return "placement"
@@ -519,17 +526,19 @@ class ShardPlacementProvider(SqlProvider):
         """Bring the tenants to their workers, and all else away from workers that leave."""
         from components import placement  # noqa: PLC0415
 
-        leaving = [worker for worker in olds.get("workers", []) if worker not in props["workers"]]
-        residency = {}
-        if leaving or props["tenants"]:
-            with self.session(props, "placing shards", on_all_nodes=True) as connection:
-                for tenants in props["tenants"]:
-                    table = _table(tenants)
-                    shards = placement.ensure_tenants(
-                        connection, table, tenants["pin"], tenants["spread"], props["workers"]
-                    )
-                    residency[str(table)] = {value: shard.node for value, shard in shards.items()}
-                placement.drain(connection, leaving)
+        residency: dict[str, dict[str, str]] = {}
+        with self.connection(props, "looking for workers that leave") as connection:
+            leaving = placement.get_leaving(connection, props["workers"])
+        if not (leaving or props["tenants"]):
+            return {"residency": residency}
+        with self.session(props, "placing shards", on_all_nodes=True) as connection:
+            for tenants in props["tenants"]:
+                table = _table(tenants)
+                shards = placement.ensure_tenants(
+                    connection, table, tenants["pin"], tenants["spread"], props["workers"]
+                )
+                residency[str(table)] = {value: shard.node for value, shard in shards.items()}
+            placement.ensure_left(connection, props["workers"])
         return {"residency": residency}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any]:

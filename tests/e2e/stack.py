@@ -167,12 +167,27 @@ class Stack:
         """Return the state as it lies on the disk."""
         return (self.backend / ".pulumi" / "stacks" / "citus" / f"{self.name}.json").read_text()
 
-    def lose_state(self) -> None:
-        """Forget all that Pulumi knew of the stack; its settings stay."""
+    def set_state_aside(self) -> Path:
+        """Forget all that Pulumi knew of the stack, as on another clone; its settings stay. Return where the state is."""
         settings = self.config.read_text()
-        (self.backend / ".pulumi").rename(self.folder / f"lost-{time.monotonic_ns()}")
+        aside = self.folder / f"aside-{time.monotonic_ns()}"
+        (self.backend / ".pulumi").rename(aside)
         self.check("stack", "init", self.name)
         self.config.write_text(settings)
+        return aside
+
+    def bring_state_back(self, aside: Path) -> None:
+        """Put a state that was set aside in the place of the present one."""
+        shutil.rmtree(self.backend / ".pulumi")
+        aside.rename(self.backend / ".pulumi")
+
+    def rename(self, name: str) -> None:
+        """Give the stack another name, as `pulumi stack rename` does, and its file of settings too."""
+        self.check("stack", "rename", name, "--stack", self.name)
+        renamed = self.folder / f"Pulumi.{name}.yaml"
+        if not renamed.exists():
+            self.config.rename(renamed)
+        self.name, self.config = name, renamed
 
     def recover(self) -> None:
         """Free the state after a run that was killed, as `make recover` does."""

@@ -153,16 +153,6 @@ def test_what_was_taken_away_by_hand_comes_back(stack: Stack) -> None:
     assert stack.preview("--expect-no-changes").code == 0
 
 
-def test_a_lost_state_is_found_again(stack: Stack) -> None:
-    """With Pulumi's state gone, up takes over the running cluster with all its rows."""
-    stack.lose_state()
-    up = stack.up()
-    assert up.code == 0, up.output
-    assert "adopted with its data" in up.output
-    assert stack.query("select count(*) from venta") == [1000]
-    assert stack.preview("--expect-no-changes").code == 0
-
-
 def test_another_password_fails_fast_and_the_old_one_mends_it(stack: Stack) -> None:
     """The volumes were initialised with the old password: up says so at once, and shows neither."""
     settings = stack.config.read_text()

@@ -56,6 +56,7 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
     assert given.model_dump(exclude={"password"}) == {
         "runtime": "docker",
         "image": "citusdata/citus:12.1",
+        "adopt": "",
         "workers": 4,
         "port": 5437,
         "bind_address": "127.0.0.1",

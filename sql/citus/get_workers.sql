@@ -1,0 +1,4 @@
+select nodename, nodeport
+from pg_catalog.pg_dist_node
+where groupid > 0 and noderole = 'primary'
+order by groupid
