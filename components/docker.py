@@ -90,6 +90,7 @@ class DockerNodes(pulumi.ComponentResource):
                 "containers": node_names(self._settings),
                 "owner": self._network.labels.apply(_owner_of),
                 "cluster_id": self._cluster_id,
+                "engine": self._engine.id,
             },
             pulumi.ResourceOptions(parent=self, depends_on=[*after, self._network]),
         )

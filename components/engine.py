@@ -37,6 +37,7 @@ __all__ = [
     "Engine",
     "find_strangers",
     "find_undeclared",
+    "get_engine_id",
     "volume_name",
 ]
 
@@ -95,6 +96,11 @@ class Engine:
         """
         return get_endpoint()
 
+    @cached_property
+    def id(self) -> str:
+        """Return the engine's own id, by whatever address it is reached."""
+        return str(self.client.info()["ID"])
+
     @staticmethod
     def why_not(image: str) -> str:
         """Return why containers of that image cannot run: no engine answers, or it cannot have the image. Else nothing."""
@@ -134,6 +140,7 @@ class Engine:
             ),
             self._live(settings, names[0]),
             (*self._moved(settings), *self._port(settings, names[0]), *self._look_into_image(settings)),
+            self.id,
         )
 
     def _live(self, settings: Settings, coordinator: str) -> LiveCluster | None:
@@ -334,6 +341,11 @@ def _remnants(kind: str, found: dict[str, dict[str, Any]], declared: list[str]) 
         for name, thing in sorted(found.items())
         if name in declared or _owner(thing.get("Labels"))
     ]
+
+
+def get_engine_id() -> str:
+    """Return the id of the engine that the environment names."""
+    return str(connect(get_endpoint()).info()["ID"])
 
 
 def find_strangers(network: str, owners: frozenset[str]) -> list[str]:

@@ -72,6 +72,8 @@ class Look:
     """None where no coordinator answers."""
     obstacles: tuple[str, ...] = ()
     """A line for each of what else is in the way; told where the cluster itself may be brought up."""
+    engine: str = ""
+    """Id of the Docker Engine; empty where nodes are processes of this host."""
 
 
 def look_at(server: Server, password: str) -> LiveCluster | None:

@@ -72,6 +72,8 @@ class OneHost(LocalHost):
 class QuietEngine(Engine):
     """A Docker Engine that nobody talks to."""
 
+    id = "ENGI:NE"
+
     @property
     def client(self) -> Any:
         """Refuse to look for a real engine."""
@@ -201,6 +203,7 @@ def test_the_demonstration_is_one_coordinator_four_workers_and_six_tables() -> N
         "Stack": 1,
         "Cluster": 1,
         "Nodes": 1,
+        "docker": 1,  # the provider
         "RemoteImage": 1,
         "Network": 1,
         "Volume": 5,
