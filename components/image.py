@@ -119,7 +119,8 @@ def look_into(client: Any, name: str, locale: str, nodes: Nodes, extension: Call
     if is_known:
         return Verdict(chosen, folder, tuple(problems))
     try:
-        image = describe_image(client, name, _environment(found.attrs["Config"]))
+        # What it says of itself counts as long as no node of the stack runs it: from then on its server is known to fit.
+        image = describe_image(client, name, {} if found.id in nodes.images else _environment(found.attrs["Config"]))
     except sdk.errors.APIError as error:
         problems.append(
             f"citus:image = {name!r}: it cannot be run here ({error.explanation}){_platforms(client, found)}"

@@ -42,7 +42,7 @@ def lacks_locale(locale: str, known: Collection[str]) -> bool:
 
 def get_initial_locale(postgresql_conf: str) -> str:
     """Return the locale that initdb was given, which it notes in the settings that it writes; empty where that is gone."""
-    found = re.search(r"^\s*lc_monetary\s*=\s*'([^']*)'", postgresql_conf, re.MULTILINE)
+    found = re.search(r"^\s*lc_monetary\s*=\s*'?([^'\s#]+)", postgresql_conf, re.MULTILINE)
     return found[1] if found else ""
 
 
