@@ -65,6 +65,7 @@ class CitusCluster(pulumi.ComponentResource):
                 "database": settings.database,
                 "adopt": settings.adopt,
                 "stack": host.stack,
+                "engine": look.engine,
                 "found": look.remnants.as_props(),
                 "obstacles": list(look.obstacles),
             },

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import pwd
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,21 @@ class Installation:
             # Later minor versions let a shard be split or moved online only where this names Citus.
             settings["output_plugin_libraries"] = "pgoutput, test_decoding, citus"
         return settings
+
+    def runs(self, data: Path) -> bool:
+        """Tell whether the server of a data folder was started from these programs, and with the Citus that they have now."""
+        control = Path(_output(self.bindir / "pg_config", "--sharedir")) / "extension" / "citus.control"
+        try:
+            program = shlex.split((data / "postmaster.opts").read_text("utf-8"))[0]
+            newer = control.stat().st_mtime > (data / "postmaster.pid").stat().st_ctime
+        except (OSError, ValueError, IndexError):
+            return False
+        return Path(program) == self.bindir / "postgres" and not newer
+
+    def get_locales(self) -> list[str]:
+        """Return the locales of this host; none where it cannot list them."""
+        program = shutil.which("locale")
+        return _output(Path(program), "-a").splitlines() if program else []
 
     def __str__(self) -> str:
         return f"PostgreSQL {self.version} in {self.bindir}"

@@ -24,6 +24,7 @@ from components.catalog import statement
 from components.errors import HostError
 from components.installation import STAND_IN, Installation, give, reachable_by, unprivileged
 from components.logs import see
+from components.server_settings import SERVER_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,14 +49,7 @@ COPY_PREFIX: Final = "postgresql-"
 _OWNER_FILE: Final = "citus-pulumi.json"
 _CONF_FILE: Final = "citus-pulumi.conf"
 _PASSFILE: Final = "passfile"
-_SETTINGS: Final = {
-    "listen_addresses": HOST,
-    "unix_socket_directories": "",
-    "wal_level": "logical",
-    "max_connections": "200",
-    "max_prepared_transactions": "400",
-    "max_worker_processes": "32",
-}
+_SETTINGS: Final = {"listen_addresses": HOST, "unix_socket_directories": "", **SERVER_SETTINGS}
 _NODE_SESSIONS: Final = {
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -107,6 +101,8 @@ class LocalServer:
     user: str
     installation: Installation
     """Where it has no Citus, the stand-in for it is put beside it."""
+    locale: str
+    """Of its data, where that is still to be made."""
 
     @property
     def log(self) -> Path:
@@ -179,7 +175,7 @@ class LocalServer:
             secret = making / "password"
             _write(secret, f"{password}\n")
             where = [f"--pgdata={making / 'data'}", f"--username={self.user}", f"--pwfile={secret}"]
-            how = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"]
+            how = ["--auth=scram-sha-256", "--encoding=UTF8", f"--locale={self.locale}", "--no-instructions"]
             self._run("initdb", *where, *how)
             secret.unlink()
             with (making / "data" / "postgresql.conf").open("a", encoding="utf-8") as conf:

@@ -120,6 +120,16 @@ def test_a_node_runs_dies_and_comes_back_with_its_data(new_node: Callable[..., R
     assert ask(node, "select n from kept") == 7
 
 
+@pytest.mark.parametrize(("locale", "order"), [("C.UTF-8", "B a z ñ"), ("C", "B a z ñ")])
+def test_text_sorts_as_its_locale_says(new_node: Callable[..., Resource], locale: str, order: str) -> None:
+    """The default knows the cases of all letters, as in a container; the data keeps its locale whatever is set later."""
+    node = new_node(locale=locale)
+    node.up()
+    words = "select string_agg(w, ' ' order by w) from (values ('a'), ('B'), ('ñ'), ('z')) v (w)"
+    assert ask(node, words) == order
+    assert ask(node, "select upper('ñandú')") == ("ÑANDÚ" if locale == "C.UTF-8" else "ñANDú")
+
+
 def test_a_node_runs_under_an_account_without_rights_and_for_this_host_alone(new_node: Callable[..., Resource]) -> None:
     """Never as root; it listens on 127.0.0.1, and its folder is closed to others."""
     node = new_node()
@@ -331,6 +341,27 @@ def test_data_of_another_major_version_is_refused(
     old = wheel.bindir.parents[1] / "pginstall" / "bin"
     with pytest.raises(HostError, match="made by PostgreSQL 18, and this host has only PostgreSQL 16"):
         LocalHost(STACK, base).check(settings(base, postgresBin=str(old)))
+
+
+def test_a_locale_that_this_host_lacks_is_refused(base: Path, wheel: Installation) -> None:
+    """The setting, and the locales that there are; the one that data has stays, though another is set."""
+    host = LocalHost(STACK, base)
+    here = {"postgresBin": str(wheel.bindir)}
+    obstacles = host.look(settings(base, locale="xx_XX.UTF-8", **here)).obstacles
+    assert "citus:locale = 'xx_XX.UTF-8': this host does not have it; it has " in obstacles[0]
+
+
+def test_another_locale_than_the_datas_is_refused(
+    new_node: Callable[..., Resource], base: Path, wheel: Installation
+) -> None:
+    """Nodes that are made later get the locale of those that there are."""
+    new_node("citus_coordinator", locale="C").up()
+    host = LocalHost(STACK, base)
+    given = settings(base, postgresBin=str(wheel.bindir))
+    assert host.locale(given) == ("C", "")
+    assert host.look(given).obstacles == ()
+    (obstacle,) = host.look(settings(base, postgresBin=str(wheel.bindir), locale="C.UTF-8")).obstacles
+    assert "citus:locale = 'C.UTF-8': this stack's data was made with 'C'" in obstacle
 
 
 @pytest.mark.needs("citus")

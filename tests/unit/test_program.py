@@ -32,6 +32,7 @@ from components.local import LocalHost
 from components.membership import ClusterHealthProvider, CoordinatorNodeProvider, WorkerNodeProvider
 from components.plan import ShardingPlan
 from components.schema import Schema
+from components.server_settings import as_arguments
 from components.settings import Settings
 from components.sharding import (
     DistributedTableProvider,
@@ -70,6 +71,8 @@ class OneHost(LocalHost):
 
 class QuietEngine(Engine):
     """A Docker Engine that nobody talks to."""
+
+    id = "ENGI:NE"
 
     @property
     def client(self) -> Any:
@@ -200,6 +203,7 @@ def test_the_demonstration_is_one_coordinator_four_workers_and_six_tables() -> N
         "Stack": 1,
         "Cluster": 1,
         "Nodes": 1,
+        "docker": 1,  # the provider
         "RemoteImage": 1,
         "Network": 1,
         "Volume": 5,
@@ -384,7 +388,7 @@ def test_every_node_runs_alike() -> None:
     ("setting", "value"),
     [
         ("restart", "unless-stopped"),
-        ("command", ["postgres", "-c", "wal_level=logical"]),
+        ("command", ["postgres", *as_arguments()]),
         ("networkMode", "bridge"),
         ("mustRun", True),
         ("wait", False),
