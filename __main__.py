@@ -11,6 +11,7 @@ import pulumi
 from components.cluster import CitusCluster
 from components.engine import Engine
 from components.errors import StackError
+from components.later import Standing
 from components.local import LocalHost
 from components.plan import ShardingPlan
 from components.schema import Schema
@@ -27,14 +28,15 @@ if threading.current_thread() is threading.main_thread():
 try:
     settings = Settings.load()
     schema = Schema.read(Path(settings.schema_dir))
-    plan = ShardingPlan.make(schema, settings.tables, settings.undistributed)
+    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    host = Engine(stack, settings.adopt) if settings.runtime == "docker" else LocalHost(stack, Path.cwd())
+    look = host.look(settings)
+    standing = Standing.of(look.live) if look.live else None
+    plan = ShardingPlan.make(schema, settings.tables, settings.undistributed, standing)
     for warning in plan.warnings:
         pulumi.log.warn(str(warning))
     tenancies = plan_tenants(plan, schema, settings)
-    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    host = Engine(stack, settings.adopt) if settings.runtime == "docker" else LocalHost(stack, Path.cwd())
     host.check(settings)
-    look = host.look(settings)
 except StackError as error:
     pulumi.log.error(str(error))
     sys.exit(ERROR_WAS_SHOWN)

@@ -269,7 +269,7 @@ class Setup:
 
     def install_cli(self) -> None:
         """Find or make a Pulumi CLI, link .cache/bin/pulumi to it, and see to dynamic providers in Python."""
-        lock = tomllib.loads((self.clone / "uv.lock").read_text())
+        lock = tomllib.loads((self.clone / "uv.lock").read_text("utf-8"))
         version = next(package["version"] for package in lock["package"] if package["name"] == "pulumi")
         ways = {
             "on the PATH": self.find,
@@ -337,7 +337,7 @@ class Setup:
             source = part / "source"
             source.mkdir()
             # Of modules that name Go 1.17 or later, Go loads only what the build needs.
-            (source / "go.mod").write_text(f"module cli\n\ngo 1.21\n\nrequire {MODULE} v{version}\n")
+            (source / "go.mod").write_text(f"module cli\n\ngo 1.21\n\nrequire {MODULE} v{version}\n", "utf-8")
             command = [go, "build", "-v", "-mod=mod", "-trimpath", "-buildvcs=false"]
             if self.homeless:
                 command.append("-modcacherw")  # so that .cache can be removed
@@ -381,10 +381,10 @@ class Setup:
     def write_provider(self, place: Path) -> None:
         """Write the program by which the engine starts dynamic providers; it finds the clone from where it is itself."""
         text = PROVIDER_SCRIPT.format(up=os.path.relpath(self.clone, place.parent))
-        if place.exists() and place.read_text() == text:
+        if place.exists() and place.read_text("utf-8") == text:
             return
         new = place.with_name(f".{place.name}.part")
-        new.write_text(text)
+        new.write_text(text, "utf-8")
         new.chmod(0o755)
         new.replace(place)
 

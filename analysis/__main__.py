@@ -22,6 +22,7 @@ from cli.choice import choose_stack
 from cli.shown import is_stand_in
 from cli.stacks import find_pulumi, open_stack
 from components.errors import StackError
+from components.output import print_anything
 from components.postgres import Server
 
 if TYPE_CHECKING:
@@ -140,4 +141,5 @@ def main(  # noqa: PLR0913, PLR0917 - a command's options
 
 
 if __name__ == "__main__":
+    print_anything()
     typer.run(main)

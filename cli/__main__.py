@@ -18,6 +18,7 @@ from cli.shown import show_cluster, show_residency
 from cli.stacks import carry_out, find_pulumi, reason
 from components.errors import StackError
 from components.installation import wheel_folders
+from components.output import print_anything
 from components.settings import SEED_STACK
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -190,6 +191,7 @@ def role(
 
 
 if __name__ == "__main__":
+    print_anything()
     find_pulumi()
     # ^C reaches Pulumi too, which ends in good order: wait for it. Twice, and it ends at once.
     signal.signal(signal.SIGINT, lambda *_: None)

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from cli.shown import is_stand_in
 from components.catalog import count_rows, regclass, statement
 from components.names import TableName
+from components.postgres import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,7 +45,7 @@ def measure(outputs: Mapping[str, Any], asks: Iterable[Ask]) -> Costs:
     if is_stand_in(outputs):
         return Costs(unknown="the cluster is a stand-in, which holds no rows that could be measured")
     try:
-        with psycopg.connect(outputs["dsn"], autocommit=True, connect_timeout=5) as connection:
+        with open_session(timeout=5, **conninfo_to_dict(outputs["dsn"])) as connection:
             connection.execute("select set_config('statement_timeout', %s, false)", [f"{SECONDS}s"])
             return Costs(
                 {ask: _table(connection, ask[1]) if ask[0] == "table" else _node(connection, ask[1]) for ask in wanted}

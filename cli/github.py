@@ -64,7 +64,7 @@ def _gh(path: str, method: str, body: dict[str, str] | None = None) -> str:
     command += ["--input", "-"] if body else ["--paginate", "--slurp"]
     try:
         done = subprocess.run(  # noqa: S603 - the name of the program stands here
-            command, input=json.dumps(body) if body else "", check=False, capture_output=True, text=True
+            command, input=json.dumps(body) if body else "", check=False, capture_output=True, encoding="utf-8"
         )
     except FileNotFoundError:
         msg = "there is no gh on the PATH: install GitHub's command line, https://cli.github.com"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from cli.choice import settings_file
+from cli.standing import read_standing
 from components.errors import PlanError, SettingsError
 from components.findings import Finding
 from components.names import TableName
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from components.later import Standing
     from components.plan import PlannedForeignKey, PlannedTable
     from components.tenants import Tenancy
 
@@ -47,6 +49,8 @@ class Planned:
     steps: tuple[dict[str, Any], ...]
     settings: Settings | None = field(default=None, repr=False)
     """None where they cannot be read."""
+    standing: Standing | None = field(default=None, repr=False)
+    """What the stack's state tells of its cluster; None where it is planned as a new one."""
 
     @property
     def errors(self) -> int:
@@ -89,10 +93,11 @@ def read_plan(stack: str) -> Planned:
     findings: list[Finding] = []
     plan, settings = ShardingPlan((), ()), None
     tenancies: tuple[Tenancy, ...] = ()
+    standing = read_standing(stack)
     try:
         settings = _settings(text, stack)
         schema = Schema.read(settings.schema_dir)
-        plan = ShardingPlan.draft(schema, settings.tables, settings.undistributed)
+        plan = ShardingPlan.draft(schema, settings.tables, settings.undistributed, standing)
         findings += plan.findings
         if not plan.errors:
             tenancies, wrong = _tenancies(plan, schema, settings)
@@ -106,6 +111,7 @@ def read_plan(stack: str) -> Planned:
         findings=tuple(_placed(finding, folder, file, text) for finding in findings),
         steps=tuple(_steps(plan, folder, settings.shard_count if settings else 0, tenancies)),
         settings=settings,
+        standing=standing,
     )
 
 
@@ -221,6 +227,7 @@ def _document(stack: str, planned: Planned) -> dict[str, Any]:
         "stack": stack,
         "errors": planned.errors,
         "warnings": planned.warnings,
+        "applied": sorted(planned.standing.files) if planned.standing else None,
         "findings": [asdict(finding) for finding in planned.findings],
         "steps": planned.steps,
     }
@@ -233,11 +240,19 @@ def _text(stack: str, planned: Planned) -> Iterator[str]:
         yield f"{finding.severity} [{finding.rule}] {place}: {said}"
         if finding.remedy:
             yield f"    mend it: {finding.remedy}"
-    yield f"stack {stack}: {planned.errors} errors, {planned.warnings} warnings; {len(planned.steps)} steps"
+    how = _judged(planned.standing)
+    yield f"stack {stack}, {how}: {planned.errors} errors, {planned.warnings} warnings; {len(planned.steps)} steps"
     for step in planned.steps:
         first, *more = _step(step)
         yield f"{step['step']:4}  {first}"
         yield from (f"        {line}" for line in more)
+
+
+def _judged(standing: Standing | None) -> str:
+    if standing is None:
+        return "as a new one"
+    sharded = sum(kind != "local" for kind, _ in standing.tables.values())
+    return f"by its state ({len(standing.files)} files applied, {sharded} tables sharded)"
 
 
 def _step(step: dict[str, Any]) -> Iterator[str]:

@@ -135,7 +135,8 @@ def _run(command: list[str], folder: Path, *, told: str = "") -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         input=told,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     if done.returncode:
         shown = [part for part in command[:4] if part != "--non-interactive"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.table import Table
 
 from components.catalog import statement
 from components.names import TableName
 from components.placement import get_residency
+from components.postgres import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +38,7 @@ def show_cluster(stack: Stack) -> None:
         console.print("nothing is up: make up")
         return
     try:
-        with psycopg.connect(outputs["dsn"], autocommit=True, connect_timeout=10) as connection:
+        with open_session(timeout=10, **conninfo_to_dict(outputs["dsn"])) as connection:
             nodes = connection.execute(statement("show_nodes")).fetchall()
             tables = connection.execute(statement("show_tables")).fetchall()
     except psycopg.Error as error:
@@ -74,7 +76,7 @@ def show_residency(stack: Stack) -> bool:
         return False
     rows, right = [], True
     try:
-        with psycopg.connect(outputs["dsn"], autocommit=True, connect_timeout=10) as connection:
+        with open_session(timeout=10, **conninfo_to_dict(outputs["dsn"])) as connection:
             for name, nodes in declared.items():
                 for table, value, node, count in get_residency(connection, TableName.parse(name), list(nodes)):
                     right = right and node == nodes[value]

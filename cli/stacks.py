@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pulumi
 from pulumi import automation
 
+from components.proxies import spare_loopback
 from components.settings import PROJECT
 
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ ENDED: Final = "the program ended there"
 
 
 def find_pulumi() -> None:
-    """Let this process find Pulumi's CLI where setup put it, and dynamic providers the Python that runs this."""
+    """Let this process find Pulumi's CLI where setup put it, dynamic providers the Python that runs this, and all each other."""
     folders = [str(Path(sys.executable).parent), str(Path(__file__).parents[1] / ".cache" / "bin")]
     os.environ["PATH"] = os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
+    spare_loopback()  # they speak to each other on this host by gRPC, which would ask a proxy to pass that on
 
 
 def program() -> None:

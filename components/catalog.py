@@ -24,6 +24,7 @@ from components.errors import AccessError, DriftError, IdentityError, NotReadyEr
 from components.logs import see
 from components.names import TableName
 from components.postgres import is_lost, is_permanent
+from components.turns import patience, turn
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ __all__ = [
     "ensure_worker",
     "exclusive",
     "get_colocated",
+    "get_hindrances",
     "get_node",
     "get_table",
     "identifier",
@@ -81,22 +83,62 @@ def _value(connection: Connection, query: str, /, **arguments: Any) -> Any:
 
 
 @contextmanager
-def exclusive(connection: Connection, *, doing: str, timeout: float) -> Iterator[None]:
+def exclusive(connection: Connection, *, doing: str, timeout: float) -> Iterator[float]:
     """Hold the cluster's lock: what one run does, another never does at the same time. Freed with the connection.
 
+    The steps of one run wait for each other without a deadline; for another run, `timeout` seconds.
+
+    Yields:
+        The seconds that a further wait may take: few where another step of this run has just waited in vain.
+
     Raises:
-        NotReadyError: another session kept the lock for `timeout` seconds; names it.
+        NotReadyError: another run kept the lock for `timeout` seconds; names it, and the nodes that do not answer.
     """
-    connection.execute("select set_config('application_name', %s, false)", [f"citus-pulumi: {doing}"[:63]])
-    connection.execute("select set_config('lock_timeout', %s, false)", [f"{timeout:.0f}s"])
-    try:
-        connection.execute("select pg_advisory_lock(%s)", [LOCK])
-    except psycopg.errors.LockNotAvailable:
-        holder = _value(connection, "get_lock_holder", key=LOCK) or "a session that has just ended"
-        msg = f"{doing}: gave up after {timeout:.0f} s: another run holds this cluster's lock ({holder}); wait for it to end"
-        raise NotReadyError(msg) from None
-    yield
-    connection.execute("select pg_advisory_unlock(%s)", [LOCK])  # after an error, the connection is closed
+    with turn(connection.info.dsn, doing=doing) as in_vain:
+        within = min(timeout, PROBE_SECONDS) if in_vain else timeout
+        connection.execute("select set_config('application_name', %s, false)", [f"citus-pulumi: {doing}"[:63]])
+        _take_lock(connection, doing, within)
+        yield within
+        connection.execute("select pg_advisory_unlock(%s)", [LOCK])  # after an error, the connection is closed
+
+
+def _take_lock(connection: Connection, doing: str, timeout: float) -> None:
+    started = time.monotonic()
+    for seconds in patience():
+        left = started + timeout - time.monotonic()
+        if left <= 0:
+            break
+        # In the server's queue, not by asking again and again: between two steps of the other run it is our turn.
+        connection.execute("select set_config('lock_timeout', %s, false)", [f"{min(seconds, left) * 1000:.0f}ms"])
+        try:
+            connection.execute("select pg_advisory_lock(%s)", [LOCK])
+        except psycopg.errors.LockNotAvailable:
+            if left > seconds:
+                waited = f"{time.monotonic() - started:.0f} of {timeout:.0f} s"
+                print(f"{doing}: waiting ({waited}), for {_get_lock_holder(connection)}")  # noqa: T201
+        else:
+            connection.execute("select set_config('lock_timeout', '0', false)")
+            return
+    silent = get_silent_nodes(connection, PROBE_SECONDS) if _value(connection, "has_citus") else []
+    way = (
+        f"these nodes do not answer: {', '.join(silent)}, and what waits for them ends once they answer or are restarted: see "
+        "to them, then run up again"
+        if silent
+        else "let it end, then run up again"
+    )
+    msg = f"{doing}: gave up after {timeout:.0f} s: {_get_lock_holder(connection)}; {way}"
+    raise NotReadyError(msg)
+
+
+given_up: Final[set[tuple[str, int]]] = set()
+"""Cluster and process of steps of this run whose client has gone, and which the coordinator has yet to undo."""
+
+
+def _get_lock_holder(connection: Connection) -> str:
+    row = connection.execute(statement("get_lock_holder"), {"key": LOCK}).fetchone()
+    process, session = row or (0, "a session that has just ended")
+    who = "a step of this run that was given up" if (connection.info.dsn, process) in given_up else "another run"
+    return f"{who} holds this cluster's lock ({session})"
 
 
 @contextmanager
@@ -301,6 +343,7 @@ def ensure_worker(
             f"brings {identity.library_version}: run `alter extension citus update` there, on the coordinator first"
         )
         raise IdentityError(msg)
+    _refuse_settings(connection)
     node = get_node(connection, name, port)
     _refuse_stranger(connection, f"{name}:{port}", node, identity, server_id)
     if node is None:
@@ -397,6 +440,34 @@ def get_silent_nodes(connection: Connection, timeout: float) -> list[str]:
     return silent
 
 
+def _get_blockers(connection: Connection, process: int) -> list[str]:
+    """Return the sessions that keep a process of the coordinator, or what works for it on a node, waiting for a lock."""
+    found = connection.execute(statement("get_blockers"), {"process": process}).fetchall()
+    return [f"{where}: {session}" for where, sessions in found for session in (sessions or "").splitlines()]
+
+
+def get_hindrances(
+    connection: Connection, process: int, also: tuple[str, int] | None = None
+) -> tuple[list[str], list[str]]:
+    """Return the nodes that do not answer, `also` among them, and the sessions that keep a process waiting for a lock."""
+    if not _value(connection, "has_citus"):
+        return [], []
+    silent = get_silent_nodes(connection, PROBE_SECONDS)
+    if also:
+        try:
+            with _at_most(connection, PROBE_SECONDS):
+                _ask(connection, *also, "select 1")
+        except (AccessError, NotReadyError) as error:
+            silent.append(f"{also[0]}:{also[1]} ({error})")
+    if silent:
+        return silent, []
+    try:
+        with _at_most(connection, PROBE_SECONDS):
+            return [], _get_blockers(connection, process)
+    except NotReadyError:  # they answer, if slowly
+        return [], []
+
+
 def get_unreachable_pairs(connection: Connection, timeout: float) -> list[str]:
     """Return `a → b` for each pair of nodes of which the first cannot reach the second, with the cause where it is known.
 
@@ -421,7 +492,11 @@ def _refuse_unreachable(broken: list[str]) -> None:
 
 
 def wait_until_nodes_answer(connection: Connection, timeout: float) -> None:
-    """Wait until every node answers the coordinator: what changes all of them waits for ever on one that is paused."""
+    """Wait until every node answers the coordinator: what changes all of them waits for ever on one that is paused.
+
+    Raises:
+        StackError: Citus works on a node with settings that would break off or falsify what it does there.
+    """
     cluster = connection.info.dsn
     if time.monotonic() - _answered.get(cluster, -ANSWER_HOLDS) < ANSWER_HOLDS:
         return
@@ -431,7 +506,36 @@ def wait_until_nodes_answer(connection: Connection, timeout: float) -> None:
         timeout=timeout,
         hint=lambda: RUNS,
     )
+    _refuse_settings(connection)
     _answered[cluster] = time.monotonic()
+
+
+def _refuse_settings(connection: Connection) -> None:
+    """Refuse what Citus's own sessions on the nodes take from the role or its database, and which ours cannot set for them.
+
+    A timeout ends a step that only takes long. Values that nodes send each other as text are read as another day (DateStyle),
+    with another sign (IntervalStyle), without a backslash (standard_conforming_strings), or have lost digits.
+    """
+    found = connection.execute(statement("get_refused_settings")).fetchall()
+    if not found:
+        return
+    user, database = connection.info.user, connection.info.dbname
+    setters = {
+        "user": "role {user}",
+        "database": "database {database}",
+        "database user": "role {user} in database {database}",
+    }
+    lines = []
+    for node, name, value, source in found:
+        names = {"user": sql.Identifier(user), "database": sql.Identifier(database), "name": sql.Identifier(name)}
+        reset = sql.SQL(f"alter {setters.get(source, 'system')} reset {{name}}")
+        lines.append(f"{node}: {name} = {value} ({reset.format(**names).as_string(None)})")
+    msg = (
+        f"Citus's own sessions on the nodes take these settings from {user}, {database} or the server, and would break off or "
+        f"falsify what this step does: {'; '.join(lines)}. Reset each on that node, a role's on the coordinator, which passes "
+        "it on; then run up again. What needs such a setting, let it have a role of its own"
+    )
+    raise StackError(msg)
 
 
 @contextmanager
@@ -451,6 +555,12 @@ def silent_nodes_named(connection: Connection, doing: str) -> Iterator[None]:
             nodes = ", ".join(f"{name}:{port}" for _, name, port in connection.execute(statement("get_nodes")))
             msg = f"{doing}: {said}: the disk of one of {nodes} is full; all was undone: make room there, then run up again"
             raise StackError(msg) from error
+        if "due to lock timeout" in said:  # which our own session does not have
+            msg = (
+                f"{doing}: {said}: somebody kept a table locked on a node for longer than the lock_timeout that Citus's own "
+                "sessions take there from the role, the database or the server; all was undone: run up again"
+            )
+            raise NotReadyError(msg) from error
         if silent:
             back = f"unreachable: {', '.join(silent)}; what was under way was undone: run up again once it is back"
         elif _NODE_WAS_LOST.search(f"{error.sqlstate} {said}") and not is_permanent(said):

@@ -65,6 +65,7 @@ class CitusCluster(pulumi.ComponentResource):
                 "database": settings.database,
                 "adopt": settings.adopt,
                 "stack": host.stack,
+                "engine": look.engine,
                 "found": look.remnants.as_props(),
                 "obstacles": list(look.obstacles),
             },
@@ -181,6 +182,7 @@ class CitusCluster(pulumi.ComponentResource):
                 # Only where it must be one, for a preview to show all others.
                 text=pulumi.Output.secret(file.text) if passwords.hold(file.text) else file.text,
                 gives_passwords=bool(passwords.find_changes(file.text)),
+                to_shard=[table.name for table in plan.tables],
                 ready_timeout=self._settings.ready_timeout,
                 opts=self._after([last]),
             )
@@ -243,6 +245,7 @@ class CitusCluster(pulumi.ComponentResource):
                         else None,
                         "still_to_come": still_to_come,
                         "declared_keys": table.keys,
+                        "former_columns": table.former_columns,
                         "ready_timeout": self._settings.ready_timeout,
                     },
                     opts,

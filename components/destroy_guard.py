@@ -29,12 +29,14 @@ class DestroyGuardArgs(TypedDict):
     owner: pulumi.Input[str]
     """Owner on the label of the network."""
     cluster_id: pulumi.Input[str]
+    engine: str
+    """Id of the Docker Engine that the nodes are on."""
 
 
 class DestroyGuardProvider(ComparingProvider):
     """Looks at the network before it goes, and names what else is on it."""
 
-    compared = ("network", "containers", "owner", "cluster_id")
+    compared = ("network", "containers", "owner", "cluster_id", "engine")
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Refuse, at preview, another network while containers of others are on this one."""
@@ -54,10 +56,17 @@ class DestroyGuardProvider(ComparingProvider):
         """Let the destroy go on, unless something is in its way.
 
         Raises:
-            DockerError: containers of others are on the network, or nodes of this cluster that no setting declares.
+            DockerError: containers of others are on the network, or nodes of this cluster that no setting declares; or the
+                environment names another engine than the nodes' own.
         """
-        from components.engine import find_undeclared  # noqa: PLC0415
+        from components.engine import find_undeclared, get_engine_id  # noqa: PLC0415
 
+        if _props.get("engine") not in (None, get_engine_id()):
+            msg = (
+                "nothing was deleted: `docker` talks to another engine than the one that this cluster's nodes are on. Let "
+                "DOCKER_HOST, DOCKER_CONTEXT or `docker context use` name that one"
+            )
+            raise DockerError(msg)
         lines = []
         strangers = _attached(_props)
         if strangers:

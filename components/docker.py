@@ -11,7 +11,10 @@ import pulumi_docker as docker
 from components.data import NodeData
 from components.destroy_guard import DestroyGuard
 from components.engine import CLUSTER, MANAGED_BY, POSTGRES_PORT, STOP_SECONDS, Engine, volume_name
+from components.image import VOLUME_FOLDER, Verdict
+from components.locales import DEFAULT_LOCALE
 from components.nodes import Node, node_names
+from components.server_settings import as_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,13 +45,22 @@ class DockerNodes(pulumi.ComponentResource):
         self._name = name
         self._settings = settings
         self._engine = engine
+        self._verdict = engine.verdict or Verdict(settings.locale or DEFAULT_LOCALE)
+        # By itself the provider would choose an engine by other rules than those by which the engine was checked.
+        self._provider = docker.Provider(
+            f"{name}-engine",
+            host=engine.endpoint.host,
+            context="",
+            cert_path=engine.endpoint.certificates,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
         self._cluster_id = cluster_id
         self._labels: dict[str, pulumi.Input[str]] = {CLUSTER: cluster_id, MANAGED_BY: engine.stack}
         self._image = docker.RemoteImage(
             f"{name}-image",
             name=settings.image,
             keep_locally=True,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, provider=self._provider),
         )
         reconnect = pulumi.ResourceHook(f"reconnect-{settings.network}", engine.reconnect(settings.network))
         self._network = docker.Network(
@@ -78,6 +90,7 @@ class DockerNodes(pulumi.ComponentResource):
                 "containers": node_names(self._settings),
                 "owner": self._network.labels.apply(_owner_of),
                 "cluster_id": self._cluster_id,
+                "engine": self._engine.id,
             },
             pulumi.ResourceOptions(parent=self, depends_on=[*after, self._network]),
         )
@@ -87,6 +100,7 @@ class DockerNodes(pulumi.ComponentResource):
         hook = pulumi.ResourceHook(f"make-room-for-{kind}-{name}", self._engine.make_room(kind, name), look_first)
         return pulumi.ResourceOptions(
             parent=self,
+            provider=self._provider,
             hooks=pulumi.ResourceHookBinding(before_create=[hook]),
             delete_before_replace=True,
             # Docker cannot change them: what was made before clusters had ids keeps the labels that it has.
@@ -141,14 +155,15 @@ class DockerNodes(pulumi.ComponentResource):
             name=name,
             image=self._image.image_id,
             entrypoints=["bash", "/etc/citus-pulumi/start_node.sh"],
-            command=["postgres", "-c", "wal_level=logical"],
+            command=["postgres", *as_arguments()],
             envs=[
                 f"POSTGRES_USER={settings.user}",
                 f"POSTGRES_DB={settings.database}",
-                "POSTGRES_INITDB_ARGS=--no-sync --auth-host=scram-sha-256",
+                f"POSTGRES_INITDB_ARGS=--no-sync --auth-host=scram-sha-256 --encoding=UTF8 --locale={self._verdict.locale}",
+                f"PGDATA={self._verdict.data_folder}",
             ],
             uploads=uploads,
-            volumes=[{"volume_name": volume.name, "container_path": "/var/lib/postgresql/data"}],
+            volumes=[{"volume_name": volume.name, "container_path": VOLUME_FOLDER}],
             network_mode="bridge",
             networks_advanced=[{"name": self._network.name, "aliases": [name]}],
             labels=[docker.ContainerLabelArgs(label=label, value=value) for label, value in self._labels.items()],

@@ -5,7 +5,7 @@ With logs.py the only user of the Docker SDK; never talks to a database, declare
 
 from __future__ import annotations
 
-import os
+import ipaddress
 import socket
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
 
+from components.endpoint import Endpoint, connect, get_endpoint
 from components.errors import DockerError, IdentityError
-from components.live import LiveCluster, Look, look_at
+from components.image import Nodes, Verdict, look_into
+from components.live import LiveCluster, Look, get_extension_version, look_at
 from components.nodes import node_names, reached_at
 from components.postgres import Server
 from components.remains import Remnant, Remnants
+from components.settings import get_engine_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -34,6 +37,7 @@ __all__ = [
     "Engine",
     "find_strangers",
     "find_undeclared",
+    "get_engine_id",
     "volume_name",
 ]
 
@@ -59,6 +63,8 @@ class Engine:
 
     def __init__(self, stack: str, adopt: str = "") -> None:
         self.stack = stack
+        self.verdict: Verdict | None = None
+        """What containers are to be made with, once `look` has looked."""
         self._adopt = adopt
         self._cut_off: list[str] = []
 
@@ -74,18 +80,33 @@ class Engine:
         Raises:
             DockerError: no engine answers.
         """
+        endpoint = self.endpoint
         try:
-            return _connect()
-        except _SilenceError as silence:
+            return connect(endpoint)
+        except DockerError as silence:
             msg = f"{silence}: start it, or let DOCKER_HOST name one; `docker info` tells whether it is reached"
             raise DockerError(msg) from None
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """Return where the engine is reached.
+
+        Raises:
+            DockerError: the environment names a context that does not exist.
+        """
+        return get_endpoint()
+
+    @cached_property
+    def id(self) -> str:
+        """Return the engine's own id, by whatever address it is reached."""
+        return str(self.client.info()["ID"])
 
     @staticmethod
     def why_not(image: str) -> str:
         """Return why containers of that image cannot run: no engine answers, or it cannot have the image. Else nothing."""
         try:
-            refusal = _refusal(_connect(), image)
-        except _SilenceError as silence:
+            refusal = _refusal(connect(get_endpoint()), image)
+        except DockerError as silence:
             return str(silence)
         return f"the Docker Engine does not have the image {image} and cannot pull it ({refusal})" if refusal else ""
 
@@ -95,6 +116,12 @@ class Engine:
         Raises:
             DockerError: with one line for each obstacle: what it is, and what removes it.
         """
+        if others := get_engine_settings():
+            msg = (
+                f"{', '.join(others)} is set for this stack, which lives on the engine that `docker` uses: remove it with "
+                "`pulumi config rm`, and let DOCKER_HOST, DOCKER_CONTEXT or `docker context use` name the engine"
+            )
+            raise DockerError(msg)
         problems = self._image(settings.image)
         if problems:
             raise DockerError("\n".join(problems))
@@ -112,19 +139,42 @@ class Engine:
                 )
             ),
             self._live(settings, names[0]),
-            (*self._moved(settings), *self._port(settings, names[0])),
+            (*self._moved(settings), *self._port(settings, names[0]), *self._look_into_image(settings)),
+            self.id,
         )
 
     def _live(self, settings: Settings, coordinator: str) -> LiveCluster | None:
+        server = self._server(settings, coordinator)
+        return look_at(server, settings.password.get_secret_value()) if server else None
+
+    def _server(self, settings: Settings, coordinator: str) -> Server | None:
+        """Return where the coordinator is reached now; None where it does not run."""
         container = self._containers.get(coordinator)
         if container is None or container["State"] != "running" or not _owner(container["Labels"]):
             return None
         for port in container["Ports"] or ():
             if port["PrivatePort"] == POSTGRES_PORT and port.get("PublicPort"):
                 host = reached_at(port["IP"])
-                server = Server(coordinator, host, port["PublicPort"], settings.database, settings.user, "")
-                return look_at(server, settings.password.get_secret_value())
+                return Server(coordinator, host, port["PublicPort"], settings.database, settings.user, "")
         return None
+
+    def _look_into_image(self, settings: Settings) -> tuple[str, ...]:
+        """Compare the image with the data that it is to be put on, and keep what containers are to be made with."""
+        coordinator = node_names(settings)[0]
+        names = [name for name in node_names(settings) if volume_name(name) in self._volumes]
+        there = {name: self._containers[name] for name in names if name in self._containers}
+        nodes = Nodes(
+            {volume_name(name): there[name]["Id"] if name in there else None for name in names},
+            frozenset(container["ImageID"] for container in there.values()),
+        )
+        self.verdict = look_into(
+            self.client, settings.image, settings.locale, nodes, lambda: self._ask_extension(settings, coordinator)
+        )
+        return self.verdict.problems
+
+    def _ask_extension(self, settings: Settings, coordinator: str) -> str:
+        server = self._server(settings, coordinator)
+        return get_extension_version(server, settings.password.get_secret_value()) if server else ""
 
     @cached_property
     def _containers(self) -> dict[str, dict[str, Any]]:
@@ -147,11 +197,12 @@ class Engine:
         ]
 
     def _port(self, settings: Settings, coordinator: str) -> list[str]:
+        addresses = self.endpoint.get_remote_addresses()
+        if addresses is not None:
+            return self._remote_port(settings, addresses)
         ours = self._containers.get(coordinator, {}).get("Ports") or ()
         if (settings.bind_address, settings.port) in [(port.get("IP"), port.get("PublicPort")) for port in ours]:
             return []
-        if not str(self.client.api.base_url).startswith(("http+docker://localhost", "http+unix")):
-            return []  # The engine is on another machine, and so is the port.
         family = socket.AF_INET6 if ":" in settings.bind_address else socket.AF_INET
         with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -166,6 +217,22 @@ class Engine:
                 )
                 return [msg]
         return []
+
+    def _remote_port(self, settings: Settings, addresses: list[str]) -> list[str]:
+        """Refuse to publish on another machine's loopback, or on all its addresses, where this program would not find it."""
+        bound = ipaddress.ip_address(settings.bind_address)
+        if not (bound.is_loopback or bound.is_unspecified):
+            return []
+        known = (
+            f"{' or '.join(addresses)}, by `pulumi config set bindAddress {addresses[0]}`"
+            if addresses
+            else "its IP address"
+        )
+        msg = (
+            f"citus:bindAddress = {settings.bind_address!r}: the Docker Engine ({self.endpoint.host}) is on another machine, "
+            f"whose coordinator would not be reached from here: set the address of that machine: {known}"
+        )
+        return [msg]
 
     def _image(self, image: str) -> list[str]:
         refusal = _refusal(self.client, image)
@@ -276,11 +343,16 @@ def _remnants(kind: str, found: dict[str, dict[str, Any]], declared: list[str]) 
     ]
 
 
+def get_engine_id() -> str:
+    """Return the id of the engine that the environment names."""
+    return str(connect(get_endpoint()).info()["ID"])
+
+
 def find_strangers(network: str, owners: frozenset[str]) -> list[str]:
     """Return the names of running containers on a network that are not part of the cluster."""
     import docker as sdk  # noqa: PLC0415
 
-    client = _connect()
+    client = connect(get_endpoint())
     try:
         attached = client.networks.get(network).attrs.get("Containers") or {}
     except sdk.errors.NotFound:
@@ -293,7 +365,7 @@ def find_undeclared(owners: frozenset[str], declared: Collection[str]) -> list[s
     """Return the names of containers that are part of the cluster and not among those that are declared."""
     found = {
         container["Names"][0].removeprefix("/")
-        for container in _connect().api.containers(all=True)
+        for container in connect(get_endpoint()).api.containers(all=True)
         if _owner(container["Labels"]) in owners
     }
     return sorted(found - set(declared))
@@ -312,38 +384,18 @@ class DataVolume:
 
     def exists(self) -> bool:
         """Tell whether there is a volume of that name which is part of the cluster."""
-        found = _connect().api.volumes({"name": self.name})["Volumes"] or ()
+        found = connect(get_endpoint()).api.volumes({"name": self.name})["Volumes"] or ()
         return any(volume["Name"] == self.name and _owner(volume.get("Labels")) in self.owners for volume in found)
 
     def cluster_lives(self) -> bool:
         """Tell whether any container of the cluster is still there, running or not."""
-        return any(_owner(container["Labels"]) in self.owners for container in _connect().api.containers(all=True))
+        return any(
+            _owner(container["Labels"]) in self.owners for container in connect(get_endpoint()).api.containers(all=True)
+        )
 
     def remove(self) -> None:
         """Remove the volume with all data."""
-        _connect().volumes.get(self.name).remove()
-
-
-class _SilenceError(Exception):
-    """No engine answers; its text says where, and why."""
-
-
-def _connect() -> Any:
-    """Return a client of the engine that the environment names, which has answered.
-
-    Raises:
-        _SilenceError: none does.
-    """
-    import docker as sdk  # noqa: PLC0415 - slow to import, and unit tests do without
-
-    try:
-        client = sdk.from_env(version="auto", timeout=30)
-        client.ping()
-    except sdk.errors.DockerException as error:
-        where = os.environ.get("DOCKER_HOST", "its usual address")
-        msg = f"no Docker Engine answers at {where} ({_reason(error)})"
-        raise _SilenceError(msg) from None
-    return client
+        connect(get_endpoint()).volumes.get(self.name).remove()
 
 
 def _refusal(client: Any, image: str) -> str:
@@ -358,14 +410,3 @@ def _refusal(client: Any, image: str) -> str:
         except sdk.errors.APIError as error:
             return str(error.explanation)
     return ""
-
-
-def _reason(error: BaseException) -> str:
-    """Return what the operating system said, which the SDK wraps several times; else what the SDK says."""
-    inner: BaseException | None = error
-    while inner is not None:
-        nested = [argument for argument in inner.args if isinstance(argument, BaseException)]
-        if isinstance(inner, OSError) and inner.strerror:
-            return inner.strerror
-        inner = nested[0] if nested else inner.__context__
-    return str(error)

@@ -352,6 +352,96 @@ _RULES: Final = (
         "Tie the partitioned tables instead of single partitions.",
         f"{_FOREIGN}, keys.set_foreign_keys_aside",
     ),
+    # --- later files ---------------------------------------------------------------------------------------------------
+    Rule(
+        "later-alter",
+        "error",
+        "A file that is not applied yet alters a sharded table in a way that Citus does not carry to the shards, such as SET "
+        "STATISTICS, SET STORAGE, CLUSTER ON, INHERIT or ALTER CONSTRAINT.",
+        "Citus repeats a list of subcommands on every shard, and refuses the others.",
+        "As the finding says: another statement, or none.",
+        "ErrorIfUnsupportedAlterTableStmt",
+    ),
+    Rule(
+        "later-distribution-column",
+        "error",
+        "A file that is not applied yet changes the type of a sharded table's distribution column, drops it, gives it a "
+        "default, lets it be NULL, or gives rows another value of it.",
+        "The column's value decides on which shard a row lies.",
+        "For the type: bring the table back with `undistribute: true`, and shard it again together with the file. For rows: "
+        "insert them with the new value, and delete the old ones.",
+        "AlterInvolvesPartitionColumn, TargetlistAndFunctionsSupported",
+    ),
+    Rule(
+        "later-identity",
+        "error",
+        "A file that is not applied yet adds an identity column to a sharded table.",
+        "Citus makes identity columns with the table only.",
+        "Add the column as bigserial: its rows are numbered, and new ones too.",
+        "ErrorIfUnsupportedAlterTableStmt",
+    ),
+    Rule(
+        "later-number",
+        "error",
+        "A file that is not applied yet adds a column that a sequence fills to a sharded table without a primary key, or changes "
+        "the type of a column that a sequence or an identity fills.",
+        "Rows are numbered by their primary key; and the sequence is on every node, with the type of the column.",
+        "Add a primary key before, or set the default without numbering the rows that are there; drop the sequence before the "
+        "type is changed, and make another.",
+        "ErrorIfUnsupportedAlterTableStmt",
+    ),
+    Rule(
+        "later-sequence",
+        "error",
+        "A file that is not applied yet alters a sequence that fills a column of a sharded table.",
+        "Every node has it, with numbers of its own.",
+        "`select setval(…)`, or another sequence as the default.",
+        "PreprocessAlterSequenceStmt",
+    ),
+    Rule(
+        "later-tablespace",
+        "error",
+        "A file that is not applied yet names a tablespace for an index of a sharded table.",
+        "Workers need not have it.",
+        "Remove it.",
+        "ErrorIfUnsupportedIndexStmt, ErrorIfUnsupportedAlterIndexStmt",
+    ),
+    Rule(
+        "later-grant",
+        "error",
+        "A file that is not applied yet grants rights on single columns of a sharded table, or takes them away.",
+        "Citus carries rights on whole tables to the workers.",
+        "Grant on the table, or on a view of these columns.",
+        "PreprocessGrantStmt",
+    ),
+    Rule(
+        "later-rows",
+        "error",
+        "A file that is not applied yet changes rows of a sharded table by a function that gives another result at each call, or "
+        "tells them apart by ctid, in a statement that cannot be said in another way: with WITH, RETURNING, several columns at "
+        "once, DEFAULT, or without a primary key.",
+        "Each shard, and each copy of it, would get other values. Where there is a primary key, a plain UPDATE or DELETE is "
+        "computed once, before.",
+        "Compute the values in a materialized WITH, and update from it.",
+        "TargetlistAndFunctionsSupported",
+    ),
+    Rule(
+        "later-join",
+        "error",
+        "A file that is not applied yet changes rows by a subquery that looks, row by row, into a table that does not lie where "
+        "the rows are; or a reference table by a local one; or merges into a sharded table what Citus does not merge.",
+        "Each shard, and each copy, is changed by what its node has.",
+        "Write UPDATE … FROM; for a reference table, INSERT … SELECT … ON CONFLICT DO UPDATE; for MERGE, INSERT and UPDATE.",
+        "MultiShardUpdateDeleteSupported, ErrorIfMergeNotSupported",
+    ),
+    Rule(
+        "later-values",
+        "error",
+        "A file that is not applied yet inserts several rows of VALUES with a subquery into a sharded table.",
+        "Citus computes rows of VALUES one by one, without looking into tables.",
+        "Use INSERT … SELECT.",
+        "ModifyPartialQuerySupported",
+    ),
     # --- what works but hurts ------------------------------------------------------------------------------------------
     Rule(
         "name-cut",

@@ -34,6 +34,8 @@ class ClusterIdentityArgs(TypedDict):
     """Id of a cluster that this stack is to take over; empty for none."""
     stack: str
     """Full name of the stack."""
+    engine: str
+    """Id of the Docker Engine that the nodes are on; empty where they are processes of this host."""
     found: list[dict[str, Any]]
     """What is there already, as `Remnants.as_props` writes it. It is checked, and never reaches the state."""
     obstacles: list[str]
@@ -50,7 +52,7 @@ class ClusterIdentityProvider(ComparingProvider):
         found = Remnants.of(news.pop("found", []))
         obstacles = news.pop("obstacles", [])
         # In this order: who follows the advice to choose another port must not leave the data behind.
-        problems = (_changed(_olds, news) if _olds else _in_the_way(news, found)) or obstacles
+        problems = (_changed(_olds, news, found) if _olds else _in_the_way(news, found)) or obstacles
         return CheckResult(news, [CheckFailure("", problem) for problem in problems])
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
@@ -73,13 +75,21 @@ class ClusterIdentityProvider(ComparingProvider):
         return CreateResult(cluster_id, {**props, "cluster_id": cluster_id})
 
 
-def _changed(olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
-    return [
+def _changed(olds: dict[str, Any], news: dict[str, Any], found: Remnants) -> list[str]:
+    lines = [
         f"citus:{setting} = {news[name]!r}: this cluster was made with {olds[name]!r}, and its data stays there. Set "
         f"{olds[name]!r} back, or start another stack"
         for name, setting in FIXED.items()
         if olds.get(name) not in (None, news[name])
     ]
+    # Told by its id, for an engine has many addresses. One that has nodes of these names may be the same under a new id.
+    is_elsewhere = olds.get("engine") not in (None, news["engine"])
+    if not lines and is_elsewhere and not any(remnant.declared and remnant.owner for remnant in found.found):
+        lines.append(
+            "`docker` talks to another engine than the one that this cluster's nodes are on: let DOCKER_HOST, DOCKER_CONTEXT or "
+            "`docker context use` name that one, or start another stack"
+        )
+    return lines
 
 
 def _in_the_way(news: dict[str, Any], found: Remnants) -> list[str]:

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import pwd
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,21 @@ class Installation:
             settings["output_plugin_libraries"] = "pgoutput, test_decoding, citus"
         return settings
 
+    def runs(self, data: Path) -> bool:
+        """Tell whether the server of a data folder was started from these programs, and with the Citus that they have now."""
+        control = Path(_output(self.bindir / "pg_config", "--sharedir")) / "extension" / "citus.control"
+        try:
+            program = shlex.split((data / "postmaster.opts").read_text("utf-8"))[0]
+            newer = control.stat().st_mtime > (data / "postmaster.pid").stat().st_ctime
+        except (OSError, ValueError, IndexError):
+            return False
+        return Path(program) == self.bindir / "postgres" and not newer
+
+    def get_locales(self) -> list[str]:
+        """Return the locales of this host; none where it cannot list them."""
+        program = shutil.which("locale")
+        return _output(Path(program), "-a").splitlines() if program else []
+
     def __str__(self) -> str:
         return f"PostgreSQL {self.version} in {self.bindir}"
 
@@ -124,7 +140,8 @@ def _number(folder: Path) -> float:
 
 
 def _output(program: Path, *arguments: str) -> str:
-    return subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
+    said = subprocess.run([program, *arguments], check=True, capture_output=True).stdout  # noqa: S603
+    return os.fsdecode(said).strip()  # paths, most of it
 
 
 # --- the account that runs servers -----------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ __all__ = [
     "drop_primary_key",
     "get_foreign_keys",
     "get_primary_key",
+    "record_foreign_key",
     "restore_foreign_keys",
     "rewrite_primary_key",
     "rewritten_foreign_key",
@@ -172,18 +173,23 @@ def set_foreign_keys_aside(
 ) -> None:
     """Drop the table's foreign keys, and write each down in the ledger. To call in a transaction."""
     for key in filter(which, get_foreign_keys(connection, table)):
-        connection.execute(
-            statement("set_foreign_key_aside"),
-            {
-                "child_schema": key.child.schema,
-                "child_name": key.child.name,
-                "name": key.name,
-                "parent_schema": key.parent.schema,
-                "parent_name": key.parent.name,
-                "definition": json.dumps(asdict(key)),
-            },
-        )
+        record_foreign_key(connection, key)
         _drop_constraint(connection, key.child, key.name)
+
+
+def record_foreign_key(connection: Connection, key: ForeignKey) -> None:
+    """Write a foreign key down in the ledger, for restore_foreign_keys to make."""
+    connection.execute(
+        statement("set_foreign_key_aside"),
+        {
+            "child_schema": key.child.schema,
+            "child_name": key.child.name,
+            "name": key.name,
+            "parent_schema": key.parent.schema,
+            "parent_name": key.parent.name,
+            "definition": json.dumps(asdict(key)),
+        },
+    )
 
 
 def _drop_constraint(connection: Connection, table: TableName, name: str) -> None:

@@ -20,6 +20,8 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from components.output import print_anything
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -60,6 +62,7 @@ class ComparingProvider(ResourceProvider):
 
     def configure(self, req: ConfigureRequest) -> None:
         """Take the password from the stack's settings, so that it is no property of any resource."""
+        print_anything("utf-8")  # Pulumi reads it, whatever this process takes for the terminal's encoding
         self.password: str = req.config.require("citus:password")
         self._config = req.config
 
@@ -130,28 +133,30 @@ class SqlProvider(ComparingProvider):
         return {**props, "server": server}
 
     @contextmanager
-    def session(self, props: dict[str, Any], doing: str, *, on_all_nodes: bool = False) -> Iterator[Connection]:
-        """Yield a connection that holds the cluster's lock; for work `on_all_nodes`, once each of them answers."""
-        from components import catalog  # noqa: PLC0415
+    def session(
+        self, props: dict[str, Any], doing: str, *, on_all_nodes: bool = False, node: tuple[str, int] | None = None
+    ) -> Iterator[Connection]:
+        """Yield a connection that holds the cluster's lock; for work `on_all_nodes`, once each of them answers.
 
-        timeout = int(props["ready_timeout"])
+        `node` is one that the work is about, and that may not be registered. Work has no deadline as long as nodes answer and
+        nobody's lock is in its way.
+        """
+        from components import catalog, watch  # noqa: PLC0415
+        from components.postgres import Server  # noqa: PLC0415
+
+        server, timeout = Server.of(props["server"]), int(props["ready_timeout"])
         with (
             self.connection(props, doing) as connection,
-            catalog.exclusive(connection, doing=doing, timeout=timeout),
+            catalog.exclusive(connection, doing=doing, timeout=timeout) as within,
         ):
             if on_all_nodes:
-                from components import watch  # noqa: PLC0415
-                from components.postgres import Server  # noqa: PLC0415
-
-                catalog.wait_until_nodes_answer(connection, timeout)
-                server = Server.of(props["server"])
-                with (
-                    watch.watched(connection, server, self.password, doing=doing, timeout=timeout),
-                    catalog.silent_nodes_named(connection, doing),
-                ):
+                catalog.wait_until_nodes_answer(connection, within)
+            with watch.watched(connection, server, self.password, doing=doing, timeout=timeout, also=node):
+                if on_all_nodes:
+                    with catalog.silent_nodes_named(connection, doing):
+                        yield connection
+                else:
                     yield connection
-            else:
-                yield connection
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Compare with the live cluster; a coordinator that does not answer leaves the resource as it was last seen."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from components.postgres import Server
 
-__all__ = ["LiveCluster", "LiveTable", "LiveWorker", "Look", "look_at"]
+__all__ = ["LiveCluster", "LiveTable", "LiveWorker", "Look", "get_extension_version", "look_at"]
 
 PATIENCE: Final = 3
 """Seconds that a preview waits for the coordinator."""
@@ -74,6 +74,8 @@ class Look:
     """None where no coordinator answers."""
     obstacles: tuple[str, ...] = ()
     """A line for each of what else is in the way; told where the cluster itself may be brought up."""
+    engine: str = ""
+    """Id of the Docker Engine; empty where nodes are processes of this host."""
 
 
 def look_at(server: Server, password: str) -> LiveCluster | None:
@@ -98,6 +100,24 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
     except (StackError, psycopg.Error):
         return None
     return replace(_read(row[0]), unknown_roles=unknown) if row else None
+
+
+def get_extension_version(server: Server, password: str) -> str:
+    """Return the version of the extension citus in the running cluster's database; nothing where it does not answer.
+
+    Asks PostgreSQL's own catalog alone: Citus's functions refuse to serve another version than their library's.
+    """
+    import psycopg  # noqa: PLC0415
+
+    from components import postgres  # noqa: PLC0415
+    from components.catalog import statement  # noqa: PLC0415
+
+    try:
+        with postgres.connected(server, password, timeout=PATIENCE) as connection:
+            row = connection.execute(statement("get_extension_version")).fetchone()
+    except (StackError, psycopg.Error):
+        return ""
+    return str(row[0]) if row else ""
 
 
 def _read(seen: dict[str, Any]) -> LiveCluster:

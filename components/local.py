@@ -21,7 +21,8 @@ from components.data import NodeData
 from components.errors import HostError
 from components.installation import STAND_IN_NEEDS, Installation, folders, reachable_by
 from components.lifecycle import ComparingProvider
-from components.live import Look, look_at
+from components.live import Look, get_extension_version, look_at
+from components.locales import DEFAULT_LOCALE, choose_locale, get_initial_locale, lacks_locale
 from components.nodes import Node, node_names
 from components.postgres import Server
 from components.remains import Remnant, Remnants
@@ -34,6 +35,7 @@ from components.server import (
     get_port,
     reachable_installation,
 )
+from components.versions import get_extension_problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +97,12 @@ class LocalHost:
         if port is not None:
             server = Server(names[0], HOST, port, settings.database, settings.user, "")
             live = look_at(server, settings.password.get_secret_value())
-        return Look(remnants, live, tuple(self._ports(settings, folder)))
+        obstacles = (
+            *self._ports(settings, folder),
+            *self._locale_problems(settings),
+            *self._extension_problems(settings),
+        )
+        return Look(remnants, live, obstacles)
 
     def installation(self, settings: Settings) -> Installation:
         """Return the PostgreSQL to use: one with Citus, else, where the settings allow it, one that takes the stand-in.
@@ -137,7 +144,7 @@ class LocalHost:
 
     def _major_of_data(self, settings: Settings) -> int | None:
         try:
-            return int((self.data_dir(settings) / node_names(settings)[0] / "data" / "PG_VERSION").read_text())
+            return int((self._coordinator_data(settings) / "PG_VERSION").read_text("ascii"))
         except (OSError, ValueError):
             return None
 
@@ -174,6 +181,42 @@ class LocalHost:
             for name, port in zip(node_names(settings), settings.local_ports, strict=True)
             if _is_taken(port) and _port_of_running(folder / name) != port
         ]
+
+    def locale(self, settings: Settings) -> tuple[str, str]:
+        """Return the locale of nodes that are made now, and why it cannot be the one that is set; empty where it can."""
+        try:
+            conf = self._coordinator_data(settings).joinpath("postgresql.conf").read_text("utf-8", errors="replace")
+        except OSError:
+            conf = ""
+        return choose_locale(settings.locale, get_initial_locale(conf))
+
+    def _coordinator_data(self, settings: Settings) -> Path:
+        return self.data_dir(settings) / node_names(settings)[0] / "data"
+
+    def _locale_problems(self, settings: Settings) -> list[str]:
+        locale, why = self.locale(settings)
+        folder = self.data_dir(settings)
+        known = self.installation(settings).get_locales()
+        if why or all((folder / name).exists() for name in node_names(settings)) or not lacks_locale(locale, known):
+            return [why] if why else []
+        msg = (
+            f"citus:locale = {locale!r}: this host does not have it; it has {', '.join(known)}: set one of these, or generate "
+            "yours (Debian: locale-gen)"
+        )
+        return [msg]
+
+    def _extension_problems(self, settings: Settings) -> list[str]:
+        """Ask the running cluster, where the programs are others than those that run it, whether they can serve it."""
+        data = self._coordinator_data(settings)
+        port = _port_of_running(data.parent)
+        installation = self.installation(settings)
+        if port is None or installation.citus is None or installation.runs(data):
+            return []
+        server = Server(node_names(settings)[0], HOST, port, settings.database, settings.user, "")
+        extension = get_extension_version(server, settings.password.get_secret_value())
+        keep = "install Citus {}, or let citus:postgresBin name it"
+        why = get_extension_problem([installation.citus], extension, keep)
+        return [f"{installation}: {why}"] if why else []
 
     def _room(self, folder: Path, needed: int) -> list[str]:
         there = next(parent for parent in (folder, *folder.parents) if parent.exists())
@@ -228,6 +271,8 @@ class LocalNodeArgs(TypedDict):
     database: str
     bindir: str
     """Folder of PostgreSQL's programs."""
+    locale: str
+    """Of the data, where that is still to be made."""
     password_mark: pulumi.Input[str]
     """Changes with the password: it is then tried. A secret."""
     ready_timeout: int
@@ -298,6 +343,7 @@ def _server(props: dict[str, Any]) -> LocalServer:
         port=int(props["port"]),
         user=props["user"],
         installation=reachable_installation(installation, folder.parent),
+        locale=props.get("locale") or DEFAULT_LOCALE,
     )
 
 
@@ -362,6 +408,7 @@ class LocalNodes(pulumi.ComponentResource):
                     "user": settings.user,
                     "database": settings.database,
                     "bindir": str(installation.bindir),
+                    "locale": host.locale(settings)[0],
                     "password_mark": pulumi.Output.secret(mark),
                     "ready_timeout": settings.ready_timeout,
                 }

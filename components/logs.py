@@ -30,9 +30,12 @@ def _of_file(path: str) -> list[str]:
 def _of_container(name: str) -> list[str]:
     import docker  # noqa: PLC0415 - slow to import, and needed only where something went wrong
 
+    from components.endpoint import connect, get_endpoint  # noqa: PLC0415
+    from components.errors import DockerError  # noqa: PLC0415
+
     try:
-        with closing(docker.from_env(timeout=5)) as engine:
+        with closing(connect(get_endpoint(), timeout=5)) as engine:
             text: bytes = engine.containers.get(name).logs(tail=LAST_LINES)
-    except (docker.errors.DockerException, OSError):
+    except (docker.errors.DockerException, DockerError, OSError):
         return []
     return text.decode("utf-8", errors="replace").splitlines()

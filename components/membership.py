@@ -128,10 +128,10 @@ class WorkerNodeProvider(SqlProvider):
         with self.connection(props, doing) as connection:
             # Unlocked, for the others wait too.
             identity = catalog.wait_until_node_ready(connection, name, port, timeout, log=props["log"])
-            with catalog.exclusive(connection, doing=doing, timeout=timeout):
-                registered = catalog.ensure_worker(connection, name, port, identity, server_id=olds.get("server_id"))
-                _tell(roles.spread(connection, timeout, only=(name, port)))
-                return registered
+        with self.session(props, doing, node=(name, port)) as connection:
+            registered = catalog.ensure_worker(connection, name, port, identity, server_id=olds.get("server_id"))
+            _tell(roles.spread(connection, timeout, only=(name, port)))
+            return registered
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
         """Return the worker's row, or None where it is not registered; inactive, it may still hold shards."""
@@ -173,12 +173,15 @@ class ClusterHealthProvider(SqlProvider):
         """Wait until all pairs are healthy, let every node know the roles' passwords, and say which roles are refused."""
         from components import catalog, roles  # noqa: PLC0415
 
-        timeout = int(props["ready_timeout"])
-        with self.session(props, "checking that every node reaches every other") as connection:
-            pairs = catalog.wait_until_healthy(connection, timeout)
+        doing, timeout = "checking that every node reaches every other", int(props["ready_timeout"])
+        with (
+            self.connection(props, doing) as connection,
+            catalog.exclusive(connection, doing=doing, timeout=timeout) as within,
+        ):
+            pairs = catalog.wait_until_healthy(connection, within)
             _tell(roles.spread(connection, timeout))
             _tell([*roles.get_refused(connection), *map(roles.describe_unknown, roles.get_unknown(connection))])
-        return {"pairs": pairs}
+            return {"pairs": pairs}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any]:
         """Return whether all pairs are healthy now, for every role that the nodes know; say which roles an update cannot help."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from components.findings import Finding
+    from components.later import Standing
     from components.schema import Schema, SqlFile
     from components.settings import TableSettings
 
@@ -74,6 +75,8 @@ class PlannedTable:
     """Foreign keys that are dropped in this table's turn."""
     restored: tuple[PlannedForeignKey, ...] = ()
     """Foreign keys that are put back in this table's turn: its own, and those that waited for it."""
+    former_columns: tuple[str, ...] = ()
+    """Names that the distribution column had before files renamed it, and that no other column has now."""
 
     @property
     def sharding(self) -> Sharding:
@@ -119,13 +122,14 @@ class ShardingPlan:
         schema: Schema,
         tables: Mapping[TableName, TableSettings],
         undistributed: Iterable[TableName] = (),
+        standing: Standing | None = None,
     ) -> ShardingPlan:
-        """Put the declared tables in order.
+        """Put the declared tables in order; where a cluster stands, also judge the files that come to it.
 
         Raises:
             PlanError: with one line for each error: where, what, why, and what mends it.
         """
-        plan = cls.draft(schema, tables, undistributed)
+        plan = cls.draft(schema, tables, undistributed, standing)
         if plan.errors:
             raise PlanError("\n".join(map(str, plan.errors)))
         return plan
@@ -136,6 +140,7 @@ class ShardingPlan:
         schema: Schema,
         tables: Mapping[TableName, TableSettings],
         undistributed: Iterable[TableName] = (),
+        standing: Standing | None = None,
     ) -> ShardingPlan:
         """Return the plan with all that speaks against it, whether it can be carried out or not."""
         tables, findings = _with_names_cut(tables)
@@ -144,6 +149,10 @@ class ShardingPlan:
         findings += check_settings(layout)
         if not any(finding.severity == "error" for finding in findings):
             findings += check_plan(layout, {table.name: number for number, table in enumerate(planned)})
+        if standing is not None:
+            from components.later import check_later  # noqa: PLC0415 - takes a while, as psycopg does
+
+            findings = [*check_later(schema.files, standing, tables), *findings]
         turns = tuple(_with_foreign_keys(planned, layout))
         return cls(tuple(schema.files), turns, tuple(findings), tuple(undistributed))
 
@@ -188,6 +197,7 @@ def _planned(name: TableName, layout: Layout) -> PlannedTable:
     }
     before = (outward | types | {layout.root(name)}) & tables.keys() - {name}
     key = table.primary_key if table else None
+    column = layout.distribution_column(name)
     return PlannedTable(
         name=name,
         reference=settings.reference,
@@ -200,6 +210,7 @@ def _planned(name: TableName, layout: Layout) -> PlannedTable:
         group=None if settings.reference else layout.group(name),
         old_key=key.columns if key else None,
         new_key=layout.primary_key(name) if key else None,
+        former_columns=tuple(it for it in column.former if table and it not in (table.columns or {})) if column else (),
     )
 
 

@@ -1,16 +1,20 @@
 """Connections to PostgreSQL: connect, wait until ready, tell what can pass from what cannot.
 
-Knows nothing of Citus or Pulumi.
+Each begins with the same settings, whatever its role, its database or the environment of this process say. Knows nothing of
+Pulumi.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
+from psycopg import pq
 
 from components.errors import AccessError, NotReadyError, StackError
 from components.logs import see
@@ -19,7 +23,17 @@ from components.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Connection", "Server", "connected", "is_lost", "is_permanent", "lets_in", "reworded"]
+__all__ = [
+    "SETTINGS",
+    "Connection",
+    "Server",
+    "connected",
+    "is_lost",
+    "is_permanent",
+    "lets_in",
+    "open_session",
+    "reworded",
+]
 
 Connection = psycopg.Connection[Any]
 
@@ -32,6 +46,45 @@ _PERMANENT: Final = re.compile(
     r"|server does not support SSL|permission denied for database",
     re.DOTALL,
 )
+
+SETTINGS: Final = {
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    "synchronous_commit": "on",
+    "role": "none",
+    "search_path": "public",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "check_function_bodies": "on",
+    "row_security": "on",
+    "default_table_access_method": "heap",
+    "client_min_messages": "notice",
+}
+"""What a session begins with, and what `reset` and `discard all` come back to. Every server from 14 on knows these; the rest is
+in sql/citus/set_known_settings.sql. The time zone stays the server's."""
+_KNOWN_SETTINGS: Final = Path(__file__).parent.parent / "sql" / "citus" / "set_known_settings.sql"
+_FURTHER_VARIABLES: Final = ("PGSERVICEFILE", "PGSYSCONFDIR", "PGTZ", "PGDATESTYLE", "PGGEQO")
+
+
+def _forget_environment() -> None:
+    """Take what libpq reads out of this process's environment: no PGHOST, PGOPTIONS, PGSERVICE… reaches our sessions."""
+    named = [option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar]
+    for name in (*named, *_FURTHER_VARIABLES):
+        os.environ.pop(name, None)
+
+
+_forget_environment()  # once, before any thread connects
 
 
 @dataclass(frozen=True)
@@ -63,21 +116,46 @@ def is_permanent(message: str) -> bool:
     return _PERMANENT.search(message) is not None
 
 
+def open_session(*, timeout: float, **target: Any) -> Connection:
+    """Return a connection in autocommit mode to a target given as libpq's parameters, with our settings.
+
+    Raises:
+        psycopg.OperationalError: no connection within `timeout` seconds, of which libpq takes whole ones, and 2 at least.
+    """
+    settings = (f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in SETTINGS.items())
+    connection: Connection = psycopg.connect(
+        **{
+            "application_name": "citus-pulumi",
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            **target,
+        },
+        autocommit=True,
+        prepare_threshold=None,  # statements run once, and a reused session forgets what it prepared
+        connect_timeout=max(2, min(10, int(timeout))),
+        client_encoding="UTF8",
+        gssencmode="disable",
+        target_session_attrs="any",
+        options=" ".join(settings),
+    )
+    _set_known_settings(connection)
+    return connection
+
+
+def _set_known_settings(connection: Connection) -> None:
+    connection.execute(_KNOWN_SETTINGS.read_bytes())
+
+
 def _connect(server: Server, password: str, patience: float) -> Connection:
     try:
-        return psycopg.connect(
+        return open_session(
+            timeout=patience,
             host=server.host,
             port=server.port,
             dbname=server.database,
             user=server.user,
             password=password,
-            autocommit=True,
-            prepare_threshold=None,  # statements run once, and a reused session forgets what it prepared
-            connect_timeout=max(2, min(10, int(patience))),
-            application_name="citus-pulumi",
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
         )
     except psycopg.OperationalError as error:
         message = " ".join(str(error).split())
@@ -142,6 +220,7 @@ def _usable(idle: list[Connection]) -> Connection | None:
         connection = idle.pop()
         try:
             connection.execute("discard all")
+            _set_known_settings(connection)
         except psycopg.Error:
             connection.close()
         else:

@@ -26,7 +26,7 @@ from components.relations import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["FileReader"]
+__all__ = ["SERIALS", "FileReader", "constraints_of", "nodes"]
 
 _NOT_IN_TRANSACTION: Final = {
     "transaction_stmt": "begins or ends a transaction",
@@ -43,7 +43,7 @@ _LIKE_GENERATED: Final = 1 << 4
 _LIKE_IDENTITY: Final = 1 << 5
 _LIKE_INDEXES: Final = 1 << 6
 
-_SERIALS: Final = {
+SERIALS: Final = {
     "serial": "int4",
     "serial4": "int4",
     "bigserial": "int8",
@@ -70,9 +70,8 @@ class FileReader:
 
     def read(self, kind: str, statement: Any, offset: int) -> None:
         """Apply one statement; those that make no relation are passed over."""
-        is_analyze = kind == "vacuum_stmt" and not statement.is_vacuumcmd
-        if _is_concurrent(kind, statement) or (kind in _NOT_IN_TRANSACTION and not is_analyze):
-            why = _NOT_IN_TRANSACTION.get(kind, "CONCURRENTLY cannot run in a transaction")
+        why = _why_not_in_transaction(kind, statement)
+        if why is not None:
             self.problems.append(
                 f"{self.file.position(offset)}: this {why}, but each file runs as one transaction: remove it"
             )
@@ -106,7 +105,7 @@ class FileReader:
         is_builtin = len(node.names) > 1 and name.schema == "pg_catalog"
         known = not is_builtin and (name in self.relations.types or name in self.relations.tables)
         plain = str(name) if known and name.schema != "public" else name.name
-        return _SERIALS.get(plain, plain) + "[]" * bool(node.array_bounds)
+        return SERIALS.get(plain, plain) + "[]" * bool(node.array_bounds)
 
     def _variable_set_stmt(self, statement: Any, at: Position) -> None:
         if statement.name == "search_path":
@@ -212,12 +211,12 @@ class FileReader:
     def _keys_needed(self, query: Any) -> frozenset[TableName]:
         """Return the tables by whose primary key the query groups while it shows other columns of them."""
         needed = set()
-        for select in _nodes(query, "select_stmt"):
+        for select in nodes(query, "select_stmt"):
             grouped = {_reference(node.column_ref) for node in select.group_clause if node.HasField("column_ref")}
             if not grouped:
                 continue
             clauses = (*select.target_list, select.having_clause)
-            columns = [it for clause in clauses for it in _nodes(clause, "column_ref", but=_NOT_SHOWN)]
+            columns = [it for clause in clauses for it in nodes(clause, "column_ref", but=_NOT_SHOWN)]
             shown = {_reference(column) for column in columns}
             ranges = list(_ranges(select.from_clause))
             for range_ in ranges:
@@ -395,7 +394,7 @@ class FileReader:
         column = self._column(definition, table.name)
         if table.columns is not None:
             table = replace(table, columns={**table.columns, column.name: column})
-        for constraint, attributes in _constraints(definition.constraints):
+        for constraint, attributes in constraints_of(definition.constraints):
             table = self._with_constraint(table, constraint, (column.name,), attributes)
         return table
 
@@ -405,7 +404,7 @@ class FileReader:
             for node in definition.constraints
         }
         names = definition.type_name.names
-        serial = len(names) == 1 and names[0].string.sval in _SERIALS
+        serial = len(names) == 1 and names[0].string.sval in SERIALS
         sequence = None
         if serial and table is not None:
             sequence = TableName(table.schema, f"{table.name}_{definition.colname}_seq")
@@ -425,9 +424,9 @@ class FileReader:
 
     def _sequence(self, default: Any) -> TableName | None:
         """Return the sequence of `nextval('…')`, wherever it stands in a default."""
-        for call in _nodes(default, "func_call"):
+        for call in nodes(default, "func_call"):
             if call.funcname[-1].string.sval == "nextval":
-                for constant in _nodes(call, "a_const"):
+                for constant in nodes(call, "a_const"):
                     try:
                         name = TableName.parse(constant.sval.sval)
                     except ValueError:
@@ -480,6 +479,20 @@ _COLUMN_ACTIONS: Final = frozenset({"AddColumn", "DropColumn", "AlterColumnType"
 """What ALTER TABLE does to the partitions and heirs of a table too."""
 
 
+def _why_not_in_transaction(kind: str, statement: Any) -> str | None:
+    """Return what a statement is, or why PostgreSQL runs it in no transaction; None where it does."""
+    if _is_concurrent(kind, statement):
+        return "CONCURRENTLY cannot run in a transaction"
+    if kind == "vacuum_stmt" and not statement.is_vacuumcmd:
+        return None
+    alone = kind == "cluster_stmt" and not statement.HasField("relation")
+    if kind == "reindex_stmt":
+        alone = postgast.pg_query_pb2.ReindexObjectType.Name(statement.kind).split("_")[-1] not in ("INDEX", "TABLE")
+    if kind == "create_subscription_stmt":
+        alone = not {node.def_elem.defname for node in statement.options} & {"connect", "create_slot"}
+    return "cannot run in a transaction" if alone else _NOT_IN_TRANSACTION.get(kind)
+
+
 def _is_concurrent(kind: str, statement: Any) -> bool:
     if kind in ("index_stmt", "drop_stmt"):
         return bool(statement.concurrent)
@@ -490,7 +503,7 @@ def _is_concurrent(kind: str, statement: Any) -> bool:
     return False
 
 
-def _constraints(nodes: Iterable[Any]) -> Iterator[tuple[Any, tuple[str, ...]]]:
+def constraints_of(nodes: Iterable[Any]) -> Iterator[tuple[Any, tuple[str, ...]]]:
     """Yield each constraint of a column with the attributes that follow it, such as DEFERRABLE."""
     held: list[tuple[Any, list[str]]] = []
     for node in nodes:
@@ -502,7 +515,7 @@ def _constraints(nodes: Iterable[Any]) -> Iterator[tuple[Any, tuple[str, ...]]]:
     return ((constraint, tuple(attributes)) for constraint, attributes in held)
 
 
-def _nodes(message: Any, kind: str, *, but: frozenset[str] = frozenset()) -> Iterator[Any]:
+def nodes(message: Any, kind: str, *, but: frozenset[str] = frozenset()) -> Iterator[Any]:
     """Yield every node of a kind within a tree, however deep, and nothing that lies within nodes of the kinds `but`."""
     waiting = [message]
     while waiting:
@@ -534,7 +547,7 @@ _NOT_SHOWN: Final = frozenset({"func_call", "sub_link"})
 
 
 def _has_subquery(statement: Any) -> bool:
-    return any(True for _ in _nodes(statement, "sub_link"))
+    return any(True for _ in nodes(statement, "sub_link"))
 
 
 def _figures(options: Iterable[Any]) -> Iterator[int]:

@@ -66,6 +66,8 @@ class Column:
     """Of numeric (precision, scale)."""
     sequence: TableName | None = None
     """What its default takes the next value of; a serial column's own sequence too."""
+    former: tuple[str, ...] = ()
+    """Names that it had before it was renamed."""
 
 
 @dataclass(frozen=True)
@@ -272,7 +274,9 @@ class Relations:
             return tuple(new if column == old else column for column in columns)
 
         columns = table.columns and {
-            (new if name == old else name): replace(column, name=new if name == old else name)
+            (new if name == old else name): replace(column, name=new, former=(*column.former, old))
+            if name == old
+            else column
             for name, column in table.columns.items()
         }
         keys = tuple(

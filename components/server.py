@@ -24,6 +24,7 @@ from components.catalog import statement
 from components.errors import HostError
 from components.installation import STAND_IN, Installation, give, reachable_by, unprivileged
 from components.logs import see
+from components.server_settings import SERVER_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +37,7 @@ __all__ = [
     "get_folders",
     "get_owner",
     "get_port",
+    "node_options",
     "reachable_installation",
 ]
 
@@ -47,14 +49,25 @@ COPY_PREFIX: Final = "postgresql-"
 _OWNER_FILE: Final = "citus-pulumi.json"
 _CONF_FILE: Final = "citus-pulumi.conf"
 _PASSFILE: Final = "passfile"
-_SETTINGS: Final = {
-    "listen_addresses": HOST,
-    "unix_socket_directories": "",
-    "wal_level": "logical",
-    "max_connections": "200",
-    "max_prepared_transactions": "400",
-    "max_worker_processes": "32",
+_SETTINGS: Final = {"listen_addresses": HOST, "unix_socket_directories": "", **SERVER_SETTINGS}
+_NODE_SESSIONS: Final = {
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "extra_float_digits": "1",
+    "role": "none",
 }
+"""What Citus's own sessions on other nodes begin with, whatever a role sets: that bounds the session of a client, on the
+coordinator, and nothing twice. Not default_transaction_read_only, without which a COPY would get through. As in
+node/start_node.sh."""
+_HAS_TRANSACTION_TIMEOUT: Final = 17
+"""First version of PostgreSQL that knows transaction_timeout."""
+
+
+def node_options(installation: Installation) -> str:
+    """Return those settings as libpq's PGOPTIONS, for the environment of a server."""
+    newer = {"transaction_timeout": "0"} if installation.major >= _HAS_TRANSACTION_TIMEOUT else {}
+    return " ".join(f"-c {name}={value}" for name, value in {**_NODE_SESSIONS, **newer}.items())
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,8 @@ class LocalServer:
     user: str
     installation: Installation
     """Where it has no Citus, the stand-in for it is put beside it."""
+    locale: str
+    """Of its data, where that is still to be made."""
 
     @property
     def log(self) -> Path:
@@ -160,7 +175,7 @@ class LocalServer:
             secret = making / "password"
             _write(secret, f"{password}\n")
             where = [f"--pgdata={making / 'data'}", f"--username={self.user}", f"--pwfile={secret}"]
-            how = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"]
+            how = ["--auth=scram-sha-256", "--encoding=UTF8", f"--locale={self.locale}", "--no-instructions"]
             self._run("initdb", *where, *how)
             secret.unlink()
             with (making / "data" / "postgresql.conf").open("a", encoding="utf-8") as conf:
@@ -228,6 +243,7 @@ class LocalServer:
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "PGPASSFILE": str(self.folder / _PASSFILE),
+            "PGOPTIONS": node_options(self.installation),
             "LC_ALL": "C.UTF-8",
         }
         return subprocess.run(  # noqa: S603 - the programs of the installation
@@ -236,7 +252,8 @@ class LocalServer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             cwd=self.folder.parent,
             env=environment,
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -26,12 +27,14 @@ from pydantic.alias_generators import to_camel
 from components.errors import SettingsError
 from components.names import ColumnName, TableName
 
-__all__ = ["Settings", "TableSettings"]
+__all__ = ["Settings", "TableSettings", "get_engine_settings"]
 
 PROJECT: Final = "citus"
 SEED_PASSWORD: Final = "0000"  # noqa: S105 - the published password of the demonstration, which others must not use
 SEED_STACK: Final = "dev"
 DOCKER_NAME: Final = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$"
+LOCALE: Final = r"C|POSIX|[A-Za-z_]+\.(UTF-8|utf-?8)(@[a-z]+)?"
+"""As `locale -a` lists them; all data is UTF-8."""
 STRUCTURED: Final = ("tables", "tenants")
 """Settings that are mappings of table names."""
 IDENTIFIER_BYTES: Final = 63
@@ -117,6 +120,8 @@ class Settings(_Model):
     bind_address: str = "127.0.0.1"
     database: str = Field(default="coorddb", min_length=1)
     user: str = Field(default="postgres", min_length=1)
+    locale: str = ""
+    """Of data that is made; empty for the one that the stack's data has, else for C.UTF-8."""
     password: SecretStr
     network: str = Field(default="citusnet", pattern=DOCKER_NAME)
     name_prefix: str = Field(default="citus", pattern=DOCKER_NAME, max_length=40)
@@ -159,6 +164,14 @@ class Settings(_Model):
     def _identifier(cls, value: str) -> str:
         if len(value.encode()) > IDENTIFIER_BYTES or not value.isprintable():
             msg = f"must be printable and at most {IDENTIFIER_BYTES} bytes: PostgreSQL would cut the name"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("locale")
+    @classmethod
+    def _utf8(cls, value: str) -> str:
+        if value and not re.fullmatch(LOCALE, value):
+            msg = "no locale of UTF-8: expected C, POSIX or one such as es_CO.UTF-8, as `locale -a` lists them"
             raise ValueError(msg)
         return value
 
@@ -261,6 +274,15 @@ class Settings(_Model):
             )
             raise SettingsError(msg)
         return settings
+
+
+def get_engine_settings() -> list[str]:
+    """Return the settings of the running stack by which Pulumi's own Docker provider would choose an engine, as docker:host."""
+    import pulumi  # noqa: PLC0415
+
+    given = pulumi.Config("docker")
+    names = ("host", "context", "certPath", "caMaterial", "certMaterial", "keyMaterial", "sshOpts")
+    return [f"docker:{name}" for name in names if given.get(name)]
 
 
 def _decoded_object(setting: str, text: str) -> object:

@@ -55,6 +55,10 @@ def _wire_all(tables: Mapping[TableName, Sharding]) -> list[dict[str, str | None
     return [{**_wire(table), "kind": kind, "distribution_column": by} for table, (kind, by) in tables.items()]
 
 
+def _to_shard(props: dict[str, Any]) -> list[TableName]:
+    return [TableName(**table) for table in props.get("to_shard") or ()]
+
+
 def _still_to_come(props: dict[str, Any]) -> dict[TableName, Sharding | None]:
     """Read what `_wire_all` wrote; None for a table of which nothing more than the name is known."""
     return {
@@ -112,7 +116,7 @@ class SchemaScriptProvider(SqlProvider):
         from components.postgres import Server  # noqa: PLC0415
 
         with self.session(props, f"applying {props['file_name']}", on_all_nodes=True) as connection:
-            scripts.ensure_script(connection, props["file_name"], props["text"])
+            scripts.ensure_script(connection, props["file_name"], props["text"], to_shard=_to_shard(props))
             if props.get("roles_known"):
                 roles.learn(connection, roles.find_learnable(connection, Server.of(props["server"]), props["text"]))
             if passwords.hold(props["text"]) or roles.is_changed(connection):
@@ -147,15 +151,21 @@ class SchemaScript(SqlResource, module="citus", name="SchemaScript"):
         server: ServerArgs,
         file_name: str,
         text: pulumi.Input[str],
-        gives_passwords: bool,
+        gives_passwords: bool = False,
+        to_shard: Sequence[TableName] = (),
         ready_timeout: int,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Apply the text once, under the file's name; where it `gives_passwords` to roles, all nodes are to know them."""
+        """Apply the text once, under the file's name.
+
+        Where it `gives_passwords` to roles, all nodes are to know them; `to_shard` are tables that later steps of the same
+        update shard.
+        """
         props = {
             "server": server,
             "file_name": file_name,
             "text": text,
+            "to_shard": [_wire(table) for table in to_shard] or None,
             "roles_known": True if gives_passwords else None,
             "ready_timeout": ready_timeout,
             "sha256": None,
@@ -253,6 +263,8 @@ class DistributedTableArgs(TypedDict):
     """Tables of the plan that a foreign key ties to this one or its followers, as they are declared."""
     declared_keys: DeclaredKeys
     """Keys that its turn leaves behind."""
+    former_columns: Sequence[str]
+    """Names that files have given the distribution column before: it is the same column, and no row moves."""
     ready_timeout: int
 
 
@@ -276,6 +288,7 @@ class DistributedTableProvider(KeyedTableProvider):
         if not _olds or get_kind(_olds) != self.kind:
             return super().check(_olds, news)
         table = _table(news)
+        _olds = self._renamed(_olds, news)
         failures = []
         for name, what in (
             ("distribution_column", "distributed by"),
@@ -291,11 +304,22 @@ class DistributedTableProvider(KeyedTableProvider):
         """Compare, and say what a change of the sharding means."""
         if get_kind(_olds) != self.kind:
             return super().diff(_id, _olds, _news)
-        changed = self._resharded(_olds, _news)
+        renamed = self._renamed(_olds, _news)
+        if renamed is not _olds:
+            name = _news["distribution_column"]
+            print(f"{_table(_news)}: its distribution column is called {name} now; no row moves")  # noqa: T201
+        changed = self._resharded(renamed, _news)
         if changed:
             print(_announced(changed, _olds, _news))  # noqa: T201 - Pulumi shows it
         followed = {"shard_count": _olds.get("shard_count")} if _news.get("colocate_with") else {}
         return super().diff(_id, _olds, {**_news, **followed})
+
+    @staticmethod
+    def _renamed(olds: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
+        """Return the old properties with the distribution column as files call it now."""
+        if olds.get("distribution_column") in (news.get("former_columns") or ()):
+            return {**olds, "distribution_column": news["distribution_column"]}
+        return olds
 
     @staticmethod
     def _resharded(olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
@@ -380,6 +404,7 @@ class DistributedTable(SqlResource, module="citus", name="DistributedTable"):
             "followers": [_wire(table) for table in args["followers"]],
             "still_to_come": _wire_all(args["still_to_come"]),
             "declared_keys": _wire_keys(args["declared_keys"]),
+            "former_columns": list(args["former_columns"]) or None,
             "lost_keys": [],
             "colocation_group": None,
             "shards": None,

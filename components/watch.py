@@ -1,4 +1,4 @@
-"""Ends a wait for a node that has stopped answering. Citus itself would wait for ever, and cannot be cancelled there."""
+"""Ends a wait for a node that has stopped answering, or for a lock that nobody frees. Citus itself would wait for ever."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -24,48 +25,92 @@ __all__ = ["watched"]
 
 
 @contextmanager
-def watched(connection: Connection, server: Server, password: str, *, doing: str, timeout: float) -> Iterator[None]:
-    """Give up what is done inside once a node has not answered the coordinator for `timeout` seconds.
+def watched(
+    connection: Connection,
+    server: Server,
+    password: str,
+    *,
+    doing: str,
+    timeout: float,
+    also: tuple[str, int] | None = None,
+) -> Iterator[None]:
+    """Give up what is done inside once it has waited `timeout` seconds for a node that is silent, or for others' locks.
 
-    Looks from a connection of its own, every few seconds: what ends sooner costs nothing. The coordinator's process
-    goes on waiting, and undoes its work when the node answers again or has been stopped; it holds the cluster's lock
-    until then, so that no other run works on half a state.
+    Looks from a connection of its own, every few seconds: what ends sooner costs nothing. Work that goes on has no deadline.
+    `also` is a node that is not registered yet. After a silence, the coordinator's process goes on waiting, and undoes its
+    work when the node answers again or has been stopped; it holds the cluster's lock until then, so that no other run works
+    on half a state. What waits for a lock is cancelled, and undone at once.
 
     Raises:
-        NotReadyError: a node was silent for too long; names it.
+        NotReadyError: a node was silent for too long, or a session kept a lock for too long; names it.
     """
-    done = threading.Event()
-    silent: list[str] = []
-
-    def watch() -> None:
-        answered = time.monotonic()
-        while not done.wait(catalog.PROBE_SECONDS):
-            try:
-                with connected(server, password, timeout=catalog.PROBE_SECONDS) as own:
-                    found = catalog.get_silent_nodes(own, catalog.PROBE_SECONDS)
-            except StackError as error:
-                found = [str(error)]
-            if not found:
-                answered = time.monotonic()
-            elif time.monotonic() - answered > timeout and not done.is_set():
-                silent.extend(found)
-                with socket.socket(fileno=os.dup(connection.fileno())) as ours:
-                    ours.shutdown(socket.SHUT_RDWR)
-                return
-
-    process = connection.info.backend_pid
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    watch = _Watch(connection, server, password, doing, timeout, also)
+    thread = threading.Thread(target=watch.run, daemon=True)
+    thread.start()
     try:
         yield
-    except psycopg.OperationalError as error:
-        if not silent:
+    except (psycopg.Error, StackError) as error:
+        if not watch.why:
             raise
-        msg = (
-            f"{doing}: gave up, for nodes have not answered for {timeout:.0f} s: {', '.join(silent)}; the coordinator's "
-            f"process {process} undoes its work as soon as they answer or are restarted: see to them, then run up again"
-        )
-        raise NotReadyError(msg) from error
+        raise NotReadyError(f"{doing}: {watch.why}") from error
     finally:
-        done.set()
-        watcher.join()
+        watch.done.set()
+        thread.join()
+
+
+@dataclass
+class _Watch:
+    connection: Connection
+    server: Server
+    password: str
+    doing: str
+    timeout: float
+    also: tuple[str, int] | None
+    done: threading.Event = field(default_factory=threading.Event)
+    why: str = ""
+    """Why it ended the work; empty where it did not."""
+
+    def run(self) -> None:
+        process = self.connection.info.backend_pid
+        answered = free = time.monotonic()
+        while not self.done.wait(catalog.PROBE_SECONDS):
+            silent, blockers = self._look(process)
+            now = time.monotonic()
+            answered = answered if silent else now
+            free = free if blockers else now
+            if self.done.is_set():
+                return
+            if now - answered > self.timeout:
+                self._cut_off(process, silent)
+                return
+            if now - free > self.timeout:
+                self._cancel(process, blockers)
+                free = now
+            elif blockers:
+                waited = f"{now - free:.0f} of {self.timeout:.0f} s"
+                print(f"{self.doing}: waiting for a lock ({waited}), held by {', '.join(blockers)}")  # noqa: T201
+
+    def _look(self, process: int) -> tuple[list[str], list[str]]:
+        try:
+            with connected(self.server, self.password, timeout=catalog.PROBE_SECONDS) as own:
+                return catalog.get_hindrances(own, process, self.also)
+        except (StackError, psycopg.Error) as error:
+            return [str(error)], []
+
+    def _cut_off(self, process: int, silent: list[str]) -> None:
+        self.why = (
+            f"gave up, for nodes have not answered for {self.timeout:.0f} s: {', '.join(silent)}; the coordinator's process "
+            f"{process} undoes its work as soon as they answer or are restarted: see to them, then run up again"
+        )
+        catalog.given_up.add((self.connection.info.dsn, process))
+        with socket.socket(fileno=os.dup(self.connection.fileno())) as ours:
+            ours.shutdown(socket.SHUT_RDWR)
+
+    def _cancel(self, process: int, blockers: list[str]) -> None:
+        self.why = (
+            f"gave up after {self.timeout:.0f} s of waiting for a lock, held by {', '.join(blockers)}; all was undone: let that "
+            "end, or end it there with select pg_terminate_backend(…), then run up again"
+        )
+        own = connected(self.server, self.password, timeout=self.timeout)
+        with suppress(NotReadyError, psycopg.OperationalError), own as other:
+            other.execute("select pg_cancel_backend(%s::integer)", [process])  # Citus has another one, for a bigint

@@ -23,7 +23,7 @@ import psycopg
 from psycopg import sql
 
 from components.installation import Installation, folders, give, unprivileged, wheel_folders
-from components.server import reachable_installation
+from components.server import node_options, reachable_installation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +100,7 @@ class PostgresServer:
         self.log = folder / f"{name}.log"
         self._passfile = folder / f"{name}.passfile"
         self._bindir = installation.bindir
+        self._node_options = node_options(installation)
         self._settings = _SETTINGS | (_CITUS_SETTINGS | installation.get_citus_settings() if installation.citus else {})
         self._paused = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -236,7 +237,12 @@ class PostgresServer:
             connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
     def _environment(self) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "PGPASSFILE": str(self._passfile), "LC_ALL": "C"}
+        return {
+            "PATH": os.environ["PATH"],
+            "PGPASSFILE": str(self._passfile),
+            "PGOPTIONS": self._node_options,
+            "LC_ALL": "C",
+        }
 
     def _run(self, command: list[Path | str]) -> None:
         done = subprocess.run(

@@ -21,6 +21,15 @@ printf '*:*:*:%s:%s\n' "$(escaped "${POSTGRES_USER}")" "$(escaped "$(<"$secret")
 
 export POSTGRES_PASSWORD_FILE="$folder/password" PGPASSFILE="$folder/passfile"
 
+# Citus's own sessions on other nodes begin with these, whatever a role sets: that bounds the session of a client, on the
+# coordinator, and nothing twice. As in server.py.
+options='-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0'
+options+=' -c extra_float_digits=1 -c role=none'
+if "$1" --describe-config | grep '^transaction_timeout' >/dev/null; then
+    options+=' -c transaction_timeout=0'
+fi
+export PGOPTIONS="$options"
+
 # Later minor versions of PostgreSQL let a shard be split or moved online only where this setting names Citus.
 # grep reads to the end: one that stops at its match may end the other by SIGPIPE, and pipefail would take that for a no.
 if "$1" --describe-config | grep '^output_plugin_libraries' >/dev/null; then

@@ -167,6 +167,11 @@ class Stack:
         """Return the state as it lies on the disk."""
         return (self.backend / ".pulumi" / "stacks" / "citus" / f"{self.name}.json").read_text()
 
+    def urns(self, *kinds: str) -> list[str]:
+        """Return the URNs in the state of the resources of some kinds."""
+        resources = json.loads(self.state())["checkpoint"]["latest"]["resources"]
+        return [entry["urn"] for entry in resources if entry["type"].rpartition(":")[2] in kinds]
+
     def set_state_aside(self) -> Path:
         """Forget all that Pulumi knew of the stack, as on another clone; its settings stay. Return where the state is."""
         settings = self.config.read_text()

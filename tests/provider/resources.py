@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tests.servers import PostgresServer
 
 STACK = "organization/citus/test"
+CLUSTER_ID = "11111111-2222-4333-8444-555555555555"
 READY_TIMEOUT = 30
 """Seconds, where a test does not wait for it to pass."""
 
@@ -69,7 +70,9 @@ class Resource:
     """The inputs of the last step that succeeded."""
 
     def __post_init__(self) -> None:
-        config = Config({"citus:password": self.password}, "citus")
+        server = {key: str(value) for key, value in self.inputs.get("server", {}).items()}
+        settings = {f"citus:{key}": server[key] for key in ("port", "database", "user") if key in server}
+        config = Config({"citus:password": self.password, **settings}, "citus")
         self.provider.configure(ConfigureRequest(config))
 
     def up(self, **changed: Any) -> str:
@@ -138,9 +141,10 @@ class Cluster:
         server = {"name": "coordinator", "host": HOST, "port": self.coordinator.port, "log": log}
         return {"server": {**server, "database": self.database, "user": USER}, "ready_timeout": ready_timeout}
 
-    def coordinator_node(self, *, stack: str = STACK, ready_timeout: int = READY_TIMEOUT) -> Resource:
+    def coordinator_node(self, *, cluster_id: str = CLUSTER_ID, ready_timeout: int = READY_TIMEOUT) -> Resource:
         """Declare the coordinator."""
-        node = {"node_name": HOST, "node_port": self.coordinator.port, "generation": "1", "stack": stack}
+        node = {"node_name": HOST, "node_port": self.coordinator.port, "generation": "1", "stack": STACK}
+        node["cluster_id"] = cluster_id
         return Resource(CoordinatorNodeProvider(), {**self._common(ready_timeout), **node})
 
     def worker_node(self, worker: PostgresServer, *, ready_timeout: int = READY_TIMEOUT) -> Resource:

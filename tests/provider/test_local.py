@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,8 +16,10 @@ import psutil
 import psycopg
 import pytest
 
-from components.errors import AccessError, HostError
+from components.data import NodeDataProvider
+from components.errors import AccessError, HostError, IdentityError
 from components.local import LocalHost, LocalNodeProvider
+from components.server import Owner, get_owner
 from components.settings import Settings
 from tests.provider.resources import RefusedError, Resource
 from tests.servers import HOST, find_installation, find_wheel, free_port
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.needs("wheel")
 
 STACK = "organization/citus/test-local"
+CLUSTER_ID = "11111111-2222-4333-8444-555555555555"
 PASSWORD = r"""p: a\ss '"0%20 $HOME @/ñ"""
 
 
@@ -65,6 +69,7 @@ def new_node(base: Path, wheel: Installation) -> Callable[..., Resource]:
         args = {
             "node": name,
             "stack": STACK,
+            "cluster_id": CLUSTER_ID,
             "folder": str(base / "test-local" / name),
             "port": free_port(),
             "user": "postgres",
@@ -113,6 +118,16 @@ def test_a_node_runs_dies_and_comes_back_with_its_data(new_node: Callable[..., R
     assert node.refresh()
     assert node.up() == "update"
     assert ask(node, "select n from kept") == 7
+
+
+@pytest.mark.parametrize(("locale", "order"), [("C.UTF-8", "B a z ñ"), ("C", "B a z ñ")])
+def test_text_sorts_as_its_locale_says(new_node: Callable[..., Resource], locale: str, order: str) -> None:
+    """The default knows the cases of all letters, as in a container; the data keeps its locale whatever is set later."""
+    node = new_node(locale=locale)
+    node.up()
+    words = "select string_agg(w, ' ' order by w) from (values ('a'), ('B'), ('ñ'), ('z')) v (w)"
+    assert ask(node, words) == order
+    assert ask(node, "select upper('ñandú')") == ("ÑANDÚ" if locale == "C.UTF-8" else "ñANDú")
 
 
 def test_a_node_runs_under_an_account_without_rights_and_for_this_host_alone(new_node: Callable[..., Resource]) -> None:
@@ -181,17 +196,62 @@ def test_a_folder_that_a_kill_left_half_made_is_thrown_away(new_node: Callable[.
     assert [path.name for path in half.parents[1].iterdir() if path.name.startswith(".")] == []
 
 
-def test_another_stacks_folder_is_left_alone(new_node: Callable[..., Resource]) -> None:
-    """Neither used nor deleted by a stack that did not make it."""
+def test_another_clusters_folder_is_left_alone(new_node: Callable[..., Resource]) -> None:
+    """Neither used nor stopped by a cluster that did not make it."""
     node = new_node()
     node.up()
-    stranger = new_node(stack="organization/citus/other", port=node.inputs["port"])
-    with pytest.raises(HostError, match=f"belongs to node worker_1 of the stack {STACK}"):
+    stranger = new_node(cluster_id="other", port=node.inputs["port"])
+    with pytest.raises(HostError, match=f"belongs to node worker_1 of the cluster {CLUSTER_ID}"):
         stranger.up()
-    stranger.id, stranger.state = node.id, {**node.state, "stack": "organization/citus/other"}
+    stranger.id, stranger.state = node.id, {**node.state, "cluster_id": "other"}
     with pytest.raises(HostError, match="it is left alone"):
         stranger.delete()
     assert ask(node, "select 1") == 1
+
+
+def test_a_folder_from_before_there_were_ids_gets_its_clusters(new_node: Callable[..., Resource]) -> None:
+    """The state tells by which name the stack signed it; without that state it is refused."""
+    node = new_node()
+    node.up()
+    signed = Path(node.inputs["folder"]) / "citus-pulumi.json"
+    signed.write_text(json.dumps({"stack": STACK, "node": "worker_1"}))
+    with pytest.raises(HostError, match=f"of the cluster {STACK}"):
+        new_node(port=node.inputs["port"]).up()
+    node.state = {name: value for name, value in node.state.items() if name != "cluster_id"}
+    assert node.up() == "update"
+    assert get_owner(Path(node.inputs["folder"])) == Owner(STACK, "worker_1", CLUSTER_ID)
+
+
+def data_of(node: Resource) -> Resource:
+    """Declare the data of a node; of its coordinator, nothing answers."""
+    name = node.inputs["node"]
+    server = {"name": "coordinator", "host": HOST, "port": free_port(), "database": "d", "user": "u", "log": ""}
+    data = {
+        "server": server,
+        "node_name": HOST,
+        "node_port": node.inputs["port"],
+        "is_coordinator": name == "coordinator",
+        "place": f"folder:{node.inputs['folder']}",
+        "owner": CLUSTER_ID,
+        "cluster_id": CLUSTER_ID,
+        "ready_timeout": 30,
+    }
+    return Resource(NodeDataProvider(), data)
+
+
+def test_data_stays_while_its_cluster_lives(new_node: Callable[..., Resource]) -> None:
+    """The coordinator's in any case, and a worker's where nobody can tell what it holds."""
+    nodes = [new_node("coordinator"), new_node("worker_1")]
+    data = [data_of(node) for node in nodes]
+    for resource in (*nodes, *data):
+        resource.up()
+    with pytest.raises(IdentityError, match="coordinator is kept, with its data: it is the coordinator's"):
+        data[0].delete()
+    nodes[1].delete()
+    with pytest.raises(IdentityError, match="worker_1 is kept, with its data: the coordinator cannot be asked"):
+        data[1].delete()
+    assert nodes[1].up() == "create"
+    assert ask(nodes[1], "select 1") == 1
 
 
 @pytest.mark.parametrize(
@@ -208,15 +268,19 @@ def test_what_data_was_made_with_stays(
 
 
 def test_nothing_is_left_of_deleted_nodes(new_node: Callable[..., Resource], base: Path) -> None:
-    """No process and no folder; a node that is deleted twice is no error."""
+    """First the processes end, then the folders go; what is deleted twice is no error."""
     nodes = [new_node("coordinator"), new_node("worker_1")]
-    for node in nodes:
-        node.up()
+    data = [data_of(node) for node in nodes]
+    for resource in (*nodes, *data):
+        resource.up()
     processes = [main_process(node) for node in nodes]
     states = [dict(node.state) for node in nodes]
     for node in nodes:
         node.delete()
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+    assert [Path(node.inputs["folder"]).is_dir() for node in nodes] == [True, True]
+    for resource in data:
+        resource.delete()
     assert not base.exists()
     LocalNodeProvider().delete("", states[0])
     base.mkdir()
@@ -277,6 +341,27 @@ def test_data_of_another_major_version_is_refused(
     old = wheel.bindir.parents[1] / "pginstall" / "bin"
     with pytest.raises(HostError, match="made by PostgreSQL 18, and this host has only PostgreSQL 16"):
         LocalHost(STACK, base).check(settings(base, postgresBin=str(old)))
+
+
+def test_a_locale_that_this_host_lacks_is_refused(base: Path, wheel: Installation) -> None:
+    """The setting, and the locales that there are; the one that data has stays, though another is set."""
+    host = LocalHost(STACK, base)
+    here = {"postgresBin": str(wheel.bindir)}
+    obstacles = host.look(settings(base, locale="xx_XX.UTF-8", **here)).obstacles
+    assert "citus:locale = 'xx_XX.UTF-8': this host does not have it; it has " in obstacles[0]
+
+
+def test_another_locale_than_the_datas_is_refused(
+    new_node: Callable[..., Resource], base: Path, wheel: Installation
+) -> None:
+    """Nodes that are made later get the locale of those that there are."""
+    new_node("citus_coordinator", locale="C").up()
+    host = LocalHost(STACK, base)
+    given = settings(base, postgresBin=str(wheel.bindir))
+    assert host.locale(given) == ("C", "")
+    assert host.look(given).obstacles == ()
+    (obstacle,) = host.look(settings(base, postgresBin=str(wheel.bindir), locale="C.UTF-8")).obstacles
+    assert "citus:locale = 'C.UTF-8': this stack's data was made with 'C'" in obstacle
 
 
 @pytest.mark.needs("citus")

@@ -12,7 +12,7 @@ import pytest
 from components import lifecycle, waiting
 from components.catalog import LOCK
 from components.errors import AccessError, DriftError, IdentityError, NotReadyError, StackError
-from tests.provider.resources import STACK
+from tests.provider.resources import CLUSTER_ID, STACK, as_on_the_wire
 from tests.servers import HOST, PASSWORD, USER
 
 if TYPE_CHECKING:
@@ -102,12 +102,29 @@ def test_coordinator_without_extension_is_drift(servers: Cluster) -> None:
     assert not coordinator.refresh()
 
 
-def test_second_stack_is_refused(servers: Cluster) -> None:
-    """A cluster belongs to the stack that came first, and the error names both."""
+def test_another_cluster_is_refused(servers: Cluster) -> None:
+    """A database belongs to the cluster that came first; the error names both, and how to take it over."""
     servers.coordinator_node().up()
 
-    with pytest.raises(IdentityError, match=rf"managed by the stack {STACK}, not by organization/citus/other"):
-        servers.coordinator_node(stack="organization/citus/other").up()
+    with pytest.raises(
+        IdentityError, match=rf"part of the cluster {CLUSTER_ID}, .* cluster other\).*set adopt {CLUSTER_ID}"
+    ):
+        servers.coordinator_node(cluster_id="other").up()
+
+
+def test_a_cluster_from_before_there_were_ids_gets_its_id(servers: Cluster) -> None:
+    """The state tells by which name the stack claimed it; no other state can."""
+    servers.coordinator_node().up()
+    servers.run(f"update citus_pulumi.stack set name = '{STACK}'")
+    old = servers.coordinator_node()
+    old.id = f"{HOST}:{servers.coordinator.port}"
+    old.state = as_on_the_wire({name: value for name, value in old.inputs.items() if name != "cluster_id"})
+
+    with pytest.raises(IdentityError, match=f"part of the cluster {STACK}"):
+        servers.coordinator_node().up()
+
+    assert old.up() == "update"
+    assert servers.value("select name from citus_pulumi.stack") == CLUSTER_ID
 
 
 @pytest.mark.parametrize("noticed_by", ["update", "refresh"])
@@ -454,8 +471,8 @@ def test_lock_of_another_run_is_waited_for_and_its_holder_named(servers: Cluster
 
         with pytest.raises(
             NotReadyError,
-            match=rf"another run holds this cluster's lock \(process {other.info.backend_pid}, "
-            "citus-pulumi: applying 010.sql, since ",
+            match=rf"another run holds this cluster's lock \(process {other.info.backend_pid} of {USER} from {HOST}, "
+            r"citus-pulumi: applying 010.sql, idle for \d+ s\); let it end, then run up again",
         ):
             servers.coordinator_node(ready_timeout=1).up()
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -13,7 +17,7 @@ from psycopg import sql
 
 from components import waiting
 from components.errors import AccessError, NotReadyError, StackError
-from components.postgres import Server, connected, reworded
+from components.postgres import SETTINGS, Server, connected, reworded
 from tests.servers import HOST, PASSWORD, USER
 
 if TYPE_CHECKING:
@@ -258,3 +262,63 @@ def _whole(error: BaseException) -> str:
         text += str(cause) + "\n"
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return text
+
+
+def test_session_takes_nothing_from_role_database_or_environment(server: PostgresServer) -> None:
+    """Whatever they set, a session begins with ours, after it was used too; a variable of libpq's cannot make it fail."""
+    program = """
+import json, sys
+from components import postgres
+server = postgres.Server("node_1", *json.loads(sys.argv[1]), log="")
+for _ in range(2):
+    with postgres.connected(server, sys.argv[2], timeout=5) as connection:
+        known = {name: connection.execute(f"show {name}").fetchone()[0] for name in postgres.SETTINGS}
+        zone, name, user = connection.execute(
+            "select current_setting('timezone'), current_setting('application_name'), current_user"
+        ).fetchone()
+        connection.execute("set statement_timeout = '7s'")
+        connection.execute("set search_path = pg_catalog")
+    print(json.dumps([known, zone, name, user]))
+"""
+    hostile = {
+        "default_transaction_read_only": "on",
+        "datestyle": "SQL, DMY",
+        "intervalstyle": "sql_standard",
+        "statement_timeout": "5s",
+        "search_path": "elsewhere",
+        "role": "somebody",
+        "default_transaction_isolation": "serializable",
+    }
+    environment = {
+        "PGOPTIONS": "-c statement_timeout=1ms",
+        "PGSERVICE": "nowhere",
+        "PGSERVICEFILE": "/nowhere",
+        "PGHOSTADDR": "203.0.113.1",
+        "PGSSLMODE": "verify-full",
+        "PGSSLROOTCERT": "/nowhere",
+        "PGREQUIREAUTH": "none",
+        "PGTARGETSESSIONATTRS": "standby",
+        "PGGSSENCMODE": "require",
+        "PGCHANNELBINDING": "require",
+        "PGCLIENTENCODING": "LATIN1",
+        "PGTZ": "America/Bogota",
+        "PGDATESTYLE": "German",
+        "PGAPPNAME": "mine",
+        "PGCONNECT_TIMEOUT": "0",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "ALL_PROXY": "socks5://127.0.0.1:9",
+    }
+    with server.connect() as connection:
+        connection.execute("create database hostile")
+        connection.execute("create role somebody; create role hostile superuser login")
+        connection.execute(sql.SQL("alter role hostile password {}").format(sql.Literal(PASSWORD)))
+        for name, value in hostile.items():
+            connection.execute(f"alter role hostile in database hostile set {name} = '{value}'".encode())
+        zone = connection.execute("show timezone").fetchone()
+    where = json.dumps([HOST, server.port, "hostile", "hostile"])
+    command = [sys.executable, "-c", program, where, PASSWORD]
+    done = subprocess.run(command, env={**os.environ, **environment}, check=False, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    seen = [json.loads(line) for line in done.stdout.splitlines()]
+    assert seen == [[SETTINGS, *(zone or ()), "citus-pulumi", "hostile"]] * 2

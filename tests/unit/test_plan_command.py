@@ -76,7 +76,7 @@ def test_an_error_is_shown_with_its_place_and_ends_with_one(folder: Path, capsys
     )
     assert lines[1].startswith("    mend it: make it (x, id), or remove it: alter table t drop constraint t_id_key")
     assert lines[2:] == [
-        "stack dev: 1 errors, 0 warnings; 3 steps",
+        "stack dev, as a new one: 1 errors, 0 warnings; 3 steps",
         "   1  run sql/schema/1.sql",
         "   2  r: a copy on every node",
         "   3  t: distributed by x (group of t, 8 shards)",
@@ -88,7 +88,7 @@ def test_json_says_everything(folder: Path, capsys: pytest.CaptureFixture[str]) 
     code, shown = document(capsys)
     (finding,) = shown.pop("findings")
     steps = shown.pop("steps")
-    assert (code, shown) == (1, {"version": 1, "stack": "dev", "errors": 1, "warnings": 0})
+    assert (code, shown) == (1, {"version": 1, "stack": "dev", "errors": 1, "warnings": 0, "applied": None})
     assert {key: finding[key] for key in ("severity", "rule", "file", "line", "column", "table", "setting")} == {
         "severity": "error",
         "rule": "unique-key",
@@ -187,7 +187,7 @@ def test_every_step_of_an_update_is_shown(folder: Path, capsys: pytest.CaptureFi
     (folder / "Pulumi.dev.yaml").write_text(SETTINGS + tenants, "utf-8")
     assert plan_command("dev", "text") == 0
     assert capsys.readouterr().out.splitlines() == [
-        "stack dev: 0 errors, 0 warnings; 5 steps",
+        "stack dev, as a new one: 0 errors, 0 warnings; 5 steps",
         "   1  run sql/schema/1.sql",
         "   2  was: local again, on the coordinator alone",
         "   3  r: a copy on every node",

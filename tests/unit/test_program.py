@@ -32,6 +32,7 @@ from components.local import LocalHost
 from components.membership import ClusterHealthProvider, CoordinatorNodeProvider, WorkerNodeProvider
 from components.plan import ShardingPlan
 from components.schema import Schema
+from components.server_settings import as_arguments
 from components.settings import Settings
 from components.sharding import (
     DistributedTableProvider,
@@ -43,12 +44,14 @@ from components.tenants import plan_tenants
 
 ROOT = Path(__file__).parents[2]
 STACK = "organization/citus/dev"
+CLUSTER_ID = "5b1fdb0e-0b86-4bd0-a6a2-6d6f4a2b0f5c"
 PASSWORD = "Hüsh:1/2@'x \\%20"
 SECRET = "4dabf18193072939515e22adb298388d"
 """Key by which Pulumi marks a secret value on its wire."""
 TABLES = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text("utf-8"))["config"]["citus:tables"]
 OUTPUTS: dict[str, dict[str, Any]] = {
     "RemoteImage": {"imageId": "sha256:1"},
+    "ClusterIdentity": {"cluster_id": CLUSTER_ID},
     "CoordinatorNode": {"citus_version": "12.1-1", "postgres_version": "16.6", "server_id": "1"},
     "WorkerNode": {"node_id": 1, "group_id": 1, "server_id": "2"},
     "DistributedTable": {"colocation_group": 1, "shards": 32},
@@ -68,6 +71,8 @@ class OneHost(LocalHost):
 
 class QuietEngine(Engine):
     """A Docker Engine that nobody talks to."""
+
+    id = "ENGI:NE"
 
     @property
     def client(self) -> Any:
@@ -155,8 +160,14 @@ class Declared:
 
     @property
     def dynamic(self) -> list[Registered]:
-        """The resources that speak SQL."""
+        """The dynamic resources."""
         return [resource for resource in self.resources if resource.request.type.startswith("pulumi-python:")]
+
+    @property
+    def in_the_database(self) -> list[Registered]:
+        """The resources that live in the cluster's database."""
+        outside = ("ClusterIdentity", "NodeData", "DestroyGuard", "LocalNode")
+        return [resource for resource in self.dynamic if resource.kind not in outside]
 
 
 @functools.cache
@@ -192,10 +203,14 @@ def test_the_demonstration_is_one_coordinator_four_workers_and_six_tables() -> N
         "Stack": 1,
         "Cluster": 1,
         "Nodes": 1,
+        "docker": 1,  # the provider
         "RemoteImage": 1,
         "Network": 1,
         "Volume": 5,
         "Container": 5,
+        "ClusterIdentity": 1,
+        "NodeData": 5,
+        "DestroyGuard": 1,
         "CoordinatorNode": 1,
         "WorkerNode": 4,
         "ClusterHealth": 1,
@@ -299,8 +314,7 @@ def test_what_lives_in_the_database_goes_with_the_coordinators_process() -> None
     """A destroy stops the server and asks its database nothing."""
     made = local()
     (server,) = (node.urn for node in made.of("LocalNode").values() if node.name == "citus_coordinator-server")
-    others = [resource for resource in made.dynamic if resource.kind != "LocalNode"]
-    assert {resource.request.deletedWith for resource in others} == {server}
+    assert {resource.request.deletedWith for resource in made.in_the_database} == {server}
 
 
 # --- containers ------------------------------------------------------------------------------------------------------
@@ -318,7 +332,7 @@ def test_the_coordinator_is_published_where_the_settings_say() -> None:
     made = declare(bindAddress="::1", port="6000", workers="1")
     (port,) = made.containers["citus_coordinator"].plain["ports"]
     assert (port["ip"], port["external"]) == ("::1", 6000)
-    servers = [resource.plain["server"] for resource in made.dynamic]
+    servers = [resource.plain["server"] for resource in made.in_the_database]
     assert all((server["host"], server["port"]) == ("::1", 6000) for server in servers)
 
 
@@ -326,7 +340,7 @@ def test_the_coordinator_is_published_where_the_settings_say() -> None:
 def test_a_coordinator_on_every_interface_is_reached_by_loopback(address: str, host: str) -> None:
     """No one can connect to the address that means every interface."""
     made = declare(bindAddress=address, workers="1")
-    assert {resource.plain["server"]["host"] for resource in made.dynamic} == {host}
+    assert {resource.plain["server"]["host"] for resource in made.in_the_database} == {host}
 
 
 def test_the_password_stands_in_a_secret_upload_and_nowhere_else() -> None:
@@ -350,7 +364,8 @@ def test_the_provider_of_no_resource_carries_state() -> None:
         stored = base64.b64decode(resource.inputs["__provider"])
         assert len(stored) < 120
         assert vars(resource.provider) == {}
-        assert type(resource.provider).__module__ in ("components.membership", "components.sharding")
+        modules = ("data", "destroy_guard", "identity", "membership", "sharding")
+        assert type(resource.provider).__module__ in [f"components.{module}" for module in modules]
 
 
 def test_every_node_runs_alike() -> None:
@@ -373,7 +388,7 @@ def test_every_node_runs_alike() -> None:
     ("setting", "value"),
     [
         ("restart", "unless-stopped"),
-        ("command", ["postgres", "-c", "wal_level=logical"]),
+        ("command", ["postgres", *as_arguments()]),
         ("networkMode", "bridge"),
         ("mustRun", True),
         ("wait", False),
@@ -397,13 +412,36 @@ def test_every_node_has_its_name_in_the_network_and_its_data_in_a_volume_of_its_
         ]
 
 
-def test_all_that_docker_holds_bears_the_stacks_name() -> None:
-    """Whatever this stack makes on an engine is labelled as its own."""
+def test_all_that_docker_holds_bears_the_clusters_id() -> None:
+    """Whatever this stack makes on an engine is labelled as its cluster's, and no later change of a label replaces it."""
     made = declare()
     labelled = [*made.containers.values(), *made.of("Volume").values(), *made.of("Network").values()]
     assert len(labelled) == 11
     for resource in labelled:
-        assert resource.plain["labels"] == [{"label": "citus-pulumi.stack", "value": STACK}]
+        assert resource.plain["labels"] == [
+            {"label": "citus-pulumi.cluster", "value": CLUSTER_ID},
+            {"label": "citus-pulumi.stack", "value": STACK},
+        ]
+        assert list(resource.request.ignoreChanges) == ["labels"]
+
+
+def test_no_volume_is_deleted_by_its_own_resource() -> None:
+    """Pulumi lets go of volumes; NodeData removes them, and all containers go before it."""
+    made = declare()
+    assert all(volume.request.retainOnDelete for volume in made.of("Volume").values())
+    kept = made.of("NodeData")
+    assert {data.plain["place"] for data in kept.values()} == {f"volume:{name}_data" for name in made.containers}
+    assert {data.plain["owner"] for data in kept.values()} == {CLUSTER_ID}
+    assert all(kept.keys() <= container.needs for container in made.containers.values())
+    assert all(data.request.deleteBeforeReplace and not data.request.deletedWith for data in kept.values())
+
+
+def test_a_destroy_begins_with_a_look() -> None:
+    """Nothing depends on the guard, and it depends on the last steps, so that it is deleted before anything else."""
+    made = declare()
+    (guard,) = made.of("DestroyGuard").values()
+    assert {"citus-placement", list(made.of("SchemaScript"))[-1], "citus-network"} <= guard.needs
+    assert not [resource.name for resource in made.resources if guard.name in resource.needs]
 
 
 def test_the_image_stays_when_the_cluster_goes() -> None:
@@ -420,7 +458,7 @@ def test_room_is_made_before_each_thing_with_a_fixed_name_is_created() -> None:
     assert [names[0] for names in bound] == [
         f"make-room-for-{resource.kind.lower()}-{resource.plain['name']}" for resource in named
     ]
-    assert sorted(hook.name for hook in made.hooks) == sorted(name for names in bound for name in names)
+    assert {hook.name for hook in made.hooks} == {name for names in bound for name in names} | {"reconnect-citusnet"}
     assert all(resource.request.deleteBeforeReplace for resource in named)
 
 
@@ -432,7 +470,7 @@ def test_each_step_waits_for_the_one_before() -> None:
     made = declare()
     needs = {(resource.kind, resource.name): resource.needs for resource in made.dynamic}
     scripts = list(made.of("SchemaScript"))
-    assert needs["CoordinatorNode", "citus_coordinator"] == {"citus_coordinator"}
+    assert needs["CoordinatorNode", "citus_coordinator"] == {"citus_coordinator", "identity"}
     before = "citus_coordinator"
     for number in range(1, 5):
         name = f"citus_worker_{number}"
@@ -452,13 +490,15 @@ def test_each_step_waits_for_the_one_before() -> None:
 def test_a_cluster_without_tables_and_files_is_a_cluster(tmp_path: Path) -> None:
     """Nodes alone make a cluster, whose tables may come later."""
     kinds = {resource.kind for resource in declare(tables="{}", schemaDir=str(tmp_path)).dynamic}
-    assert kinds == {"CoordinatorNode", "WorkerNode", "ClusterHealth", "ShardPlacement"}
+    outside = {"ClusterIdentity", "NodeData", "DestroyGuard"}
+    assert kinds - outside == {"CoordinatorNode", "WorkerNode", "ClusterHealth", "ShardPlacement"}
 
 
 def test_what_lives_in_the_database_goes_with_the_coordinators_container() -> None:
     """A destroy asks the database nothing: every SQL resource is deleted with the container that holds it."""
     made = declare()
-    assert {resource.request.deletedWith for resource in made.dynamic} == {made.containers["citus_coordinator"].urn}
+    server = made.containers["citus_coordinator"].urn
+    assert {resource.request.deletedWith for resource in made.in_the_database} == {server}
 
 
 def test_nodes_are_proved_again_when_their_container_is_another() -> None:
@@ -639,11 +679,11 @@ def test_a_second_run_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("values", "touched"),
     [
-        ({"workers": "5"}, {"citus-health", "citus-placement", "cupon", "metodo_pago"}),
+        ({"workers": "5"}, {"citus-health", "citus-placement", "citus-guard", "cupon", "metodo_pago"}),
         ({"tenants": json.dumps({"venta": {"pin": {"1": 2}}})}, {"citus-placement"}),
         ({"readyTimeout": "60"}, set()),
         ({"password": "another"}, set()),
-        ({"network": "other"}, set()),
+        ({"network": "other"}, {"citus-guard"}),
         ({"tables": json.dumps(dict(reversed(TABLES.items())))}, set()),
         # The key of venta to it, which is local now, stands in its own turn then.
         ({"tables": json.dumps({"cupon": {"reference": True}})}, {"cupon"}),
@@ -721,7 +761,8 @@ COLOCATED = {**TABLE, "colocate_with": {"schema": "public", "name": "sucursal"},
         (CoordinatorNodeProvider, NODE, {"generation": "def"}, True, []),
         (CoordinatorNodeProvider, NODE, {"generation": UNKNOWN}, True, []),
         (CoordinatorNodeProvider, NODE, {"node_name": "x"}, True, []),
-        (CoordinatorNodeProvider, NODE, {"stack": "x"}, True, []),
+        (CoordinatorNodeProvider, NODE, {"stack": "x"}, False, []),
+        (CoordinatorNodeProvider, NODE, {"cluster_id": "x"}, True, []),
         (WorkerNodeProvider, NODE, {}, False, []),
         (WorkerNodeProvider, NODE, {"node_port": 5432}, False, []),
         (WorkerNodeProvider, NODE, {"ready_timeout": 60.0}, False, []),

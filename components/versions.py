@@ -1,0 +1,47 @@
+"""Which versions of PostgreSQL and Citus go together with data that is there. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["get_extension_problem", "get_major"]
+
+
+def get_major(version: str) -> int | None:
+    """Return the major version of PostgreSQL: 15 of 15.20, 19 of 19beta1; None where there is none."""
+    found = re.match(r"\d+", version)
+    return int(found.group()) if found else None
+
+
+def get_extension_problem(libraries: Iterable[str], extension: str, keep: str) -> str:
+    """Return why a server with these versions of Citus cannot serve a database; nothing where it can.
+
+    Citus serves the extension of its own version alone; what follows the second number, as in 12.1-1, may differ.
+
+    Args:
+        libraries: the version of Citus, as each source tells it; empty ones do not count.
+        extension: the version of the extension citus in the database.
+        keep: what to do to stay at a version, with that version as {}.
+    """
+    there = _release(extension)
+    other = next((library for library in libraries if _release(library) not in ((), there)), "")
+    if not there or not other:
+        return ""
+    stay = keep.format(".".join(map(str, there)))
+    what = f"it has Citus {other}, and the database has the extension citus {extension}"
+    if _release(other) < there:
+        return f"{what}, which an older library does not serve: {stay}"
+    return (
+        f"{what}: Citus would refuse every query of a distributed table until `alter extension citus update` has run on the "
+        f"coordinator, then on each worker, and then `select citus_finish_citus_upgrade()`, which this program does not do: "
+        f"{stay}; or dump the data, and restore it into a new stack"
+    )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the two numbers that tell one release of Citus from another: 12 and 1 of 12.1-1 and of 12.1.12.citus-1."""
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])

@@ -1,0 +1,1 @@
+select extversion from pg_catalog.pg_extension where extname = 'citus'
