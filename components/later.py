@@ -326,11 +326,10 @@ def _add_column(table: TableName, command: Any, known: _Preview) -> Iterator[Ref
     name = ColumnName(column.colname)
     constraints = [it for it, _ in constraints_of(column.constraints)]
     serial = len(column.type_name.names) == 1 and column.type_name.names[0].string.sval in SERIALS
-    numbered = any(constraint_kind(it) == "CONSTR_DEFAULT" and _calls(it, {"nextval"}) for it in constraints)
     if any(constraint_kind(it) == "CONSTR_IDENTITY" for it in constraints):
         message = f"{table} is {_KINDS[known.kind(table)]}, and Citus adds no identity column to it"
         yield Refusal("later-identity", table, message, f"alter table {table} add column {name} bigserial")
-    elif (serial or numbered) and not known.primary_key(table):
+    elif serial and not known.primary_key(table):
         message = (
             f"{table} is {_KINDS[known.kind(table)]} and has no primary key by which its rows could each be given a number of "
             f"a sequence"
@@ -387,15 +386,11 @@ def _alter_sequence(statement: Any, known: _Preview) -> Iterator[Refusal]:
         for column in (table.columns or {}).values():
             own = TableName(table.name.schema, default_name(table.name.name, column.name, "seq"))
             filled = column.sequence == sequence or (column.identity and own == sequence)
-            if filled and known.kind(table.name) != "local" and _is_shared(table.name, known):
+            if filled and known.kind(table.name) != "local":
                 message = f"the sequence {sequence} fills {table.name}.{ColumnName(column.name)}, and every node has it"
                 remedy = f"select setval('{sequence}', …) moves it; else a sequence of another name, set as the default"
                 yield Refusal("later-sequence", table.name, message, remedy)
                 return
-
-
-def _is_shared(table: TableName, known: _Preview) -> bool:
-    return known.kind(table) in ("distributed", "reference", "managed")
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------------
