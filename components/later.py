@@ -483,11 +483,12 @@ def _looked_up(statement: Any, others: Iterable[Any], known: _Preview) -> Iterat
     for link in nodes(statement, "sub_link"):
         names = {known.name(it) for it in nodes(link, "range_var")} & known.relations.tables.keys()
         columns = [tuple(part.string.sval for part in it.fields) for it in nodes(link, "column_ref")]
+        how = postgast.pg_query_pb2.SubLinkType.Name(link.sub_link_type)
         if any(len(it) > 1 and it[0] == row for it in columns):
-            used = {it[-1] for it in columns}
-            names = {it for it in names if kind != "reference" or known.distribution_column(it) not in used}
+            if (kind, how) == ("reference", "EXISTS_SUBLINK"):  # a join on the distribution column, as Citus takes it
+                names = {it for it in names if known.distribution_column(it) not in {column[-1] for column in columns}}
             beside = _WITH[kind]
-        elif postgast.pg_query_pb2.SubLinkType.Name(link.sub_link_type) == "ANY_SUBLINK":
+        elif how == "ANY_SUBLINK":
             continue  # computed before
         else:
             beside = _WITH[kind] | _BEFORE[kind]
