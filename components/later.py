@@ -433,26 +433,27 @@ def _moves(target: Any, column: str, statement: Any) -> bool:
     if value.HasField("column_ref") and value.column_ref.fields[-1].string.sval == column:
         return False
     return not any(
-        expression.name[-1].string.sval == "=" and {str(expression.lexpr), str(expression.rexpr)} & {_unplaced(value)}
-        for expression in map(_without_places, nodes(statement, "a_expr"))
-        if expression.name
+        {str(_bare(expression.lexpr)), str(_bare(expression.rexpr))} == {str(_bare(value)), side}
+        for expression in nodes(statement.where_clause, "a_expr")
+        if expression.name and expression.name[-1].string.sval == "="
+        for side in (str(_bare(expression.lexpr)), str(_bare(expression.rexpr)))
+        if f'sval: "{column}"' in side
     )
 
 
-def _without_places(node: Any) -> Any:
+def _bare(node: Any) -> Any:
+    """Return a copy of an expression without its places in the file."""
     copy = type(node)()
     copy.CopyFrom(node)
-    for part in (copy, *nodes(copy, "a_const"), *nodes(copy, "column_ref")):
-        part.location = 0
+    waiting = [copy]
+    while waiting:
+        part = waiting.pop()
+        if "location" in part.DESCRIPTOR.fields_by_name:
+            part.location = 0
+        for field, value in part.ListFields():
+            if field.message_type is not None:
+                waiting.extend([value] if hasattr(value, "ListFields") else list(value))
     return copy
-
-
-def _unplaced(value: Any) -> str:
-    copy = type(value)()
-    copy.CopyFrom(value)
-    for part in (*nodes(copy, "a_const"), *([copy.a_const] if copy.HasField("a_const") else [])):
-        part.location = 0
-    return str(copy)
 
 
 def _delete(statement: Any, known: _Preview) -> Iterator[Refusal]:

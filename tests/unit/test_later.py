@@ -120,6 +120,22 @@ def test_what_was_sharded_stays_so_under_another_name(statements: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("statement", "errors"),
+    [
+        ("update t set x = 1 where x = 1 and id = 2", 0),
+        ("update t set x = 1 where 1 = t.x", 0),
+        ("update t set x = x, kind = 1", 0),
+        ("update t set x = 1 where id = 1", 1),
+        ("update t set x = 1 where x = 2", 1),
+        ("update t set x = x + 1", 1),
+    ],
+)
+def test_a_row_may_be_given_the_distribution_column_that_it_has(statement: str, errors: int) -> None:
+    """As Citus takes it where the statement itself shows that the value stays the same."""
+    assert len(found(("2.sql", statement))) == errors
+
+
+@pytest.mark.parametrize(
     "statements",
     [
         "create table n (x int); alter table n alter column x set statistics 9",
