@@ -1,4 +1,4 @@
-"""`python -m cli plan`: what the plan finds and what it does, from the files alone: no engine, no database, no password.
+"""`python -m cli plan`: what the plan finds and what it does, from files and the stack's state: no engine, no database.
 
 The findings and the steps are those of the program itself (components/plan.py); docs/plan.md tells the formats.
 """

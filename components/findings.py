@@ -383,8 +383,8 @@ _RULES: Final = (
     Rule(
         "later-number",
         "error",
-        "A file that is not applied yet adds a column that a sequence fills to a sharded table without a primary key, or changes "
-        "the type of a column that a sequence or an identity fills.",
+        "A file that is not applied yet adds a serial column to a sharded table without a primary key, or changes the type of a "
+        "column that a sequence or an identity fills.",
         "Rows are numbered by their primary key; and the sequence is on every node, with the type of the column.",
         "Add a primary key before, or set the default without numbering the rows that are there; drop the sequence before the "
         "type is changed, and make another.",

@@ -326,11 +326,10 @@ def _add_column(table: TableName, command: Any, known: _Preview) -> Iterator[Ref
     name = ColumnName(column.colname)
     constraints = [it for it, _ in constraints_of(column.constraints)]
     serial = len(column.type_name.names) == 1 and column.type_name.names[0].string.sval in SERIALS
-    numbered = any(constraint_kind(it) == "CONSTR_DEFAULT" and _calls(it, {"nextval"}) for it in constraints)
     if any(constraint_kind(it) == "CONSTR_IDENTITY" for it in constraints):
         message = f"{table} is {_KINDS[known.kind(table)]}, and Citus adds no identity column to it"
         yield Refusal("later-identity", table, message, f"alter table {table} add column {name} bigserial")
-    elif (serial or numbered) and not known.primary_key(table):
+    elif serial and not known.primary_key(table):
         message = (
             f"{table} is {_KINDS[known.kind(table)]} and has no primary key by which its rows could each be given a number of "
             f"a sequence"
@@ -387,15 +386,11 @@ def _alter_sequence(statement: Any, known: _Preview) -> Iterator[Refusal]:
         for column in (table.columns or {}).values():
             own = TableName(table.name.schema, default_name(table.name.name, column.name, "seq"))
             filled = column.sequence == sequence or (column.identity and own == sequence)
-            if filled and known.kind(table.name) != "local" and _is_shared(table.name, known):
+            if filled and known.kind(table.name) != "local":
                 message = f"the sequence {sequence} fills {table.name}.{ColumnName(column.name)}, and every node has it"
                 remedy = f"select setval('{sequence}', …) moves it; else a sequence of another name, set as the default"
                 yield Refusal("later-sequence", table.name, message, remedy)
                 return
-
-
-def _is_shared(table: TableName, known: _Preview) -> bool:
-    return known.kind(table) in ("distributed", "reference", "managed")
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------------
@@ -438,26 +433,27 @@ def _moves(target: Any, column: str, statement: Any) -> bool:
     if value.HasField("column_ref") and value.column_ref.fields[-1].string.sval == column:
         return False
     return not any(
-        expression.name[-1].string.sval == "=" and {str(expression.lexpr), str(expression.rexpr)} & {_unplaced(value)}
-        for expression in map(_without_places, nodes(statement, "a_expr"))
-        if expression.name
+        {str(_bare(expression.lexpr)), str(_bare(expression.rexpr))} == {str(_bare(value)), side}
+        for expression in nodes(statement.where_clause, "a_expr")
+        if expression.name and expression.name[-1].string.sval == "="
+        for side in (str(_bare(expression.lexpr)), str(_bare(expression.rexpr)))
+        if f'sval: "{column}"' in side
     )
 
 
-def _without_places(node: Any) -> Any:
+def _bare(node: Any) -> Any:
+    """Return a copy of an expression without its places in the file."""
     copy = type(node)()
     copy.CopyFrom(node)
-    for part in (copy, *nodes(copy, "a_const"), *nodes(copy, "column_ref")):
-        part.location = 0
+    waiting = [copy]
+    while waiting:
+        part = waiting.pop()
+        if "location" in part.DESCRIPTOR.fields_by_name:
+            part.location = 0
+        for field, value in part.ListFields():
+            if field.message_type is not None:
+                waiting.extend([value] if hasattr(value, "ListFields") else list(value))
     return copy
-
-
-def _unplaced(value: Any) -> str:
-    copy = type(value)()
-    copy.CopyFrom(value)
-    for part in (*nodes(copy, "a_const"), *([copy.a_const] if copy.HasField("a_const") else [])):
-        part.location = 0
-    return str(copy)
 
 
 def _delete(statement: Any, known: _Preview) -> Iterator[Refusal]:
@@ -488,11 +484,12 @@ def _looked_up(statement: Any, others: Iterable[Any], known: _Preview) -> Iterat
     for link in nodes(statement, "sub_link"):
         names = {known.name(it) for it in nodes(link, "range_var")} & known.relations.tables.keys()
         columns = [tuple(part.string.sval for part in it.fields) for it in nodes(link, "column_ref")]
+        how = postgast.pg_query_pb2.SubLinkType.Name(link.sub_link_type)
         if any(len(it) > 1 and it[0] == row for it in columns):
-            used = {it[-1] for it in columns}
-            names = {it for it in names if kind != "reference" or known.distribution_column(it) not in used}
+            if (kind, how) == ("reference", "EXISTS_SUBLINK"):  # a join on the distribution column, as Citus takes it
+                names = {it for it in names if known.distribution_column(it) not in {column[-1] for column in columns}}
             beside = _WITH[kind]
-        elif postgast.pg_query_pb2.SubLinkType.Name(link.sub_link_type) == "ANY_SUBLINK":
+        elif how == "ANY_SUBLINK":
             continue  # computed before
         else:
             beside = _WITH[kind] | _BEFORE[kind]

@@ -421,6 +421,8 @@ def _pair_distribution_columns(constraint: Any, table: TableName, known: Known) 
 def _create_table(statement: Any, known: Known) -> list[Step] | None:
     """Return the table, and the foreign keys of it that wait until it is sharded."""
     table = known.name(statement.relation)
+    if statement.if_not_exists and known.columns(table) is not None:
+        return None
     names = _Names(table, known)
     changed = deepcopy(statement)
     del changed.table_elts[:]

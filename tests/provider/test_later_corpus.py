@@ -15,6 +15,7 @@ from tests.provider.conftest import _copy as copied
 if TYPE_CHECKING:
     from tests.provider.resources import Cluster
 
+pytestmark = pytest.mark.timeout(900)
 WORKERS = 3
 """Databases side by side."""
 Verdict = tuple[LaterCase, str, str, str | None]

@@ -9,6 +9,7 @@ import postgast
 import pytest
 
 from cli.standing import standing_of
+from components.findings import RULES
 from components.later import Standing
 from components.names import TableName
 from components.plan import ShardingPlan
@@ -42,6 +43,42 @@ def plan(
 def found(*files: tuple[str, str], **more: Any) -> list[str]:
     """Return `place rule` of each error."""
     return [f"{it.file}:{it.line}:{it.column} {it.rule}" for it in plan(*files, **more).errors]
+
+
+LATER_CASES = [
+    ("later-alter", "alter table t alter column kind set storage plain", "SET STORAGE to its shards"),
+    ("later-distribution-column", "update t set x = 5", "insert the rows with the new value, and delete the old ones"),
+    (
+        "later-identity",
+        "alter table kind add column n int generated always as identity",
+        "alter table kind add column n bigserial",
+    ),
+    ("later-number", "alter table l add column n bigserial", "l is in Citus's metadata and has no primary key"),
+    (
+        "later-sequence",
+        "alter table t add column n serial; alter sequence t_n_seq restart with 9",
+        "select setval('t_n_seq', …) moves it",
+    ),
+    ("later-tablespace", "create index on t (kind) tablespace quick", "remove TABLESPACE"),
+    ("later-grant", "grant select (x) on t to public", "on a view of these columns"),
+    ("later-rows", "update l set x = random()", "compute it once"),
+    ("later-join", "update t set kind = (select max(l.kind) from l where l.x = t.x)", "update … set … from that table"),
+    ("later-values", "insert into t values (1, (select 1)), (2, (select 2))", "insert … select …"),
+]
+
+
+@pytest.mark.parametrize(("slug", "sql", "text"), LATER_CASES, ids=[slug for slug, *_ in LATER_CASES])
+def test_a_rule_of_later_files_finds_what_it_tells(slug: str, sql: str, text: str) -> None:
+    """Each finds its case, alone, with a text that says what mends it; a new stack is told nothing of it."""
+    (finding,) = plan(("2.sql", sql)).errors
+    assert (finding.rule, finding.source, finding.file) == (slug, RULES[slug].source, "2.sql")
+    assert text in str(finding)
+    assert plan(("2.sql", sql), standing=None).errors == ()
+
+
+def test_every_rule_of_later_files_has_a_case() -> None:
+    """No rule goes untested."""
+    assert {slug for slug, *_ in LATER_CASES} == {slug for slug in RULES if slug.startswith("later-")}
 
 
 WIDEN = "-- wider\nalter table kind add column y int;\n  alter table t alter x type bigint;"
@@ -80,6 +117,22 @@ def test_a_file_that_sorts_before_an_applied_one_is_judged_by_what_stands() -> N
 def test_what_was_sharded_stays_so_under_another_name(statements: str) -> None:
     """Renames, schemas and partitions of the same file are followed, and local tables that Citus has beside a key."""
     assert len(found(("2.sql", statements))) == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "errors"),
+    [
+        ("update t set x = 1 where x = 1 and id = 2", 0),
+        ("update t set x = 1 where 1 = t.x", 0),
+        ("update t set x = x, kind = 1", 0),
+        ("update t set x = 1 where id = 1", 1),
+        ("update t set x = 1 where x = 2", 1),
+        ("update t set x = x + 1", 1),
+    ],
+)
+def test_a_row_may_be_given_the_distribution_column_that_it_has(statement: str, errors: int) -> None:
+    """As Citus takes it where the statement itself shows that the value stays the same."""
+    assert len(found(("2.sql", statement))) == errors
 
 
 @pytest.mark.parametrize(

@@ -705,8 +705,8 @@ def test_a_rule_finds_what_it_tells(slug: str, sql: str, tables: Declared, text:
 
 
 def test_every_rule_has_a_case() -> None:
-    """No rule goes untested."""
-    assert {slug for slug, *_ in RULE_CASES} == set(RULES)
+    """No rule goes untested; those of later files are test_later's."""
+    assert {slug for slug, *_ in RULE_CASES} == {slug for slug in RULES if not slug.startswith("later-")}
 
 
 @pytest.mark.parametrize(
