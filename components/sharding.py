@@ -571,13 +571,21 @@ class ShardPlacementProvider(SqlProvider):
     def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
         """Bring the tenants to their workers, and all else away from workers that leave."""
         from components import placement  # noqa: PLC0415
+        from components.postgres import Server  # noqa: PLC0415
+        from components.stall import ended_when_stalled  # noqa: PLC0415
 
         residency: dict[str, dict[str, str]] = {}
+        doing, server, timeout = "placing shards", Server.of(props["server"]), int(props["ready_timeout"])
         with self.connection(props, "looking for workers that leave") as connection:
+            idle = placement.get_idle_workers(connection, props["workers"])
             leaving = placement.get_leaving(connection, props["workers"])
-        if not (leaving or props["tenants"]):
+        if not (idle or leaving or props["tenants"]):
             return {"residency": residency}
-        with self.session(props, "placing shards", on_all_nodes=True) as connection:
+        with (
+            self.session(props, doing, on_all_nodes=True) as connection,
+            ended_when_stalled(connection, server, self.password, doing=doing, timeout=timeout),
+        ):
+            placement.ensure_shards_allowed(connection, props["workers"])
             for tenants in props["tenants"]:
                 table = _table(tenants)
                 shards = placement.ensure_tenants(
@@ -588,11 +596,11 @@ class ShardPlacementProvider(SqlProvider):
         return {"residency": residency}
 
     def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any]:
-        """Return where the tenants lie, and which of them are not where the last update put them."""
+        """Return where the tenants lie, and what is not as the last update left it: tenants, and workers without shards."""
         from components import placement  # noqa: PLC0415
 
         residency: dict[str, dict[str, str]] = {}
-        misplaced = []
+        misplaced = [f"{worker} takes no shards" for worker in placement.get_idle_workers(connection, props["workers"])]
         for tenants in props["tenants"]:
             table = _table(tenants)
             known = props["residency"][str(table)]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from components.names import TableName
-    from components.plan import ShardingPlan
+    from components.plan import PlannedTable, ShardingPlan
     from components.schema import Schema
     from components.settings import Settings
 
@@ -67,11 +67,25 @@ def _findings(plan: ShardingPlan, schema: Schema, settings: Settings) -> Iterabl
         for value, number in tenants.pin.items():
             if not 1 <= number <= settings.workers:
                 yield f"{at}.pin.{value} = {number}: there are workers 1 to {settings.workers}: name one of them"
+        for member in distributed.values():
+            if member.group == group and (generated := _generated_before(schema, member)):
+                yield (
+                    f"{at}: {member.name} has the generated column {generated} before its distribution column "
+                    f"{member.distribution_column}, and Citus would copy rows into wrong shards when it splits one: declare "
+                    f"{member.distribution_column} before it"
+                )
         columns = schema.tables[table].columns or {}
         kind = columns[by].type if by in columns else ""
         for value in [*tenants.pin, *tenants.spread]:
             if kind in _INTEGERS and not _fits(value, _INTEGERS[kind]):
                 yield f"{at}: {value!r} is no value of {by}, which is {kind}: correct it"
+
+
+def _generated_before(schema: Schema, table: PlannedTable) -> str | None:
+    """Return a generated column that is declared before the distribution column, if there is one."""
+    names = list(schema.tables[table.name].columns or {})
+    before = names[: names.index(table.distribution_column)] if table.distribution_column in names else []
+    return next((name for name in before if (schema.tables[table.name].columns or {})[name].generated), None)
 
 
 def _fits(value: str, size: int) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.placement import split_points, spread
+from components.placement import limit_nodes, split_points, spread
 
 NODES = ["a:1", "b:1", "c:1"]
 
@@ -70,3 +70,20 @@ def test_every_hash_has_the_node_that_it_is_to_have(lowest: int, highest: int, d
     for hash_, node in apart.items():
         assert (hash_, hash_, node) in parts
     assert {node for start, end, node in parts if start not in apart} <= {"c:1"}
+
+
+@given(
+    st.dictionaries(st.integers(), st.sampled_from(["a:1", "b:1", "c:1", "d:1"]), min_size=1),
+    st.sampled_from(["b:1", "c:1", "d:1"]),
+    st.integers(1, 4),
+)
+def test_no_part_stays_and_no_more_nodes_are_taken_than_there_is_room_for(
+    apart: dict[int, str], away: str, limit: int
+) -> None:
+    """A part keeps its node where it can; else it goes where the rest goes."""
+    first = limit_nodes(apart, "a:1", away, limit)
+    assert "a:1" not in first.values()
+    assert len({*first.values(), away}) <= limit
+    assert all(first[hash_] in (node, away) for hash_, node in apart.items())
+    if limit == 4:
+        assert all(first[hash_] == node for hash_, node in apart.items() if node != "a:1")

@@ -83,6 +83,16 @@ create table citus.pg_dist_placement (
     unique (shardid, groupid)
 );
 
+-- Stays empty: nothing that a move leaves is ever there.
+create table citus.pg_dist_cleanup (
+    record_id     bigint primary key,
+    operation_id  bigint not null,
+    object_type   int not null,
+    object_name   text not null,
+    node_group_id int not null,
+    policy_type   int not null
+);
+
 do $$
 declare
     moved text;
@@ -257,6 +267,17 @@ begin
            case when a.reached then a.result else format('failed to connect to %s:%s', w.n, w.p) end
     from unnest(worker_name, port, command) w (n, p, c), citus_standin.ask(w.n, w.p, w.c) a;
 end $$;
+
+create function pg_catalog.run_command_on_all_nodes(
+    command text, parallel bool default true, give_warning_for_connection_errors bool default false,
+    out nodeid int, out success bool, out result text
+) returns setof record language sql as $$
+    select n.nodeid, a.success, a.result from pg_dist_node n, citus_standin.ask(n.nodename, n.nodeport, command) a
+    where n.isactive
+$$;
+
+create function pg_catalog.citus_calculate_gpid(nodeid int, pid int) returns bigint language sql
+return nodeid * 10000000000 + pid;
 
 
 -- --- one catalog on all nodes ---------------------------------------------------------------------------------------
@@ -842,7 +863,7 @@ begin
 end $$;
 
 revoke all on function citus_set_coordinator_host, citus_add_node, citus_activate_node, citus_disable_node,
-    citus_remove_node, citus_drain_node, master_run_on_worker from public;
+    citus_remove_node, citus_drain_node, master_run_on_worker, run_command_on_all_nodes from public;
 
 
 -- --- what is done to sharded tables later ---------------------------------------------------------------------------
