@@ -2,7 +2,7 @@
 
 Takes a connection; knows nothing of Pulumi. Every step moves a whole colocation group's shards, is finished or undone by
 Citus itself, and is looked at before it is taken: what was interrupted goes on. Why a split online leaves no part where the
-shard was: docs/adr/0012.
+shard was: docs/adr/0016.
 """
 
 from __future__ import annotations

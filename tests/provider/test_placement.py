@@ -330,7 +330,7 @@ def test_a_move_that_waits_for_a_transaction_ends_and_names_it(
 
 
 def test_a_split_that_replication_repeats_for_ever_is_ended(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A part that stays where it is never gets the updates (ADR 12). Citus would try for two hours."""
+    """A part that stays where it is never gets the updates (ADR 16). Citus would try for two hours."""
     make_till(cluster)
     placed = stalling(cluster, monkeypatch)
     monkeypatch.setattr(
