@@ -105,7 +105,9 @@ def test_the_locale_of_data_is_what_initdb_noted() -> None:
     """As it stands in postgresql.conf; nothing where it was taken out."""
     conf = "#lc_monetary = 'x'\nlc_messages = 'C'\nlc_monetary = 'es_CO.UTF-8'\t# locale for monetary formatting\n"
     assert get_initial_locale(conf) == "es_CO.UTF-8"
-    assert get_initial_locale("lc_monetary = C\t\t# locale for monetary formatting") == "C"  # as newer versions write it
+    assert (
+        get_initial_locale("lc_monetary = C\t\t# locale for monetary formatting") == "C"
+    )  # as newer versions write it
     assert get_initial_locale("# nothing") == ""
     assert lacks_locale("C.UTF-8", ["C", "POSIX"])
     assert not lacks_locale("C.UTF-8", ["C", "C.utf8"])
