@@ -1,6 +1,6 @@
 """A look at the Docker Engine before anything is touched, and the clearing away of a stack's own leftovers.
 
-With logs.py the only user of the Docker SDK; never talks to a database, declares no resource.
+With endpoint.py, image.py and logs.py the only user of the Docker SDK; declares no resource.
 """
 
 from __future__ import annotations
