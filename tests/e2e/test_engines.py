@@ -49,7 +49,7 @@ class OtherAddress:
                 threading.Thread(target=self._pass, args=(engine, client, False), daemon=True).start()
 
     def _pass(self, source: socket.socket, target: socket.socket, note: bool = True) -> None:  # noqa: FBT001, FBT002
-        with suppress(OSError):
+        with source, suppress(OSError):  # each is the source of one of the two
             while chunk := source.recv(65536):
                 if note:
                     self.asked += chunk
