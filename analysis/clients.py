@@ -102,9 +102,9 @@ def _in_container(place: Place, script: str, how: list[str]) -> str:
     if kind != "docker":
         msg = "there is no pgbench on this host to measure writes with: install PostgreSQL's client programs"
         raise AnalysisError(msg)
-    import docker  # noqa: PLC0415 - slow to import, and needed only where this host has no pgbench
+    from components.endpoint import connect, get_endpoint  # noqa: PLC0415 - only where this host has no pgbench
 
-    container = docker.from_env().containers.get(name)
+    container = connect(get_endpoint()).containers.get(name)
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         member = tarfile.TarInfo(_SCRIPT)

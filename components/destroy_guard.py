@@ -31,12 +31,14 @@ class DestroyGuardArgs(TypedDict):
     cluster_id: pulumi.Input[str]
     engine: str
     """Id of the Docker Engine that the nodes are on."""
+    address: str
+    """Where it is reached: what the containers' provider uses in a destroy."""
 
 
 class DestroyGuardProvider(ComparingProvider):
     """Looks at the network before it goes, and names what else is on it."""
 
-    compared = ("network", "containers", "owner", "cluster_id", "engine")
+    compared = ("network", "containers", "owner", "cluster_id", "engine", "address")
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Refuse, at preview, another network while containers of others are on this one."""
@@ -61,7 +63,13 @@ class DestroyGuardProvider(ComparingProvider):
         """
         from components.engine import find_undeclared, get_engine_id  # noqa: PLC0415
 
-        if _props.get("engine") not in (None, get_engine_id()):
+        address = _props.get("address", "")
+        try:
+            ids = {get_engine_id(), get_engine_id(address)}
+        except DockerError as silence:
+            msg = f"nothing was deleted: {silence}. An update notes the address that `docker` uses now: run up first"
+            raise DockerError(msg) from None
+        if address and ids != {_props["engine"]}:
             msg = (
                 "nothing was deleted: `docker` talks to another engine than the one that this cluster's nodes are on. Let "
                 "DOCKER_HOST, DOCKER_CONTEXT or `docker context use` name that one"

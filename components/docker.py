@@ -91,6 +91,7 @@ class DockerNodes(pulumi.ComponentResource):
                 "owner": self._network.labels.apply(_owner_of),
                 "cluster_id": self._cluster_id,
                 "engine": self._engine.id,
+                "address": self._engine.endpoint.host,
             },
             pulumi.ResourceOptions(parent=self, depends_on=[*after, self._network]),
         )

@@ -1,6 +1,6 @@
 """A look at the Docker Engine before anything is touched, and the clearing away of a stack's own leftovers.
 
-With logs.py the only user of the Docker SDK; never talks to a database, declares no resource.
+With endpoint.py, image.py and logs.py the only user of the Docker SDK; declares no resource.
 """
 
 from __future__ import annotations
@@ -343,9 +343,12 @@ def _remnants(kind: str, found: dict[str, dict[str, Any]], declared: list[str]) 
     ]
 
 
-def get_engine_id() -> str:
-    """Return the id of the engine that the environment names."""
-    return str(connect(get_endpoint()).info()["ID"])
+def get_engine_id(address: str = "") -> str:
+    """Return the id of the engine at an address that an update noted, or of the one that the environment names."""
+    endpoint = get_endpoint()
+    if address not in ("", endpoint.host):
+        endpoint = Endpoint(address, "noted by the last update")
+    return str(connect(endpoint).info()["ID"])
 
 
 def find_strangers(network: str, owners: frozenset[str]) -> list[str]:

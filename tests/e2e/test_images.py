@@ -44,7 +44,7 @@ def runtime(request: pytest.FixtureRequest) -> str:
 def build() -> Iterator[Callable[[str, str], str]]:
     """Build images by tag, from a Dockerfile each; they are gone after the module."""
     client = docker.from_env()
-    built: list[str] = []
+    built: set[str] = set()
 
     def make(tag: str, dockerfile: str) -> str:
         context = io.BytesIO()
@@ -54,8 +54,8 @@ def build() -> Iterator[Callable[[str, str], str]]:
             archive.addfile(described, io.BytesIO(dockerfile.encode()))
         context.seek(0)
         client.images.build(fileobj=context, custom_context=True, tag=f"{NAME}:{tag}", rm=True)
-        built.append(f"{NAME}:{tag}")
-        return built[-1]
+        built.add(f"{NAME}:{tag}")
+        return f"{NAME}:{tag}"
 
     yield make
     for image in built:

@@ -13,7 +13,9 @@ import pytest
 from components.endpoint import Endpoint, connect, get_endpoint
 from components.engine import Engine
 from components.errors import DockerError
+from components.identity import ClusterIdentityProvider
 from components.proxies import spare_loopback
+from components.remains import Remnant, Remnants
 from components.settings import Settings
 
 if TYPE_CHECKING:
@@ -129,14 +131,36 @@ def test_an_address_of_another_machine_is_not_tried_here(monkeypatch: pytest.Mon
     assert Engine("organization/citus/test")._port(settings, "citus_coordinator") == []
 
 
+@pytest.mark.parametrize(
+    ("before", "there", "refused"),
+    [
+        ({"engine": "A"}, [], False),
+        ({}, [], False),
+        ({"engine": "B"}, [], True),
+        ({"engine": "B"}, [Remnant("volume x_data", None, declared=True)], True),
+        ({"engine": "B"}, [Remnant("volume x_data", "an-id", declared=True)], False),
+    ],
+)
+def test_a_stack_stays_with_its_engine(before: dict[str, str], there: list[Remnant], *, refused: bool) -> None:
+    """Another engine is refused before anything is touched, unless it has the nodes: then it is the same with a new id."""
+    fixed = {"runtime": "docker", "name_prefix": "x", "user": "u", "database": "d", "adopt": ""}
+    news = {**fixed, "engine": "A", "found": Remnants(tuple(there)).as_props(), "obstacles": []}
+    failures = ClusterIdentityProvider().check({**fixed, **before}, news).failures or []
+    assert [failure.reason.partition(":")[0] for failure in failures] == (
+        ["`docker` talks to another engine than the one that this cluster's nodes are on"] if refused else []
+    )
+
+
 def test_an_engine_that_does_not_answer_is_named_with_what_chose_it() -> None:
     """The address, the context and the system's own reason, in one line."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # of sockets that the SDK forgets where no engine answers
         with pytest.raises(DockerError) as caught:
             connect(Endpoint("unix:///no/such.sock", "the Docker context 'near'"))
+        said = str(caught.value)
+        del caught
         gc.collect()
-    assert str(caught.value) == (
+    assert said == (
         "no Docker Engine answers at unix:///no/such.sock (the Docker context 'near') (No such file or directory)"
     )
 
