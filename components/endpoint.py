@@ -131,6 +131,9 @@ def connect(endpoint: Endpoint, timeout: int = 30) -> Any:
 
     spare_loopback()
     try:
+        if endpoint.host.startswith("unix://"):
+            with closing(socket.socket(socket.AF_UNIX)) as probe:  # the SDK forgets its own where nothing answers
+                probe.connect(endpoint.host.removeprefix("unix://"))
         client = sdk.DockerClient(
             base_url=endpoint.host,
             tls=_tls(sdk, endpoint),
