@@ -66,6 +66,8 @@ class Engine:
         self.verdict: Verdict | None = None
         """What containers are to be made with, once `look` has looked."""
         self._adopt = adopt
+        self._declared: list[str] = []
+        """Names of the containers that the settings declare, once `look` has looked."""
         self._cut_off: list[str] = []
 
     @staticmethod
@@ -128,7 +130,7 @@ class Engine:
 
     def look(self, settings: Settings) -> Look:
         """Return what is there already: the engine's things, and the cluster where its coordinator runs."""
-        names = node_names(settings)
+        self._declared = names = node_names(settings)
         networks = {network["Name"]: network for network in self.client.api.networks()}
         return Look(
             Remnants(
@@ -284,9 +286,12 @@ class Engine:
                 self._refuse_others("container", container.name, container.labels, owner)
             if pulumi.runtime.is_dry_run():
                 continue
-            self._cut_off = [container.name for container in found.containers]
             for container in found.containers:
-                found.disconnect(container, force=True)
+                if container.name in self._declared:  # made again in any case, and slow to stop once it is cut off
+                    self._clear_container(container.name, owner)
+                else:
+                    self._cut_off.append(container.name)
+                    found.disconnect(container, force=True)
             found.remove()
 
     def reconnect(self, network: str) -> Callable[[pulumi.ResourceHookArgs], None]:
