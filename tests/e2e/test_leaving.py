@@ -76,7 +76,7 @@ def test_a_registered_worker_that_no_setting_declares_is_named_and_drained(stack
     assert up.code == 0, up.output
     assert address not in workers(stack)
     assert stack.query("select count(*) from sale") == [ROWS]
-    assert any("worker_3" in left for left in stack.leftovers())  # named, and left to a person
+    assert stack.nodes.runs("worker_3")  # named, and left to a person
 
 
 def test_a_lost_state_and_fewer_workers_at_once_lose_nothing(stack: Stack) -> None:
