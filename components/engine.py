@@ -322,6 +322,8 @@ class Engine:
                 "or remove it yourself"
             )
             raise DockerError(msg)
+        if not owner and found == self.stack:
+            return  # made before clusters had ids: a preview cannot tell whether the state knows it, the update can
         if found != owner:
             msg = (
                 f"{kind} {name} is part of the cluster {found}, and not of this stack's ({self.stack}): it is left alone. "
