@@ -33,7 +33,7 @@ try:
     look = host.look(settings)
     standing = Standing.of(look.live) if look.live else None
     plan = ShardingPlan.make(schema, settings.tables, settings.undistributed, standing)
-    for warning in plan.warnings:
+    for warning in (*look.warnings, *plan.warnings):
         pulumi.log.warn(str(warning))
     tenancies = plan_tenants(plan, schema, settings)
     host.check(settings)

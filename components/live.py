@@ -77,6 +77,17 @@ class Look:
     engine: str = ""
     """Id of the Docker Engine; empty where nodes are processes of this host."""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return a line where a cluster is there, and cannot be asked."""
+        if self.live or not any(remnant.declared and remnant.owner for remnant in self.remnants.found):
+            return ()
+        msg = (
+            "the coordinator does not answer, or has not been set up: SQL files are judged as for a new stack, and workers that "
+            "leave are not named"
+        )
+        return (msg,)
+
 
 def look_at(server: Server, password: str) -> LiveCluster | None:
     """Return what the coordinator says of its cluster.
