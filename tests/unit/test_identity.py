@@ -12,7 +12,14 @@ from components.live import Look
 from components.remains import Remnant, Remnants
 
 STACK = "organization/citus/shop"
-MADE = {"runtime": "docker", "name_prefix": "citus", "user": "postgres", "database": "coorddb", "stack": STACK}
+MADE = {
+    "runtime": "docker",
+    "name_prefix": "citus",
+    "user": "postgres",
+    "database": "coorddb",
+    "engine": "",
+    "stack": STACK,
+}
 VOLUME, WORKER = "volume citus_coordinator_data", "container citus_worker_9"
 
 
@@ -52,7 +59,8 @@ def test_what_was_made_before_there_were_ids_is_left_to_the_state() -> None:
     """Under this stack's own name it may be in the state; under another's it is not."""
     assert problems(Remnant(VOLUME, STACK, declared=True, by_name=True)) == ["port taken"]
     assert (
-        "part of the cluster organization/citus/b" in problems(Remnant(VOLUME, "organization/citus/b", True, True))[0]
+        "part of the cluster organization/citus/b"
+        in problems(Remnant(VOLUME, "organization/citus/b", declared=True, by_name=True))[0]
     )
 
 
