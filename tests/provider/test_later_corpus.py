@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(900)
 WORKERS = 3
 """Databases side by side."""
+STRIDE = int(os.environ.get("CITUS_PULUMI_STRIDE", "4"))
+"""Of the statements, every so many-th is tried, on each kind of table; `make corpus` tries all."""
 Verdict = tuple[LaterCase, str, str, str | None]
 """A case with what the plan finds, what the cluster refuses, and what its table looks like afterwards."""
 UNLIKE = {"delete from {t} where random() < 0.5"}
@@ -37,8 +40,9 @@ def judge(cluster: Cluster, batch: list[LaterCase]) -> list[Verdict]:
 
 @pytest.fixture(scope="module")
 def verdicts(formed: Cluster) -> list[Verdict]:
-    """Every case of the corpus, judged both ways."""
-    corpus = list(later_cases())
+    """The cases of the corpus, judged both ways."""
+    tried = set(list(dict.fromkeys(case.template for case in later_cases()))[::STRIDE])
+    corpus = [case for case in later_cases() if case.template in tried]
     with ExitStack() as stack, ThreadPoolExecutor(WORKERS) as pool:
         clusters = [stack.enter_context(copied(formed)) for _ in range(WORKERS)]
         batches = [corpus[number::WORKERS] for number in range(WORKERS)]
@@ -59,7 +63,7 @@ def test_a_later_file_has_an_error_where_citus_refuses_it_and_nowhere_else(
         if bool(found) != bool(refused)
     ]
     assert not wrong, f"{len(wrong)} disagree:\n\n" + "\n\n".join(wrong)
-    assert len(verdicts) >= 1000
+    assert len(verdicts) >= 1000 // STRIDE
 
 
 @pytest.mark.needs("citus")
