@@ -38,7 +38,7 @@ class Remnants:
     @classmethod
     def of(cls, props: list[Mapping[str, Any]]) -> Self:
         """Read what `as_props` wrote."""
-        return cls(tuple(Remnant(**remnant) for remnant in props))
+        return cls(tuple(Remnant(**{"owner": None, **remnant}) for remnant in props))  # what is None does not travel
 
     def foreign(self) -> list[str]:
         """Return what has a declared name and was not made by this project."""

@@ -70,8 +70,8 @@ def tables(country: str, *, invoice: bool) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the schema with its first file."""
+def schema(runtime: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the schema with its first file, one for each runtime."""
     folder = tmp_path_factory.mktemp("later")
     (folder / "010.sql").write_text(FIRST)
     return folder

@@ -25,7 +25,10 @@ VOLUME, WORKER = "volume citus_coordinator_data", "container citus_worker_9"
 
 def problems(*found: Remnant, olds: dict[str, Any] | None = None, adopt: str = "", **changed: Any) -> list[str]:
     """Return what the provider refuses at preview."""
-    news = {**MADE, "adopt": adopt, "found": Remnants(found).as_props(), "obstacles": ["port taken"], **changed}
+    on_the_wire = [
+        {key: value for key, value in props.items() if value is not None} for props in Remnants(found).as_props()
+    ]
+    news = {**MADE, "adopt": adopt, "found": on_the_wire, "obstacles": ["port taken"], **changed}
     checked = ClusterIdentityProvider().check(olds or {}, news)
     assert not {"found", "obstacles"} & checked.inputs.keys()
     return [failure.reason for failure in checked.failures]
