@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.nodes import DOCKER, LOCAL
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -14,6 +16,12 @@ if TYPE_CHECKING:
 
 SHARDED = {"sale": {"distributeBy": "country"}}
 ROWS = 400
+
+
+@pytest.fixture(scope="module", params=[DOCKER, LOCAL])
+def runtime(request: pytest.FixtureRequest) -> str:
+    """Containers, and processes of this host."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
