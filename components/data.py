@@ -69,7 +69,7 @@ class NodeDataProvider(SqlProvider):
         place.remove()
 
     def _refuse_while_needed(self, props: dict[str, Any], place: DataVolume | DataFolder) -> None:
-        from components import catalog  # noqa: PLC0415
+        from components import catalog, placement  # noqa: PLC0415
 
         name, port = props["node_name"], int(props["node_port"])
         kept = f"{place} is kept, with its data"
@@ -82,6 +82,7 @@ class NodeDataProvider(SqlProvider):
             ) as connection:
                 node = catalog.get_node(connection, name, port)
                 held = catalog.count_shards(connection, name, port)
+                staying = placement.get_workers(connection)
         except NotReadyError as error:
             msg = f"{kept}: the coordinator cannot be asked whether worker {name}:{port} still holds shards ({error})"
             raise IdentityError(msg) from error
@@ -89,6 +90,12 @@ class NodeDataProvider(SqlProvider):
             msg = (
                 f"{kept}: worker {name}:{port} is registered and holds {held} shards of distributed tables. Lower "
                 "citus:workers and run up, which drains it first; or remove the whole cluster with `pulumi destroy`"
+            )
+            raise IdentityError(msg)
+        if not staying:  # a worker that was drained has left its shards to others
+            msg = (
+                f"{kept}: the coordinator knows no worker at all, so it is not the one that drained worker {name}:{port}. Put "
+                "its old volume back; or remove the whole cluster with `pulumi destroy`"
             )
             raise IdentityError(msg)
 

@@ -37,6 +37,7 @@ __all__ = [
     "get_leaving",
     "get_residency",
     "get_tenant_shard",
+    "get_workers",
     "limit_nodes",
     "split_points",
     "spread",
@@ -406,10 +407,14 @@ def get_idle_workers(connection: Connection, nodes: Sequence[str]) -> list[str]:
     return [node for node, known in found.items() if known is not None and not known.should_have_shards]
 
 
+def get_workers(connection: Connection) -> list[str]:
+    """Return all registered workers as `name:port`, whoever registered them."""
+    return [f"{name}:{port}" for name, port in connection.execute(statement("get_workers"))]
+
+
 def get_leaving(connection: Connection, staying: Sequence[str]) -> list[str]:
-    """Return the registered workers (`name:port`) that are not among those that stay, whoever registered them."""
-    registered = [f"{name}:{port}" for name, port in connection.execute(statement("get_workers"))]
-    return [worker for worker in registered if worker not in staying]
+    """Return the registered workers that are not among those that stay."""
+    return [worker for worker in get_workers(connection) if worker not in staying]
 
 
 def ensure_left(connection: Connection, staying: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,14 @@ import pytest
 
 from components import lifecycle, waiting
 from components.catalog import LOCK
+from components.data import NodeDataProvider
 from components.errors import AccessError, DriftError, IdentityError, NotReadyError, StackError
-from tests.provider.resources import CLUSTER_ID, STACK, as_on_the_wire
+from tests.provider.resources import CLUSTER_ID, STACK, Resource, as_on_the_wire
 from tests.servers import HOST, PASSWORD, USER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.provider.resources import Cluster
     from tests.servers import PostgresServer
@@ -567,3 +570,36 @@ def _when_waiting_for_the_lock(cluster: Cluster, act: Any) -> None:
         if cluster.value("select count(*) from pg_locks where locktype = 'advisory' and not granted"):
             act()
             return
+
+
+def test_data_of_a_worker_goes_only_once_the_cluster_has_let_it_go(cluster: Cluster, tmp_path: Path) -> None:
+    """While the worker is registered it stays, and where the coordinator knows no worker at all; else it is removed."""
+    leaving = cluster.workers[1]
+    for node in ("coordinator", "leaving"):
+        (tmp_path / node).mkdir()
+        signed = {"stack": STACK, "node": node, "cluster": CLUSTER_ID}
+        (tmp_path / node / "citus-pulumi.json").write_text(json.dumps(signed))
+    data = Resource(
+        NodeDataProvider(),
+        {
+            "server": cluster.coordinator_node().inputs["server"],
+            "node_name": HOST,
+            "node_port": leaving.port,
+            "is_coordinator": False,
+            "place": f"folder:{tmp_path / 'leaving'}",
+            "owner": CLUSTER_ID,
+            "cluster_id": CLUSTER_ID,
+            "ready_timeout": 30,
+        },
+    )
+    data.up()
+    with pytest.raises(IdentityError, match=rf"worker {HOST}:{leaving.port} is registered and holds 0 shards"):
+        data.delete()
+    for worker in cluster.workers:
+        cluster.run(f"select citus_remove_node('{HOST}', {worker.port})")
+    with pytest.raises(IdentityError, match="the coordinator knows no worker at all"):
+        data.delete()
+    assert (tmp_path / "leaving").is_dir()
+    cluster.worker_node(cluster.workers[0]).up()
+    data.delete()
+    assert not (tmp_path / "leaving").exists()
