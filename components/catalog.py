@@ -414,7 +414,9 @@ def remove_node(connection: Connection, name: str, port: int) -> None:
         )
         raise DriftError(msg)
     connection.execute(statement("cleanup"))
-    connection.execute("select citus_remove_node(%s, %s)", [name, port])
+    with connection.transaction():
+        connection.execute(statement("lock_transaction_records"))
+        connection.execute("select citus_remove_node(%s, %s)", [name, port])
 
 
 _answered: dict[str, float] = {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from pulumi.dynamic import Config, ConfigureRequest
 
-from components import sharding
+from components import catalog, sharding
 from components.membership import ClusterHealthProvider, CoordinatorNodeProvider, WorkerNodeProvider
 from components.names import TableName
 from components.plan import ShardingPlan
@@ -241,6 +241,11 @@ class Cluster:
         self.coordinator_node().up()
         for worker in self.workers:
             self.worker_node(worker).up()
+
+    def unregister(self, worker: PostgresServer) -> None:
+        """Remove a worker that holds no shard from pg_dist_node."""
+        with self.connected() as connection:
+            catalog.remove_node(connection, HOST, worker.port)
 
     @contextmanager
     def connected(self, server: PostgresServer | None = None) -> Iterator[psycopg.Connection[Any]]:

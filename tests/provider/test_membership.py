@@ -6,6 +6,7 @@ import builtins
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from components import lifecycle, waiting
 from components.catalog import LOCK
 from components.data import NodeDataProvider
 from components.errors import AccessError, DriftError, IdentityError, NotReadyError, StackError
-from tests.provider.resources import CLUSTER_ID, STACK, Resource, as_on_the_wire
+from tests.provider.resources import CLUSTER_ID, READY_TIMEOUT, STACK, Resource, as_on_the_wire
 from tests.servers import HOST, PASSWORD, USER
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ def test_worker_unregistered_by_hand_comes_back(cluster: Cluster) -> None:
     """A refresh sees that the worker has gone, and the next update adds it again."""
     worker = cluster.worker_node(cluster.workers[1])
     worker.up()
-    cluster.run(f"select citus_remove_node('{HOST}', {cluster.workers[1].port})")
+    cluster.unregister(cluster.workers[1])
 
     assert not worker.refresh()
     assert worker.up() == "create"
@@ -422,9 +423,31 @@ def test_removing_changes_nothing_when_gone(cluster: Cluster) -> None:
     """Deleting a worker that was unregistered by hand is no error."""
     worker = cluster.worker_node(cluster.workers[1])
     worker.up()
-    cluster.run(f"select citus_remove_node('{HOST}', {cluster.workers[1].port})")
+    cluster.unregister(cluster.workers[1])
 
     worker.delete()
+
+    assert len(worker_rows(cluster)) == 1
+
+
+def test_a_worker_is_removed_while_citus_recovers_its_transactions(cluster: Cluster) -> None:
+    """Both delete the records of its two-phase commits; the removal waits until the other has ended."""
+    worker = cluster.worker_node(cluster.workers[1])
+    worker.up()
+    cluster.run("create table kind (code int primary key); select create_reference_table('kind')")
+    waiting_for_a_lock = (
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    )
+
+    with cluster.connected() as daemon, ThreadPoolExecutor() as pool:
+        with daemon.transaction():
+            daemon.execute("select recover_prepared_transactions()")
+            removal = pool.submit(worker.delete)
+            deadline = time.monotonic() + READY_TIMEOUT
+            while not removal.done() and not cluster.value(waiting_for_a_lock) and time.monotonic() < deadline:
+                pass
+            assert not removal.done()
+        removal.result()
 
     assert len(worker_rows(cluster)) == 1
 
@@ -596,7 +619,7 @@ def test_data_of_a_worker_goes_only_once_the_cluster_has_let_it_go(cluster: Clus
     with pytest.raises(IdentityError, match=rf"worker {HOST}:{leaving.port} is registered and holds 0 shards"):
         data.delete()
     for worker in cluster.workers:
-        cluster.run(f"select citus_remove_node('{HOST}', {worker.port})")
+        cluster.unregister(worker)
     with pytest.raises(IdentityError, match="the coordinator knows no worker at all"):
         data.delete()
     assert (tmp_path / "leaving").is_dir()

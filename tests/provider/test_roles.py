@@ -130,7 +130,7 @@ def test_a_worker_that_joins_later_knows_the_roles(servers: Cluster) -> None:
 def test_a_worker_that_was_unregistered_comes_back_with_the_roles(cluster: Cluster) -> None:
     """What it did not hear of meanwhile it learns when it is registered again."""
     worker = cluster.workers[1]
-    cluster.run(f"select citus_remove_node('{HOST}', {worker.port})")
+    cluster.unregister(worker)
     file_with_roles(cluster, "create role app login password 'one'").up()
 
     cluster.worker_node(worker).up()

@@ -48,6 +48,9 @@ insert into citus.pg_dist_local_group values (0);
 create table citus.pg_dist_node_metadata (metadata jsonb not null);
 insert into citus.pg_dist_node_metadata values (jsonb_build_object('server_id', gen_random_uuid()));
 
+-- Empty: a stand-in commits without two phases.
+create table citus.pg_dist_transaction (groupid int not null, gid text not null);
+
 create table citus.pg_dist_colocation (
     colocationid                int primary key default nextval('citus_standin.colocationid'),
     shardcount                  int not null,
