@@ -1,6 +1,6 @@
 """Whatever is killed, and whenever: no row is lost, and the next run ends what the killed one began.
 
-A run, the coordinator or a worker is killed at random moments while a table is distributed, and while tenants move. The
+A run, the coordinator or a worker is killed at random moments while a table is distributed, tenants move, or a worker leaves. The
 environment's CITUS_PULUMI_ROWS says how many rows the table has; `pytest -s` shows what the kills have met.
 """
 
@@ -38,6 +38,7 @@ VICTIMS: Final = ("run", "run", "coordinator", "worker")
 """What is killed, in turn."""
 KILLS: Final = 20
 MOVING_KILLS: Final = 12
+LEAVING_KILLS: Final = 8
 
 SCHEMA: Final = f"""
     create table product (id int primary key, name text not null);
@@ -180,3 +181,40 @@ def test_no_row_is_lost_while_tenants_move(cluster: Cluster) -> None:
         assert cluster.value("select count(*) from pg_dist_cleanup") == 0
     assert_no_leftovers(cluster)
     print(f"\n{ROWS} rows, two tenants placed in {seconds:.2f} s; {MOVING_KILLS} kills left {dict(met)}")  # noqa: T201
+
+
+def test_no_row_is_lost_while_a_worker_leaves(cluster: Cluster) -> None:
+    """After each kill every row is there, and the next run ends it: with the worker gone, or with a worker that takes shards."""
+    cluster.run(SCHEMA)
+    cluster.reference("product").up()
+    staying, leaving = cluster.workers
+    whole = checksum(cluster, "original")
+    leave = cluster.placement(workers=[staying])
+    chance = random.Random(7)
+    seconds, met = 0.0, Counter[str]()
+    for number in range(LEAVING_KILLS + 1):
+        cluster.worker_node(leaving).up()
+        make_sale(cluster)
+        cluster.distributed("sale", "country").up()
+        if number == 0:
+            seconds = undisturbed(leave)
+            continue
+        run = start(leave)
+        time.sleep(chance.uniform(0, seconds))
+        kill(cluster, VICTIMS[number % len(VICTIMS)], run)
+
+        left = "select count(*) from citus_shards where table_name = 'sale'::regclass and nodeport = %s"
+        met[f"{cluster.value(left, leaving.port)} shards on it"] += 1
+        assert checksum(cluster, "sale") == whole
+
+        settled = cluster.placement() if number % 2 else leave
+        undisturbed(settled)
+        registered = cluster.rows(
+            "select nodeport, shouldhaveshards from pg_dist_node where groupid > 0 order by nodeport"
+        )
+        remaining = cluster.workers if number % 2 else [staying]
+        assert registered == sorted((worker.port, True) for worker in remaining)
+        assert checksum(cluster, "sale") == whole
+        assert cluster.value("select count(*) from pg_dist_cleanup") == 0
+    assert_no_leftovers(cluster)
+    print(f"\n{ROWS} rows, a worker emptied in {seconds:.2f} s; {LEAVING_KILLS} kills left {dict(met)}")  # noqa: T201
