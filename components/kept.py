@@ -100,7 +100,7 @@ def _find_lost(
 
 
 def _shown(key: ForeignKey, connection: Connection) -> str:
-    return f"({key.definition().as_string(connection)})"
+    return f"({keys.define(key).as_string(connection)})"
 
 
 def get_lost(connection: Connection, table: TableName, declared: DeclaredKeys, kept: KeptKeys) -> list[str]:

@@ -29,6 +29,7 @@ __all__ = [
     "PrimaryKey",
     "add_foreign_key",
     "add_primary_key",
+    "define",
     "drop_primary_key",
     "get_foreign_keys",
     "get_primary_key",
@@ -61,13 +62,6 @@ class PrimaryKey:
     deferred: bool = False
     comment: str | None = None
 
-    def definition(self) -> sql.Composable:
-        """Return it as `add constraint …` takes it."""
-        included = sql.SQL(" include ({})").format(_names(self.included)) if self.included else sql.SQL("")
-        return sql.SQL("constraint {} primary key ({}){}{}").format(
-            sql.Identifier(self.name), _names(self.columns), included, _timing(self.deferrable, self.deferred)
-        )
-
 
 @dataclass(frozen=True)
 class ForeignKey:
@@ -98,21 +92,33 @@ class ForeignKey:
         }
         return cls(**{**row, **tuples, **ends})
 
-    def definition(self) -> sql.Composable:
-        """Return it as `add constraint …` takes it."""
-        set_columns = sql.SQL(" ({})").format(_names(self.set_columns)) if self.set_columns else sql.SQL("")
-        return sql.SQL("constraint {} foreign key ({}) references {} ({}) {} on update {} on delete {}{}{}{}").format(
-            sql.Identifier(self.name),
-            _names(self.columns),
-            identifier(self.parent),
-            _names(self.referenced),
-            _MATCH[self.match],
-            _ACTIONS[self.on_update],
-            _ACTIONS[self.on_delete],
-            set_columns,
-            _timing(self.deferrable, self.deferred),
-            sql.SQL("" if self.validated else " not valid"),
-        )
+
+def define(key: PrimaryKey | ForeignKey) -> sql.Composable:
+    """Return a key as `add constraint …` takes it."""
+    return _define_primary(key) if isinstance(key, PrimaryKey) else _define_foreign(key)
+
+
+def _define_primary(key: PrimaryKey) -> sql.Composable:
+    included = sql.SQL(" include ({})").format(_names(key.included)) if key.included else sql.SQL("")
+    return sql.SQL("constraint {} primary key ({}){}{}").format(
+        sql.Identifier(key.name), _names(key.columns), included, _timing(key.deferrable, key.deferred)
+    )
+
+
+def _define_foreign(key: ForeignKey) -> sql.Composable:
+    set_columns = sql.SQL(" ({})").format(_names(key.set_columns)) if key.set_columns else sql.SQL("")
+    return sql.SQL("constraint {} foreign key ({}) references {} ({}) {} on update {} on delete {}{}{}{}").format(
+        sql.Identifier(key.name),
+        _names(key.columns),
+        identifier(key.parent),
+        _names(key.referenced),
+        _MATCH[key.match],
+        _ACTIONS[key.on_update],
+        _ACTIONS[key.on_delete],
+        set_columns,
+        _timing(key.deferrable, key.deferred),
+        sql.SQL("" if key.validated else " not valid"),
+    )
 
 
 def _names(columns: tuple[str, ...]) -> sql.Composed:
@@ -203,13 +209,13 @@ def drop_primary_key(connection: Connection, table: TableName, key: PrimaryKey) 
 
 def add_primary_key(connection: Connection, table: TableName, key: PrimaryKey) -> None:
     """Give the table a primary key. To call in a transaction."""
-    connection.execute(sql.SQL("alter table {} add {}").format(identifier(table), key.definition()))
+    connection.execute(sql.SQL("alter table {} add {}").format(identifier(table), define(key)))
     _comment(connection, table, key)
 
 
 def add_foreign_key(connection: Connection, key: ForeignKey) -> None:
     """Give the key's table the key, with its comment. To call in a transaction."""
-    connection.execute(sql.SQL("alter table {} add {}").format(identifier(key.child), key.definition()))
+    connection.execute(sql.SQL("alter table {} add {}").format(identifier(key.child), define(key)))
     _comment(connection, key.child, key)
 
 
@@ -223,7 +229,7 @@ def rewrite_primary_key(connection: Connection, table: TableName, new: PrimaryKe
     """Replace the table's primary key in place. To call in a transaction."""
     connection.execute(
         sql.SQL("alter table {table} drop constraint {name}, add {definition}").format(
-            table=identifier(table), name=sql.Identifier(new.name), definition=new.definition()
+            table=identifier(table), name=sql.Identifier(new.name), definition=define(new)
         )
     )
     _comment(connection, table, new)

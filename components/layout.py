@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from components.keys import PrimaryKey, rewritten_primary_key
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -146,7 +148,5 @@ class Layout:
 
 def new_key(columns: tuple[str, ...], by: str, settings: TableSettings) -> tuple[str, ...]:
     """Return the columns of a primary key as they are rewritten (keys.rewritten_primary_key)."""
-    from components.keys import PrimaryKey, rewritten_primary_key  # noqa: PLC0415 - psycopg takes a while
-
     wanted = tuple(column.name for column in settings.primary_key) if settings.primary_key else None
     return rewritten_primary_key(PrimaryKey("", columns), by, wanted).columns

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, LiteralString, Protocol
 import postgast
 from psycopg import sql
 
-from components.catalog import identifier
 from components.keys import ForeignKey
 from components.names import TableName
 from components.reader import SERIALS, constraints_of, nodes
@@ -110,7 +109,7 @@ def _deparsed(kind: str, statement: Any) -> str:
 def _text(template: LiteralString, **parts: sql.Composable | TableName | str) -> str:
     """Return a statement with names put in: a str is a name, a TableName one with its schema."""
     as_names = {
-        key: identifier(part)
+        key: sql.Identifier(part.schema, part.name)
         if isinstance(part, TableName)
         else sql.Identifier(part)
         if isinstance(part, str)
@@ -229,7 +228,7 @@ class _AlterTable:
         if integer:
             sequence = TableName(self._table.schema, self._names.free(column, "seq"))
             next_value: sql.Composable = sql.SQL("nextval({})").format(
-                sql.Literal(identifier(sequence).as_string(None))
+                sql.Literal(sql.Identifier(sequence.schema, sequence.name).as_string(None))
             )
             yield _text("create sequence {sequence} as {type}", sequence=sequence, type=sql.SQL(_INTEGERS[integer]))
             _set(definition.type_name.names, ("pg_catalog", integer))
