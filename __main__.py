@@ -9,14 +9,14 @@ from pathlib import Path
 import pulumi
 
 from components.cluster import CitusCluster
-from components.engine import Engine
 from components.errors import StackError
-from components.later import Standing
-from components.local import LocalHost
-from components.plan import ShardingPlan
-from components.schema import Schema
+from components.nodes.docker.engine import Engine
+from components.nodes.local.host import LocalHost
+from components.plan.later import Standing
+from components.plan.plan import ShardingPlan
+from components.plan.tenants import plan_tenants
+from components.schema.files import Schema
 from components.settings import Settings
-from components.tenants import plan_tenants
 
 ERROR_WAS_SHOWN = 32
 """Exit code by which Pulumi's language host knows that the program has told the person what is wrong."""

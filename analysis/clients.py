@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from analysis.errors import AnalysisError
-from components.installation import folders
+from components.nodes.local.installation import folders
 
 if TYPE_CHECKING:
     from analysis.place import Place
@@ -102,7 +102,7 @@ def _in_container(place: Place, script: str, how: list[str]) -> str:
     if kind != "docker":
         msg = "there is no pgbench on this host to measure writes with: install PostgreSQL's client programs"
         raise AnalysisError(msg)
-    from components.endpoint import connect, get_endpoint  # noqa: PLC0415 - only where this host has no pgbench
+    from components.nodes.docker.endpoint import connect, get_endpoint  # noqa: PLC0415 - only where this host has no pgbench
 
     container = connect(get_endpoint()).containers.get(name)
     archive = io.BytesIO()

@@ -23,7 +23,7 @@ from analysis.errors import DataError
 from analysis.place import LEDGER, statement
 from analysis.tables import COLUMNS, columns, staged
 from analysis.world import CHANNELS, COUNTRIES, PAYMENT_METHODS, branches, coupons, products
-from components.catalog import sequentially
+from components.database.statements import sequentially
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from analysis.data import Batch, Block, Dataset
     from analysis.place import Place
-    from components.postgres import Connection
+    from components.database.connections import Connection
 
 __all__ = ["BIG", "Loaded", "analyze", "copy_static", "fill", "load", "transactions", "write_blocks"]
 

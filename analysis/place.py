@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final, LiteralString
 import psycopg
 
 from analysis.errors import DiskFullError
-from components import postgres
+from components.database import connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from components.postgres import Connection, Server
+    from components.database.connections import Connection, Server
 
 __all__ = ["LEDGER", "SCHEMA_FILES", "Place", "statement"]
 
@@ -64,9 +64,9 @@ class Place:
             StackError: anything else that the database refuses.
         """
         with (
-            postgres.reworded(doing, self.server),
+            connections.translated_errors(doing, self.server),
             _room(doing),
-            postgres.connected(self.server, self.password, timeout=CONNECT_SECONDS) as connection,
+            connections.connected(self.server, self.password, timeout=CONNECT_SECONDS) as connection,
         ):
             path = ", ".join([self.schema, *self.also])
             connection.execute("select set_config('search_path', %s, false)", [path])

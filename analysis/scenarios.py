@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from analysis.place import Place
-    from components.postgres import Connection
+    from components.database.connections import Connection
 
 __all__ = [
     "COLOCATED",

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from analysis.explain import Explained
     from analysis.load import Loaded
     from analysis.place import Place
-    from components.postgres import Connection
+    from components.database.connections import Connection
 
 __all__ = ["CLIENTS", "SCALES", "SHARD_COUNTS", "Plan", "measure"]
 

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from analysis.errors import AnalysisError, DataError
 from analysis.place import LEDGER, SCHEMA_FILES, statement
-from components.catalog import get_table
+from components.database.metadata import get_table
 from components.names import TableName
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import LiteralString
 
     from analysis.place import Place
-    from components.postgres import Connection
+    from components.database.connections import Connection
 
 __all__ = [
     "COLUMNS",

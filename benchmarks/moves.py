@@ -12,7 +12,7 @@ import sys
 import time
 
 from benchmarks.machine import describe
-from components import placement
+from components.database import moves
 from components.names import TableName
 from tests.provider.resources import Cluster
 from tests.provider.till import selling
@@ -75,9 +75,7 @@ def move(cluster: Cluster, kind: str, rows: int) -> float:
     with cluster.connected() as connection:
         till.assert_whole(connection)
         left = connection.execute("select count(*) from pg_dist_cleanup where policy_type <> 2").fetchone()
-        lie = {
-            value: placement.get_tenant_shard(connection, TableName("public", "till"), value).node for value in TENANTS
-        }
+        lie = {value: moves.get_tenant_shard(connection, TableName("public", "till"), value).node for value in TENANTS}
     if lie != second or left != (0,):
         sys.exit(f"tenants lie on {lie}, declared are {second}; {left} are left to be cleaned up")
     print(f"  {kind}: {took:.1f} s, {till.done}, {till.refused} statements repeated, longest wait {till.longest:.2f} s")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from benchmarks.machine import describe, show, timed
-from components import placement
+from components.database import moves
 from tests.provider.resources import Cluster
 from tests.servers import find_installation, running_servers
 
@@ -144,7 +144,7 @@ def measure(
     first = len(seconds["distribute the table"]) == 1
     if first:
         show_workers("before: where the hashes put them", cluster)
-    placement.SMALL = small  # type: ignore[misc]
+    moves.SMALL = small  # type: ignore[misc]
     placed = cluster.placement({"table": "venta", "spread": list(SHARES)})
     writer = Writer(cluster)
     with writer.writing():

@@ -16,9 +16,9 @@ from pulumi import automation
 from cli.choice import LOCAL_STACK, choose_stack
 from cli.shown import show_cluster, show_residency
 from cli.stacks import carry_out, find_pulumi, reason
+from components.environment import print_anything
 from components.errors import StackError
-from components.installation import wheel_folders
-from components.output import print_anything
+from components.nodes.local.installation import wheel_folders
 from components.settings import SEED_STACK
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)

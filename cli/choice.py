@@ -7,8 +7,8 @@ from typing import Final
 
 import yaml
 
-from components.engine import Engine
 from components.errors import SettingsError
+from components.nodes.docker.engine import Engine
 from components.settings import PROJECT, SEED_STACK
 
 __all__ = ["LOCAL_STACK", "choose_stack", "settings_file"]

@@ -9,15 +9,16 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from cli.shown import is_stand_in
-from components.catalog import count_rows, regclass, statement
+from components.database.connections import open_session
+from components.database.metadata import count_rows
+from components.database.statements import regclass, statement
 from components.names import TableName
-from components.postgres import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from cli.changes import Ask
-    from components.postgres import Connection
+    from components.database.connections import Connection
 
 __all__ = ["Costs", "in_words", "measure"]
 

@@ -17,20 +17,21 @@ import yaml
 from cli.choice import settings_file
 from cli.standing import read_standing
 from components.errors import PlanError, SettingsError
-from components.findings import Finding
 from components.names import TableName
-from components.plan import ShardingPlan
-from components.schema import Schema
+from components.plan.findings import Finding
+from components.plan.plan import ShardingPlan
+from components.plan.tenants import plan_tenants
+from components.schema.files import Schema
 from components.settings import PROJECT, SEED_STACK, Settings
-from components.tenants import plan_tenants
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from components.later import Standing
-    from components.plan import PlannedForeignKey, PlannedTable
-    from components.tenants import Tenancy
+    from components.keys import PlannedForeignKey
+    from components.plan.later import Standing
+    from components.plan.plan import PlannedTable
+    from components.plan.tenants import Tenancy
 
 __all__ = ["FORMATS", "Planned", "plan_command", "read_plan"]
 

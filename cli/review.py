@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cli.changes import Change
     from cli.plan import Planned
-    from components.findings import Finding
+    from components.plan.findings import Finding
 
 __all__ = ["DRIFTED", "Preview", "drift", "markdown", "preview", "review"]
 

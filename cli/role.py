@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.conninfo import conninfo_to_dict
 
-from components import catalog, roles
+from components.database import roles, session
+from components.database.connections import Server, connected, lets_in, translated_errors
 from components.errors import AccessError
-from components.postgres import Server, connected, lets_in, reworded
-from components.server import HOST
+from components.nodes.local.server import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,9 +54,9 @@ def ensure_role(outputs: Mapping[str, Any], role: str, password: str) -> None:
     server = Server("the coordinator", *where, log)
     doing = f"letting the nodes know role {role}"
     with (
-        reworded(doing, server),
+        translated_errors(doing, server),
         connected(server, str(target["password"]), timeout=TIMEOUT) as connection,
-        catalog.exclusive(connection, doing=doing, timeout=TIMEOUT),
+        session.exclusive(connection, doing=doing, timeout=TIMEOUT),
     ):
         roles.get_oid(connection, role)
         if not lets_in(replace(server, user=role), password):

@@ -9,10 +9,10 @@ from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.table import Table
 
-from components.catalog import statement
+from components.database.connections import open_session
+from components.database.moves import get_residency
+from components.database.statements import statement
 from components.names import TableName
-from components.placement import get_residency
-from components.postgres import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pulumi
 from pulumi import automation
 
-from components.proxies import spare_loopback
+from components.environment import spare_loopback
 from components.settings import PROJECT
 
 if TYPE_CHECKING:

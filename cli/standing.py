@@ -10,8 +10,8 @@ import os
 import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
-from components.later import Standing
 from components.names import TableName
+from components.plan.later import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

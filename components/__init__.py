@@ -1,4 +1,6 @@
 """A Citus cluster as Pulumi resources: settings → plan → cluster. Import each from its own module.
 
-Kept empty on purpose: the process that runs the dynamic providers imports this package at every start.
+Small on purpose: the process that runs the dynamic providers imports this package at every start.
 """
+
+from components import providers as providers

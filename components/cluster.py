@@ -7,26 +7,30 @@ from urllib.parse import quote
 
 import pulumi
 
-from components import passwords
-from components.engine import Engine
-from components.identity import ClusterIdentity
-from components.live import Look
-from components.membership import ClusterHealth, CoordinatorNode, WorkerNode
-from components.nodes import node_names, reached_at
-from components.sharding import DistributedTable, LocalTable, ReferenceTable, SchemaScript, ShardPlacement
+from components.nodes.docker.engine import Engine
+from components.nodes.look import Look
+from components.nodes.node import node_names
+from components.resources.identity import ClusterIdentity
+from components.resources.membership import ClusterHealth, CoordinatorNode, WorkerNode
+from components.resources.placement import ShardPlacement
+from components.resources.scripts import SchemaScript
+from components.resources.tables import DistributedTable, LocalTable, ReferenceTable
+from components.schema import passwords
+from components.settings import reached_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from components.docker import DockerNodes
-    from components.lifecycle import ServerArgs
-    from components.live import LiveCluster
-    from components.local import LocalHost, LocalNodes
+    from components.database.live import LiveCluster
     from components.names import TableName
-    from components.plan import PlannedTable, ShardingPlan
-    from components.remains import Remnants
+    from components.nodes.docker.resources import DockerNodes
+    from components.nodes.local.host import LocalHost
+    from components.nodes.local.resources import LocalNodes
+    from components.plan.plan import PlannedTable, ShardingPlan
+    from components.plan.tenants import Tenancy
+    from components.resources.remains import Remnants
+    from components.resources.sql import ServerArgs
     from components.settings import Settings
-    from components.tenants import Tenancy
 
 __all__ = ["CitusCluster"]
 
@@ -313,9 +317,9 @@ def _nodes(
 ) -> DockerNodes | LocalNodes:
     # Imported here: one of the two is needed, and each takes a while.
     if isinstance(host, Engine):
-        from components.docker import DockerNodes  # noqa: PLC0415
+        from components.nodes.docker.resources import DockerNodes  # noqa: PLC0415
 
         return DockerNodes(name, settings, host, cluster_id, server, opts)
-    from components.local import LocalNodes  # noqa: PLC0415
+    from components.nodes.local.resources import LocalNodes  # noqa: PLC0415
 
     return LocalNodes(name, settings, host, cluster_id, server, opts)

@@ -1,54 +1,21 @@
-"""Primary and foreign keys of live tables: how they read once the distribution column leads, and the SQL that makes them so.
-
-The rewriting is pure; reading and changing keys takes a connection. Foreign keys are set aside in the ledger while the
-tables at their ends are being sharded, in the same transaction, so that a run that dies loses none of them.
-"""
+"""Primary and foreign keys, and how they read once the distribution column leads. Pure."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import Any
 
-from psycopg import sql
-from psycopg.rows import dict_row
-
-from components.catalog import get_table, identifier, statement
 from components.errors import DriftError
 from components.names import TableName
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
-    from components.catalog import ShardedTable
-    from components.postgres import Connection
-
 __all__ = [
+    "DeclaredKeys",
     "ForeignKey",
+    "PlannedForeignKey",
     "PrimaryKey",
-    "add_foreign_key",
-    "add_primary_key",
-    "define",
-    "drop_primary_key",
-    "get_foreign_keys",
-    "get_primary_key",
-    "record_foreign_key",
-    "restore_foreign_keys",
-    "rewrite_primary_key",
     "rewritten_foreign_key",
     "rewritten_primary_key",
-    "set_foreign_keys_aside",
 ]
-
-_ACTIONS: Final = {
-    "a": sql.SQL("no action"),
-    "r": sql.SQL("restrict"),
-    "c": sql.SQL("cascade"),
-    "n": sql.SQL("set null"),
-    "d": sql.SQL("set default"),
-}
-_MATCH: Final = {"s": sql.SQL("match simple"), "f": sql.SQL("match full")}
 
 
 @dataclass(frozen=True)
@@ -93,44 +60,6 @@ class ForeignKey:
         return cls(**{**row, **tuples, **ends})
 
 
-def define(key: PrimaryKey | ForeignKey) -> sql.Composable:
-    """Return a key as `add constraint …` takes it."""
-    return _define_primary(key) if isinstance(key, PrimaryKey) else _define_foreign(key)
-
-
-def _define_primary(key: PrimaryKey) -> sql.Composable:
-    included = sql.SQL(" include ({})").format(_names(key.included)) if key.included else sql.SQL("")
-    return sql.SQL("constraint {} primary key ({}){}{}").format(
-        sql.Identifier(key.name), _names(key.columns), included, _timing(key.deferrable, key.deferred)
-    )
-
-
-def _define_foreign(key: ForeignKey) -> sql.Composable:
-    set_columns = sql.SQL(" ({})").format(_names(key.set_columns)) if key.set_columns else sql.SQL("")
-    return sql.SQL("constraint {} foreign key ({}) references {} ({}) {} on update {} on delete {}{}{}{}").format(
-        sql.Identifier(key.name),
-        _names(key.columns),
-        identifier(key.parent),
-        _names(key.referenced),
-        _MATCH[key.match],
-        _ACTIONS[key.on_update],
-        _ACTIONS[key.on_delete],
-        set_columns,
-        _timing(key.deferrable, key.deferred),
-        sql.SQL("" if key.validated else " not valid"),
-    )
-
-
-def _names(columns: tuple[str, ...]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, columns))
-
-
-def _timing(deferrable: bool, deferred: bool) -> sql.SQL:  # noqa: FBT001
-    if not deferrable:
-        return sql.SQL("")
-    return sql.SQL(" deferrable initially deferred" if deferred else " deferrable initially immediate")
-
-
 def rewritten_primary_key(key: PrimaryKey, column: str, wanted: tuple[str, ...] | None) -> PrimaryKey:
     """Return the key with the distribution column in it: as wanted, or in front unless it is there already."""
     if wanted is not None:
@@ -158,115 +87,22 @@ def rewritten_foreign_key(key: ForeignKey, child_column: str, parent_column: str
     return replace(key, columns=(child_column, *key.columns), referenced=(parent_column, *key.referenced))
 
 
-def get_primary_key(connection: Connection, table: TableName) -> PrimaryKey | None:
-    """Return the table's primary key."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(statement("get_primary_key"), {"schema": table.schema, "name": table.name}).fetchone()
-    if row is None:
-        return None
-    return PrimaryKey(**{**row, "columns": tuple(row["columns"]), "included": tuple(row["included"] or ())})
+@dataclass(frozen=True)
+class PlannedForeignKey:
+    """A foreign key that is set aside while the tables at its ends are being sharded."""
+
+    table: TableName
+    name: str
+    references: TableName
+    form: tuple[str, str, str] = ("a", "a", "s")
+    """What it does on update and on delete, and how it matches: letters as in pg_constraint."""
 
 
-def get_foreign_keys(connection: Connection, table: TableName) -> list[ForeignKey]:
-    """Return the foreign keys of which the table is an end, either one."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(statement("get_foreign_keys"), {"schema": table.schema, "name": table.name}).fetchall()
-    return [ForeignKey.of(row) for row in rows]
+@dataclass(frozen=True)
+class DeclaredKeys:
+    """The keys that a table's turn leaves behind."""
 
-
-def set_foreign_keys_aside(
-    connection: Connection, table: TableName, which: Callable[[ForeignKey], bool] = lambda _: True
-) -> None:
-    """Drop the table's foreign keys, and write each down in the ledger. To call in a transaction."""
-    for key in filter(which, get_foreign_keys(connection, table)):
-        record_foreign_key(connection, key)
-        _drop_constraint(connection, key.child, key.name)
-
-
-def record_foreign_key(connection: Connection, key: ForeignKey) -> None:
-    """Write a foreign key down in the ledger, for restore_foreign_keys to make."""
-    connection.execute(
-        statement("set_foreign_key_aside"),
-        {
-            "child_schema": key.child.schema,
-            "child_name": key.child.name,
-            "name": key.name,
-            "parent_schema": key.parent.schema,
-            "parent_name": key.parent.name,
-            "definition": json.dumps(asdict(key)),
-        },
-    )
-
-
-def _drop_constraint(connection: Connection, table: TableName, name: str) -> None:
-    connection.execute(sql.SQL("alter table {} drop constraint {}").format(identifier(table), sql.Identifier(name)))
-
-
-def drop_primary_key(connection: Connection, table: TableName, key: PrimaryKey) -> None:
-    """Drop the table's primary key. To call in a transaction."""
-    _drop_constraint(connection, table, key.name)
-
-
-def add_primary_key(connection: Connection, table: TableName, key: PrimaryKey) -> None:
-    """Give the table a primary key. To call in a transaction."""
-    connection.execute(sql.SQL("alter table {} add {}").format(identifier(table), define(key)))
-    _comment(connection, table, key)
-
-
-def add_foreign_key(connection: Connection, key: ForeignKey) -> None:
-    """Give the key's table the key, with its comment. To call in a transaction."""
-    connection.execute(sql.SQL("alter table {} add {}").format(identifier(key.child), define(key)))
-    _comment(connection, key.child, key)
-
-
-def _comment(connection: Connection, table: TableName, key: PrimaryKey | ForeignKey) -> None:
-    if key.comment is not None:
-        where = (sql.Identifier(key.name), identifier(table), sql.Literal(key.comment))
-        connection.execute(sql.SQL("comment on constraint {} on {} is {}").format(*where))
-
-
-def rewrite_primary_key(connection: Connection, table: TableName, new: PrimaryKey) -> None:
-    """Replace the table's primary key in place. To call in a transaction."""
-    connection.execute(
-        sql.SQL("alter table {table} drop constraint {name}, add {definition}").format(
-            table=identifier(table), name=sql.Identifier(new.name), definition=define(new)
-        )
-    )
-    _comment(connection, table, new)
-
-
-def _is_to_change(state: ShardedTable, table: TableName, still_to_come: Collection[TableName]) -> bool:
-    declared = still_to_come[table] if isinstance(still_to_come, Mapping) else None
-    if declared is None:
-        return state.kind == "local"
-    return bool(declared != (state.kind, state.distribution_column))
-
-
-def restore_foreign_keys(connection: Connection, table: TableName, still_to_come: Collection[TableName]) -> None:
-    """Put back the table's foreign keys whose other end is as it will stay, rewritten where both are distributed.
-
-    To call in a transaction. A key to a table of `still_to_come` that is not as declared yet, or lies in another
-    colocation group, waits in the ledger: the turn of that table restores it.
-    """
-    rows = connection.execute(statement("get_set_aside"), {"schema": table.schema, "name": table.name}).fetchall()
-    for (definition,) in rows:
-        key = ForeignKey.of(definition)
-        child, parent = get_table(connection, key.child), get_table(connection, key.parent)
-        if child is None or parent is None:
-            continue
-        other, other_state = (key.parent, parent) if key.child == table else (key.child, child)
-        if other != table and other in still_to_come:
-            both = child.distribution_column and parent.distribution_column
-            apart = both and child.colocation_group != parent.colocation_group
-            if apart or _is_to_change(other_state, other, still_to_come):
-                continue
-        if child.distribution_column and parent.distribution_column:
-            key = rewritten_foreign_key(key, child.distribution_column, parent.distribution_column)
-        if not any(
-            live.child == key.child and live.name == key.name for live in get_foreign_keys(connection, key.child)
-        ):
-            add_foreign_key(connection, key)
-        connection.execute(
-            statement("forget_foreign_key"),
-            {"schema": key.child.schema, "child": key.child.name, "name": key.name},
-        )
+    primary: tuple[str, ...] | None
+    """Columns of the table's primary key."""
+    foreign: tuple[PlannedForeignKey, ...]
+    """Foreign keys that are put back in its turn: its own, and those that waited for it."""

@@ -30,8 +30,8 @@ def _of_file(path: str) -> list[str]:
 def _of_container(name: str) -> list[str]:
     import docker  # noqa: PLC0415 - slow to import, and needed only where something went wrong
 
-    from components.endpoint import connect, get_endpoint  # noqa: PLC0415
     from components.errors import DockerError  # noqa: PLC0415
+    from components.nodes.docker.endpoint import connect, get_endpoint  # noqa: PLC0415
 
     try:
         with closing(connect(get_endpoint(), timeout=5)) as engine:

@@ -1,7 +1,4 @@
-"""The stack's settings, typed and validated. The only reader of `pulumi.Config`; never talks to Docker or a database.
-
-Names, descriptions and defaults stand in Pulumi.yaml too, where `pulumi config` shows them; a test keeps both alike.
-"""
+"""What a node is to the rest of the program, whatever runs it."""
 
 from __future__ import annotations
 
@@ -27,16 +24,34 @@ from pydantic.alias_generators import to_camel
 from components.errors import SettingsError
 from components.names import ColumnName, TableName
 
-__all__ = ["Settings", "TableSettings", "get_engine_settings"]
+__all__ = ["Settings", "TableSettings", "get_engine_settings", "reached_at"]
+
+
+def reached_at(address: str) -> str:
+    """Return the address by which this machine reaches what is published on an address."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104
+
 
 PROJECT: Final = "citus"
+
+
 SEED_PASSWORD: Final = "0000"  # noqa: S105 - the published password of the demonstration, which others must not use
+
+
 SEED_STACK: Final = "dev"
+
+
 DOCKER_NAME: Final = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$"
+
+
 LOCALE: Final = r"C|POSIX|[A-Za-z_]+\.(UTF-8|utf-?8)(@[a-z]+)?"
 """As `locale -a` lists them; all data is UTF-8."""
+
+
 STRUCTURED: Final = ("tables", "tenants")
 """Settings that are mappings of table names."""
+
+
 IDENTIFIER_BYTES: Final = 63
 """Longest name that PostgreSQL keeps whole, in bytes (NAMEDATALEN - 1)."""
 

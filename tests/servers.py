@@ -22,8 +22,9 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from components.installation import Installation, folders, give, unprivileged, wheel_folders
-from components.server import node_options, reachable_installation
+from components.nodes.local.folders import reachable_installation
+from components.nodes.local.installation import Installation, folders, give, unprivileged, wheel_folders
+from components.nodes.local.server import node_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 import yaml
 
+from components.database.scripts import ensure_script
 from components.errors import StackError
-from components.later import Standing
 from components.names import TableName
-from components.plan import ShardingPlan
-from components.relations import SqlFile
-from components.schema import Schema
-from components.scripts import ensure_script
+from components.plan.later import Standing
+from components.plan.plan import ShardingPlan
+from components.schema.files import Schema
+from components.schema.relations import SqlFile
 from components.settings import Settings
 from tests.corpus.runner import carry_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from components.postgres import Connection
+    from components.database.connections import Connection
 
 __all__ = ["LaterCase", "draft_later", "later_cases", "make_base", "try_out"]
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
+from components.database.distribute import ensure_distributed, ensure_reference
+from components.database.scripts import ensure_script
 from components.errors import StackError
-from components.plan import ShardingPlan
-from components.relations import SqlFile
-from components.schema import Schema
-from components.scripts import ensure_script
+from components.plan.plan import ShardingPlan
+from components.schema.files import Schema
+from components.schema.relations import SqlFile
 from components.settings import Settings
-from components.tables import ensure_distributed, ensure_reference
 
 if TYPE_CHECKING:
-    from components.postgres import Connection
+    from components.database.connections import Connection
     from tests.corpus import Case
 
 __all__ = ["available", "carry_out", "clean", "draft"]

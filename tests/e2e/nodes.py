@@ -15,7 +15,7 @@ import docker
 import psutil
 import pytest
 
-from components.engine import MANAGED_BY
+from components.nodes.docker.volumes import MANAGED_BY
 
 ROOT: Final = Path(__file__).parents[2]
 DEADLINE: Final = 60

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components import postgres
+from components.database import connections
 from tests.provider.resources import Cluster
 from tests.retail import RETAIL_SCHEMA, RETAIL_TABLES
 
@@ -28,7 +28,7 @@ def no_idle_connections() -> Iterator[None]:
 
 
 def _close_idle_connections() -> None:
-    for idle in postgres._idle.values():
+    for idle in connections._idle.values():
         while idle:
             idle.pop().close()
 

@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from pulumi.dynamic import Config, ConfigureRequest
 
-from components import catalog, sharding
-from components.membership import ClusterHealthProvider, CoordinatorNodeProvider, WorkerNodeProvider
+from components.database import nodes
 from components.names import TableName
-from components.plan import ShardingPlan
-from components.schema import Schema
+from components.plan.plan import ShardingPlan
+from components.resources import wire
+from components.resources.membership import ClusterHealthProvider, CoordinatorNodeProvider, WorkerNodeProvider
+from components.resources.placement import ShardPlacementProvider
+from components.resources.scripts import SchemaScriptProvider
+from components.resources.tables import DistributedTableProvider, ReferenceTableProvider
+from components.schema.files import Schema
 from components.settings import Settings
-from components.sharding import (
-    DistributedTableProvider,
-    ReferenceTableProvider,
-    SchemaScriptProvider,
-    ShardPlacementProvider,
-)
 from tests.servers import HOST, PASSWORD, USER
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from components.lifecycle import ComparingProvider
+    from components.resources.provider import DeclarativeProvider
     from tests.servers import PostgresServer
 
 STACK = "organization/citus/test"
@@ -61,7 +59,7 @@ def as_on_the_wire(props: Mapping[str, Any]) -> dict[str, Any]:
 class Resource:
     """One dynamic resource with its state. A step that fails leaves the state as it was, as the engine does."""
 
-    provider: ComparingProvider
+    provider: DeclarativeProvider
     inputs: dict[str, Any]
     password: str = PASSWORD
     id: str = ""
@@ -229,8 +227,8 @@ class Cluster:
                     shard_count=settings.shard_count,
                     primary_key=table.primary_key,
                 )
-            resource.inputs["still_to_come"] = sharding._wire_all(plan.declared(table.related))
-            resource.inputs["declared_keys"] = sharding._wire_keys(table.keys)
+            resource.inputs["still_to_come"] = wire.wire_shardings(plan.declared(table.related))
+            resource.inputs["declared_keys"] = wire.wire_keys(table.keys)
             declared.append(resource)
         return declared
 
@@ -245,7 +243,7 @@ class Cluster:
     def unregister(self, worker: PostgresServer) -> None:
         """Remove a worker that holds no shard from pg_dist_node."""
         with self.connected() as connection:
-            catalog.remove_node(connection, HOST, worker.port)
+            nodes.remove_node(connection, HOST, worker.port)
 
     @contextmanager
     def connected(self, server: PostgresServer | None = None) -> Iterator[psycopg.Connection[Any]]:

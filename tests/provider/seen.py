@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from analysis.place import Place
-from components.postgres import Server
+from components.database.connections import Server
 from tests.servers import HOST, PASSWORD, USER
 
 if TYPE_CHECKING:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from psycopg import sql
 
-from components.installation import STAND_IN, give
+from components.nodes.local.installation import STAND_IN, give
 from tests.servers import HOST, USER, running_servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from components.installation import Installation
+    from components.nodes.local.installation import Installation
     from tests.provider.resources import Cluster
     from tests.servers import PostgresServer
 

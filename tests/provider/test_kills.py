@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from tenacity import retry, retry_if_exception_message, stop_after_delay
 
+from components.database.moves import get_residency, get_tenant_shard
 from components.errors import StackError
 from components.names import TableName
-from components.placement import get_residency, get_tenant_shard
 from tests.provider.seen import assert_no_leftovers, checksum, keys, kind, set_aside
 from tests.servers import HOST
 

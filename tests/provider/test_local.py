@@ -16,10 +16,11 @@ import psutil
 import psycopg
 import pytest
 
-from components.data import NodeDataProvider
 from components.errors import AccessError, HostError, IdentityError
-from components.local import LocalHost, LocalNodeProvider
-from components.server import Owner, get_owner
+from components.nodes.data import NodeDataProvider
+from components.nodes.local.folders import Owner, get_owner
+from components.nodes.local.host import LocalHost
+from components.nodes.local.resources import LocalNodeProvider
 from components.settings import Settings
 from tests.provider.resources import RefusedError, Resource
 from tests.servers import HOST, find_installation, find_wheel, free_port
@@ -27,7 +28,7 @@ from tests.servers import HOST, find_installation, find_wheel, free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from components.installation import Installation
+    from components.nodes.local.installation import Installation
 
 pytestmark = pytest.mark.needs("wheel")
 

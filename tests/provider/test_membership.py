@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components import lifecycle, waiting
-from components.catalog import LOCK
-from components.data import NodeDataProvider
+from components import waiting
+from components.database.session import LOCK
 from components.errors import AccessError, DriftError, IdentityError, NotReadyError, StackError
+from components.nodes.data import NodeDataProvider
+from components.resources import sql
 from tests.provider.resources import CLUSTER_ID, READY_TIMEOUT, STACK, Resource, as_on_the_wire
 from tests.servers import HOST, PASSWORD, USER
 
@@ -158,7 +159,7 @@ def test_refresh_without_coordinator_leaves_nodes_as_they_were(
     worker = cluster.worker_node(cluster.workers[0])
     worker.up()
     before = worker.state
-    monkeypatch.setattr(lifecycle, "READ_TIMEOUT", 1)
+    monkeypatch.setattr(sql, "READ_TIMEOUT", 1)
     cluster.coordinator.kill()
 
     assert worker.refresh()
@@ -580,7 +581,7 @@ def test_dead_coordinator_is_unhealthy_after_a_refresh(cluster: Cluster, monkeyp
     """Where nobody can be asked, the cluster is not healthy, and the next update asks again."""
     health = cluster.health()
     health.up()
-    monkeypatch.setattr(lifecycle, "READ_TIMEOUT", 1)
+    monkeypatch.setattr(sql, "READ_TIMEOUT", 1)
     cluster.coordinator.kill()
 
     assert health.refresh()

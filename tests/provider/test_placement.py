@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components import catalog, placement, stall
+from components.database import moves, placement, stall, statements
 from components.errors import DriftError, StackError
 from components.names import TableName
 from tests.e2e.stack import ROOT
@@ -53,7 +53,7 @@ def residency(cluster: Cluster, *values: str) -> dict[tuple[str, str], dict[str,
     """Return the rows of each table and value by node, as the shards have them."""
     found: dict[tuple[str, str], dict[str, int]] = {}
     with cluster.connected() as connection:
-        for table, value, node, rows in placement.get_residency(connection, SALES, values):
+        for table, value, node, rows in moves.get_residency(connection, SALES, values):
             found.setdefault((table, value), {})[node] = rows
     return found
 
@@ -143,7 +143,7 @@ def test_an_isolation_that_was_interrupted_is_finished(sales: Cluster) -> None:
 @pytest.mark.parametrize("mode", ["online", "blocking"])
 def test_big_and_small_shards_move_whole(sales: Cluster, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Online where every table has a key, else with writes waiting; either way nothing is lost."""
-    monkeypatch.setattr(placement, "SMALL", 0)
+    monkeypatch.setattr(moves, "SMALL", 0)
     if mode == "online":
         sales.run("alter table lines add primary key (country, sale, n)")
     first, second = map(address, sales.workers)
@@ -249,7 +249,7 @@ def test_no_row_is_lost_while_tenants_move_under_inserts_updates_and_deletes(
     cluster: Cluster, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Online or with writes waiting, as the table allows; it ends, every row is as written, and no node keeps a thing."""
-    monkeypatch.setattr(placement, "SMALL", 64_000)  # the table is bigger, what lies between its tenants is not
+    monkeypatch.setattr(moves, "SMALL", 64_000)  # the table is bigger, what lies between its tenants is not
     make_till(cluster, kind)
     first, second = map(address, cluster.workers)
     placed = cluster.placement({"table": "till", "pin": {"1": first, "2": second}})
@@ -268,12 +268,12 @@ def test_no_row_is_lost_while_tenants_move_under_inserts_updates_and_deletes(
 def residency_of(cluster: Cluster, table: str, *values: str) -> list[tuple[str, str, str, int]]:
     """Return where the rows of each value are, as the shards have them."""
     with cluster.connected() as connection:
-        return placement.get_residency(connection, TableName("public", table), values)
+        return moves.get_residency(connection, TableName("public", table), values)
 
 
 def test_what_lies_between_tenants_comes_back_to_its_worker(sales: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Online, all parts of a shard leave its worker; only the tenant is elsewhere in the end."""
-    monkeypatch.setattr(placement, "SMALL", 0)
+    monkeypatch.setattr(moves, "SMALL", 0)
     sales.run("alter table lines add primary key (country, sale, n)")
     held = """
         select n.nodeport, count(*)
@@ -290,18 +290,18 @@ def test_what_lies_between_tenants_comes_back_to_its_worker(sales: Cluster, monk
     assert_whole(sales)
 
 
-def placement_of(cluster: Cluster, value: str) -> placement.TenantShard:
+def placement_of(cluster: Cluster, value: str) -> moves.TenantShard:
     """Return where a country lies."""
     with cluster.connected() as connection:
-        return placement.get_tenant_shard(connection, SALES, value)
+        return moves.get_tenant_shard(connection, SALES, value)
 
 
 def stalling(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Resource:
     """Declare a tenant that is to move online, with little patience."""
-    monkeypatch.setattr(placement, "SMALL", 0)
+    monkeypatch.setattr(moves, "SMALL", 0)
     monkeypatch.setattr(stall, "PROBE_SECONDS", 1)
     with cluster.connected() as connection:
-        shard = placement.get_tenant_shard(connection, TableName("public", "till"), "1")
+        shard = moves.get_tenant_shard(connection, TableName("public", "till"), "1")
     other = next(node for node in map(address, cluster.workers) if node != shard.node)
     placed = cluster.placement({"table": "till", "pin": {"1": other}})
     placed.inputs["ready_timeout"] = 4
@@ -357,7 +357,7 @@ def test_a_worker_that_freezes_while_it_is_copied_to_ends_the_move(
     """The update names the worker; once it is back, the next update goes through and no node keeps a thing."""
     make_till(cluster, rows=100_000)
     placed = stalling(cluster, monkeypatch)
-    monkeypatch.setattr(catalog, "PROBE_SECONDS", 1)
+    monkeypatch.setattr(statements, "PROBE_SECONDS", 1)
     target = next(worker for worker in cluster.workers if address(worker) in str(placed.inputs["tenants"]))
     ended: list[StackError] = []
 
@@ -423,7 +423,7 @@ def test_a_worker_without_a_free_replication_slot_is_named_before_anything_moves
 
 def test_a_worker_with_shards_of_every_kind_can_leave(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables with and without a key, unlogged and partitioned ones: each colocation group moves as its tables allow it."""
-    monkeypatch.setattr(placement, "SMALL", 0)
+    monkeypatch.setattr(moves, "SMALL", 0)
     staying, leaving = cluster.workers
     cluster.run("""
         create table keyed (k int primary key, n bigint generated always as (k * 2) stored);

@@ -16,8 +16,8 @@ import pytest
 from psycopg import sql
 
 from components import waiting
+from components.database.connections import SETTINGS, Server, connected, translated_errors
 from components.errors import AccessError, NotReadyError, StackError
-from components.postgres import SETTINGS, Server, connected, reworded
 from tests.servers import HOST, PASSWORD, USER
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def test_refusal_of_the_database_becomes_one_line(server: PostgresServer) -> Non
     with (
         server.connect() as connection,
         pytest.raises(StackError, match=r"^doing it: no; detail: since; hint: try \[SQLSTATE P0007\]$") as caught,
-        reworded("doing it", at(server)),
+        translated_errors("doing it", at(server)),
     ):
         connection.execute(raising)
 
@@ -249,7 +249,7 @@ def test_server_that_goes_away_in_the_middle_is_named(server: PostgresServer) ->
         server.kill()
         with (
             pytest.raises(NotReadyError, match=r"^doing it: node_1 \(.*\) went away in the middle \(.*run up again"),
-            reworded("doing it", at(server)),
+            translated_errors("doing it", at(server)),
         ):
             connection.execute("select 1")
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from components.database import safeguards
 from components.errors import DriftError, ReshardingError, StackError
 from components.names import TableName
-from components.sharding import LocalTableProvider
+from components.resources.tables import LocalTableProvider
 from tests.provider.resources import READY_TIMEOUT, RefusedError, Resource
 from tests.provider.seen import GATE, eventually, keys, kind, leftovers, metadata, set_aside
 from tests.servers import HOST
@@ -648,14 +649,12 @@ def test_writes_wait_while_a_table_is_rewritten(cluster: Cluster, gated: Resourc
 
 def test_lost_rows_are_never_committed(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the count differs, everything is rolled back and the numbers are told."""
-    from components import tables  # noqa: PLC0415
-
     make(cluster, "t")
     t = cluster.distributed("t", "a")
     t.up()
     before = state(cluster)
     numbers = iter([60, 59])
-    monkeypatch.setattr(tables, "count_rows", lambda *_: next(numbers))
+    monkeypatch.setattr(safeguards, "count_rows", lambda *_: next(numbers))
 
     with pytest.raises(StackError, match="table t: it had 60 rows, but 59 came through; everything was rolled back"):
         t.up(shard_count=8, rewrite=True)

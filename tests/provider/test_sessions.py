@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components import catalog, turns
+from components.database import statements, turns
 from components.errors import NotReadyError, StackError
 from tests.provider.conftest import _close_idle_connections
 from tests.provider.seen import eventually, keys, kind
@@ -72,7 +72,7 @@ def test_step_tells_what_it_waits_for(
 
 def test_step_after_one_that_gave_up_does_not_wait_as_long(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a worker away, the steps that queued behind the first that gave up do not each wait the whole deadline again."""
-    monkeypatch.setattr(catalog, "PROBE_SECONDS", 1)
+    monkeypatch.setattr(statements, "PROBE_SECONDS", 1)
     cluster.run("create table a (id int); create table b (id int); create table c (id int)")
     cluster.workers[0].pause()
     started = time.monotonic()
@@ -90,7 +90,7 @@ def test_lock_that_stays_is_given_up_and_its_session_named(
     cluster: Cluster, place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A transaction that keeps a table locked longer than readyTimeout is named, where it is; nothing was done."""
-    monkeypatch.setattr(catalog, "PROBE_SECONDS", 1)
+    monkeypatch.setattr(statements, "PROBE_SECONDS", 1)
     cluster.run("create table t (id int primary key); insert into t select generate_series(1, 100)")
     cluster.distributed("t", "id").up()
     script = cluster.script("010.sql", "alter table t add c int")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from components import catalog
+from components.database import statements
+from components.database.scripts import sha256
 from components.errors import DriftError, NotReadyError, ReshardingError, StackError
-from components.scripts import sha256
 from tests.provider.resources import RefusedError
 from tests.provider.seen import GATE, eventually, keys, kind, leftovers, metadata, set_aside
 from tests.retail import RETAIL_SCHEMA, RETAIL_TABLES
@@ -847,7 +847,7 @@ def test_worker_killed_while_a_table_is_distributed(gated: Cluster) -> None:
 
 def test_worker_paused_while_a_table_is_distributed(gated: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """The update gives up at the deadline and names the worker; once it answers again, the next update succeeds."""
-    monkeypatch.setattr(catalog, "PROBE_SECONDS", 1)
+    monkeypatch.setattr(statements, "PROBE_SECONDS", 1)
     paused = gated.workers[0]
     started = time.monotonic()
 

@@ -14,8 +14,8 @@ import pytest
 from cli.choice import choose_stack
 from cli.own import make_stack
 from cli.shown import show_cluster, show_residency
-from components.engine import Engine
 from components.errors import SettingsError
+from components.nodes.docker.engine import Engine
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ from cli.changes import UNKNOWN, Step, describe
 from cli.costs import Costs, in_words, measure
 from cli.plan import Planned
 from cli.review import LONGEST, Preview, _unseen, _write, markdown
-from components.findings import Finding
+from components.plan.findings import Finding
 
 T = {"schema": "public", "name": "t"}
 U = {"schema": "sales", "name": "U"}

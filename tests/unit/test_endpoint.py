@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.endpoint import Endpoint, connect, get_endpoint
-from components.engine import Engine
+from components.environment import spare_loopback
 from components.errors import DockerError
-from components.identity import ClusterIdentityProvider
-from components.proxies import spare_loopback
-from components.remains import Remnant, Remnants
+from components.nodes.docker.endpoint import Endpoint, connect, get_endpoint
+from components.nodes.docker.engine import Engine
+from components.resources.identity import ClusterIdentityProvider
+from components.resources.remains import Remnant, Remnants
 from components.settings import Settings
 
 if TYPE_CHECKING:

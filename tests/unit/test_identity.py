@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from components.errors import IdentityError
-from components.identity import ClusterIdentityProvider
-from components.live import Look
-from components.remains import Remnant, Remnants
+from components.nodes.look import Look
+from components.resources.identity import ClusterIdentityProvider
+from components.resources.remains import Remnant, Remnants
 
 STACK = "organization/citus/shop"
 MADE = {

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from components.image import Data, Image, get_disagreements, get_shortcomings
-from components.locales import choose_locale, get_initial_locale, lacks_locale
-from components.versions import get_extension_problem, get_major
+from components.nodes.docker.image import Data, Image, get_disagreements, get_shortcomings
+from components.nodes.locales import choose_locale, get_initial_locale, lacks_locale
+from components.nodes.versions import get_extension_problem, get_major
 
 IMAGE = Image("mine:1", "15.20", "12.1-1", "15", "12.1.12.citus-1", ("C", "C.utf8", "en_US.utf8"))
 DATA = [Data("a_data", "15", "C.UTF-8"), Data("b_data", "15", "C.UTF-8")]

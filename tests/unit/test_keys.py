@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.database.constraints import define
 from components.errors import DriftError
 from components.keys import ForeignKey, PrimaryKey, rewritten_foreign_key, rewritten_primary_key
 from components.names import TableName
@@ -21,7 +22,7 @@ FK = ForeignKey("c_p_fk", C, ("id",), P, ("id",))
 
 def sql_of(key: PrimaryKey | ForeignKey) -> str:
     """Render the key as `add constraint …` takes it."""
-    return key.definition().as_string(None)
+    return define(key).as_string(None)
 
 
 def parsed(key: PrimaryKey | ForeignKey) -> Any:

@@ -9,15 +9,15 @@ import postgast
 import pytest
 
 from cli.standing import standing_of
-from components.findings import RULES
-from components.later import Standing
 from components.names import TableName
-from components.plan import ShardingPlan
-from components.relations import SqlFile
-from components.rewriting import computed_first, default_name, rewritten
-from components.schema import Schema
+from components.plan.findings import RULES
+from components.plan.later import Standing
+from components.plan.plan import ShardingPlan
+from components.resources.tables import DistributedTableProvider
+from components.schema.files import Schema
+from components.schema.relations import SqlFile
+from components.schema.rewriting import computed_first, default_name, rewritten
 from components.settings import Settings
-from components.sharding import DistributedTableProvider
 
 FIRST = """\
 create table kind (id int primary key);

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-PROGRAM = r"from components.output import print_anything; print_anything({}); print('a\u00f1o \u2192 x')"
+PROGRAM = r"from components.environment import print_anything; print_anything({}); print('a\u00f1o \u2192 x')"
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from components import passwords
-from components.roles import describe_unknown
+from components.database.roles import describe_unknown
+from components.schema import passwords
 
 VERIFIER = "SCRAM-SHA-256$4096:6nnnF3wV4HUdPNUgNjlbMw==$" + "A" * 43 + "=:" + "B" * 43 + "="
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.placement import limit_nodes, split_points, spread
+from components.database.placement import limit_nodes, split_points, spread
 
 NODES = ["a:1", "b:1", "c:1"]
 

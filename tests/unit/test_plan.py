@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import PlanError
-from components.findings import RULES
 from components.names import TableName
-from components.plan import ShardingPlan
-from components.schema import Schema, SqlFile
+from components.plan.findings import RULES
+from components.plan.plan import ShardingPlan
+from components.schema.files import Schema
+from components.schema.relations import SqlFile
 from components.settings import Settings
 from tests.corpus import cases
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cli.plan import plan_command
-from components.findings import RULES
+from components.plan.findings import RULES
 
 ROOT = Path(__file__).parents[2]
 SQL = "create table t (\n  x int not null,\n  id int unique\n);\ncreate table r (id int primary key);\n"

@@ -11,7 +11,7 @@ import pickle
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pulumi
 import pytest
@@ -24,23 +24,22 @@ from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import run_pulumi_func
 
 from components.cluster import CitusCluster
-from components.engine import Engine
 from components.errors import PlanError
-from components.installation import Installation
-from components.lifecycle import SqlProvider
-from components.local import LocalHost
-from components.membership import ClusterHealthProvider, CoordinatorNodeProvider, WorkerNodeProvider
-from components.plan import ShardingPlan
-from components.schema import Schema
-from components.server_settings import as_arguments
+from components.nodes.docker.engine import Engine
+from components.nodes.local.host import LocalHost
+from components.nodes.local.installation import Installation
+from components.nodes.server_settings import as_arguments
+from components.plan.plan import ShardingPlan
+from components.plan.tenants import plan_tenants
+from components.providers import WHERE
+from components.resources.membership import ClusterHealthProvider, CoordinatorNodeProvider, WorkerNodeProvider
+from components.resources.scripts import SchemaScriptProvider
+from components.resources.tables import DistributedTableProvider, LocalTableProvider, ReferenceTableProvider
+from components.schema.files import Schema
 from components.settings import Settings
-from components.sharding import (
-    DistributedTableProvider,
-    LocalTableProvider,
-    ReferenceTableProvider,
-    SchemaScriptProvider,
-)
-from components.tenants import plan_tenants
+
+if TYPE_CHECKING:
+    from components.resources.sql import SqlProvider
 
 ROOT = Path(__file__).parents[2]
 STACK = "organization/citus/dev"
@@ -93,7 +92,7 @@ class Registered:
     @property
     def plain(self) -> dict[str, Any]:
         """The properties, secrets revealed."""
-        return cast(dict[str, Any], reveal(self.inputs))
+        return cast("dict[str, Any]", reveal(self.inputs))
 
     @property
     def needs(self) -> set[str]:
@@ -103,7 +102,7 @@ class Registered:
     @property
     def provider(self) -> SqlProvider:
         """The provider of a dynamic resource, as Pulumi would load it."""
-        return cast(SqlProvider, pickle.loads(base64.b64decode(self.inputs["__provider"])))
+        return cast("SqlProvider", pickle.loads(base64.b64decode(self.inputs["__provider"])))
 
 
 def reveal(value: Any) -> Any:
@@ -181,7 +180,7 @@ def declare(**values: str) -> Declared:
     host = QuietEngine(STACK) if settings.runtime == "docker" else OneHost(STACK, Path("/project"))
 
     async def program() -> tuple[dict[str, Any], set[str]]:
-        mocks.set_mocks(cast(mocks.Mocks, None), project="citus", stack="dev", monitor=recorder)
+        mocks.set_mocks(cast("mocks.Mocks", None), project="citus", stack="dev", monitor=recorder)
         SETTINGS.callbacks = recorder
         made: list[CitusCluster] = []
         await run_pulumi_func(lambda: made.append(CitusCluster(settings.name_prefix, settings, plan, tenancies, host)))
@@ -364,8 +363,8 @@ def test_the_provider_of_no_resource_carries_state() -> None:
         stored = base64.b64decode(resource.inputs["__provider"])
         assert len(stored) < 120
         assert vars(resource.provider) == {}
-        modules = ("data", "destroy_guard", "identity", "membership", "sharding")
-        assert type(resource.provider).__module__ in [f"components.{module}" for module in modules]
+        assert b"components.providers" in stored
+        assert WHERE[type(resource.provider).__name__] == type(resource.provider).__module__
 
 
 def test_every_node_runs_alike() -> None:

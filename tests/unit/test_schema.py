@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from components.errors import PlanError
 from components.names import TableName
-from components.schema import Column, Schema, SqlFile, Table
+from components.schema.files import Schema
+from components.schema.relations import Column, SqlFile, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -414,7 +414,7 @@ def test_pulumi_yaml_declares_a_setting_as_the_program_reads_it(name: str) -> No
     declaration = PROJECT["config"][to_camel(name)]
     default = field.get_default(call_default_factory=True)
     kinds = {int: "integer", bool: "boolean"}
-    kind = "object" if name in ("tables", "tenants") else kinds.get(cast(type, field.annotation), "string")
+    kind = "object" if name in ("tables", "tenants") else kinds.get(cast("type", field.annotation), "string")
     assert declaration["type"] == kind
     assert declaration.get("secret", False) == (name == "password")
     if default is PydanticUndefined:

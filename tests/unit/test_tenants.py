@@ -7,10 +7,11 @@ import json
 import pytest
 
 from components.errors import PlanError
-from components.plan import ShardingPlan
-from components.schema import Schema, SqlFile
+from components.plan.plan import ShardingPlan
+from components.plan.tenants import plan_tenants
+from components.schema.files import Schema
+from components.schema.relations import SqlFile
 from components.settings import Settings
-from components.tenants import plan_tenants
 
 GENERATED = "n int generated always as (id * 2) stored"
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from components import turns
+from components.database import turns
+from components.database.turns import turn
 from components.errors import NotReadyError
-from components.turns import turn
 
 
 def test_steps_work_one_at_a_time() -> None:

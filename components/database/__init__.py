@@ -1,0 +1,1 @@
+"""What is done over a connection to the cluster. Knows nothing of Pulumi."""

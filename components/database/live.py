@@ -1,0 +1,120 @@
+"""The running cluster as a preview sees it: which files were applied, which tables are sharded, which workers are registered.
+
+Asks the coordinator's metadata once, for a few seconds at most; changes nothing. Knows nothing of Pulumi.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from components.errors import StackError
+from components.names import TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from components.database.connections import Server
+
+__all__ = ["LiveCluster", "LiveTable", "LiveWorker", "get_extension_version", "look_at"]
+
+
+PATIENCE: Final = 3
+"""Seconds that a preview waits for the coordinator."""
+
+
+@dataclass(frozen=True)
+class LiveTable:
+    """How the cluster has a table."""
+
+    kind: str
+    """`distributed`, `reference` or `local`."""
+    distribution_column: str | None
+
+
+@dataclass(frozen=True)
+class LiveWorker:
+    """A worker of pg_dist_node."""
+
+    node_name: str
+    node_port: int
+    should_have_shards: bool
+    shards: int
+    """Placements of distributed tables that it holds."""
+
+    @property
+    def address(self) -> str:
+        """Return `name:port`."""
+        return f"{self.node_name}:{self.node_port}"
+
+
+@dataclass(frozen=True)
+class LiveCluster:
+    """What the coordinator's metadata said."""
+
+    cluster_id: str
+    """Whose cluster it is, as the ledger has it."""
+    coordinator: str | None
+    """`name:port` under which it is registered."""
+    scripts: Mapping[str, str]
+    """The sha256 of each schema file that was applied, by the file's name."""
+    tables: Mapping[TableName, LiveTable]
+    """Every table of the database that is no system's own."""
+    workers: tuple[LiveWorker, ...]
+    unknown_roles: tuple[str, ...] = ()
+    """A line for each role that may use sharded tables, but whose password the nodes do not know."""
+
+
+def look_at(server: Server, password: str) -> LiveCluster | None:
+    """Return what the coordinator says of its cluster.
+
+    Returns:
+        None where it does not answer, does not let us in, or no run has set it up yet.
+    """
+    import psycopg  # noqa: PLC0415 - slow to import, and a preview of a new stack asks nobody
+
+    from components.database import connections, roles  # noqa: PLC0415
+    from components.database.statements import statement  # noqa: PLC0415
+
+    try:
+        with connections.connected(server, password, timeout=PATIENCE) as connection:
+            connection.execute("select set_config('statement_timeout', %s, false)", [f"{PATIENCE}s"])
+            known = connection.execute(statement("has_ledger")).fetchone()
+            if not known or not known[0]:
+                return None
+            row = connection.execute(statement("look_at_cluster")).fetchone()
+            unknown = tuple(map(roles.describe_unknown, roles.get_unknown(connection)))
+    except (StackError, psycopg.Error):
+        return None
+    return replace(_read(row[0]), unknown_roles=unknown) if row else None
+
+
+def get_extension_version(server: Server, password: str) -> str:
+    """Return the version of the extension citus in the running cluster's database; nothing where it does not answer.
+
+    Asks PostgreSQL's own catalog alone: Citus's functions refuse to serve another version than their library's.
+    """
+    import psycopg  # noqa: PLC0415
+
+    from components.database import connections  # noqa: PLC0415
+    from components.database.statements import statement  # noqa: PLC0415
+
+    try:
+        with connections.connected(server, password, timeout=PATIENCE) as connection:
+            row = connection.execute(statement("get_extension_version")).fetchone()
+    except (StackError, psycopg.Error):
+        return ""
+    return str(row[0]) if row else ""
+
+
+def _read(seen: dict[str, Any]) -> LiveCluster:
+    return LiveCluster(
+        cluster_id=seen["cluster_id"] or "",
+        coordinator=seen["coordinator"],
+        scripts=seen["scripts"],
+        tables={
+            TableName(table["schema"], table["name"]): LiveTable(table["kind"], table["distribution_column"])
+            for table in seen["tables"]
+        },
+        workers=tuple(LiveWorker(**worker) for worker in seen["workers"]),
+    )

@@ -1,0 +1,43 @@
+"""Settings of a role or a database that Citus's own sessions on the nodes would take, and must not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from components.database.statements import statement
+from components.errors import StackError
+
+if TYPE_CHECKING:
+    from components.database.connections import Connection
+
+__all__ = ["refuse_settings"]
+
+
+def refuse_settings(connection: Connection) -> None:
+    """Refuse what Citus's own sessions on the nodes take from the role or its database, and which ours cannot set for them.
+
+    A timeout ends a step that only takes long. Values that nodes send each other as text are read as another day (DateStyle),
+    with another sign (IntervalStyle), without a backslash (standard_conforming_strings), or have lost digits.
+    """
+    found = connection.execute(statement("get_refused_settings")).fetchall()
+    if not found:
+        return
+    user, database = connection.info.user, connection.info.dbname
+    setters = {
+        "user": "role {user}",
+        "database": "database {database}",
+        "database user": "role {user} in database {database}",
+    }
+    lines = []
+    for node, name, value, source in found:
+        names = {"user": sql.Identifier(user), "database": sql.Identifier(database), "name": sql.Identifier(name)}
+        reset = sql.SQL(f"alter {setters.get(source, 'system')} reset {{name}}")
+        lines.append(f"{node}: {name} = {value} ({reset.format(**names).as_string(None)})")
+    msg = (
+        f"Citus's own sessions on the nodes take these settings from {user}, {database} or the server, and would break off or "
+        f"falsify what this step does: {'; '.join(lines)}. Reset each on that node, a role's on the coordinator, which passes "
+        "it on; then run up again. What needs such a setting, let it have a role of its own"
+    )
+    raise StackError(msg)

@@ -1,0 +1,293 @@
+"""Files of the schema: each runs once, in one transaction, and is written down in a ledger with the hash of its text.
+
+Takes a connection; knows nothing of Pulumi.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from components.database import constraints, roles
+from components.database.connections import is_lost
+from components.database.metadata import get_table
+from components.database.statements import regclass, sequentially, statement
+from components.errors import DriftError, StackError
+from components.names import TableName
+from components.schema import passwords
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from components.database.connections import Connection
+    from components.keys import ForeignKey
+    from components.schema.rewriting import LiveKind
+
+__all__ = ["ensure_script", "get_script", "sha256"]
+
+
+def sha256(text: str) -> str:
+    """Return the hash by which the ledger knows a schema file, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def get_script(connection: Connection, file_name: str) -> str | None:
+    """Return the hash of the file as it was applied; None where it was not."""
+    row = connection.execute(statement("get_script"), {"file_name": file_name}).fetchone()
+    return row[0] if row else None
+
+
+def _refuse_edited(file_name: str, applied: str, text: str) -> None:
+    """Raise DriftError where a file is not, to the letter, what was applied under its name."""
+    if applied != sha256(text):
+        msg = (
+            f"{file_name} was applied to this cluster and has been edited since (sha256 {sha256(text)[:12]}…, applied "
+            f"{applied[:12]}…): put it back as it was, and write the change as a new file that sorts behind it"
+        )
+        raise DriftError(msg)
+
+
+def ensure_script(connection: Connection, file_name: str, text: str, *, to_shard: Collection[TableName] = ()) -> None:
+    """Run a schema file in one transaction and write it into the ledger; nothing happens where it stands there.
+
+    Statement by statement, and one shard after the other: of a sharded table, Citus sends some changes to the workers with all
+    the text that they came with, and where foreign keys tie tables to reference tables, it takes nothing else. A statement
+    that Citus takes in another form alone runs in that form (rewriting.py).
+
+    `to_shard` are tables that this update shards. Until then they stay out of Citus's metadata, which nothing with an identity
+    column would leave again: their foreign keys to reference tables are set aside in the ledger, for their turn to restore.
+
+    A password that it gives a role is not sent, but what PostgreSQL keeps of it; the nodes come to know it (roles.py). While a
+    file that holds a password runs, the server writes no statement into its log.
+
+    Raises:
+        DriftError: the file was applied with another text.
+        StackError: the database refuses a statement; names file, line and column. Nothing of the file remains.
+    """
+    applied = get_script(connection, file_name)
+    if applied is not None:
+        _refuse_edited(file_name, applied, text)
+        return
+    if passwords.mention(text):
+        roles.make_ledger(connection)
+    with sequentially(connection):
+        _FileRun(connection, file_name, text, to_shard).run()
+        connection.execute(statement("record_script"), {"file_name": file_name, "sha256": sha256(text)})
+
+
+class _FileRun:
+    """One run of a file, within a transaction."""
+
+    def __init__(self, connection: Connection, file_name: str, text: str, to_shard: Collection[TableName]) -> None:
+        self._connection = connection
+        self._file_name = file_name
+        self._text = text
+        self._is_secret = passwords.hold(text)
+        self._later = _Later(connection, to_shard) if _has_sharded_tables(connection) else None
+        self._learned: dict[int, roles.Learned] = {}
+
+    def run(self) -> None:
+        """Run all statements, and write down what is to be known of them later."""
+        if self._is_secret:
+            roles.keep_out_of_log(self._connection)
+        if self._later:
+            self._connection.execute("set local citus.enable_repartition_joins = on")
+        for offset, part in _statements(self._text):
+            change = passwords.find_change(part)
+            try:
+                self._run_statement(part, change)
+            except psycopg.Error as error:
+                if is_lost(error):
+                    raise
+                as_written = change is None and (self._later is None or self._later.as_written)
+                located = _located(self._file_name, self._text, offset, error, as_written=as_written)
+                raise StackError(located) from (None if self._is_secret else error)
+        self._connection.execute("reset all; reset session authorization; reset role")
+        if self._later:
+            self._later.set_aside()
+        roles.record(self._connection, self._learned)
+
+    def _run_statement(self, part: str, change: passwords.PasswordChange | None) -> None:
+        if change is not None:
+            for oid, role in roles.change_password(self._connection, change).items():
+                self._learned[oid] = role._replace(name=self._learned.get(oid, role).name)
+        elif self._later:
+            self._later.run(part)
+        else:
+            self._connection.execute(part.encode())
+
+
+def _has_sharded_tables(connection: Connection) -> bool:
+    row = connection.execute(statement("has_sharded_tables")).fetchone()
+    return bool(row and row[0])
+
+
+class _Later:
+    """Runs statements on a cluster whose tables are sharded, in the form that Citus takes."""
+
+    def __init__(self, connection: Connection, to_shard: Collection[TableName]) -> None:
+        self._connection = connection
+        self._to_shard = to_shard
+        self.as_written = True
+        """Whether the statement that ran last ran as it is written."""
+
+    def run(self, part: str) -> None:
+        """Run one statement."""
+        self.as_written = True
+        import postgast  # noqa: PLC0415
+
+        from components.schema.rewriting import rewritten  # noqa: PLC0415
+
+        try:
+            raw = postgast.parse(part).stmts[0].stmt
+        except (postgast.PgQueryError, IndexError):  # for the server to say why; or nothing but comments
+            self._connection.execute(part.encode())
+            return
+        kind = raw.WhichOneof("node") or ""
+        parsed, known = getattr(raw, kind), _Live(self._connection, self._to_shard)
+        if kind in ("update_stmt", "delete_stmt"):
+            self._change_rows(part, kind, parsed, known)
+            return
+        steps = rewritten(kind, parsed, known)
+        of = known.name(parsed.relation) if kind in ("create_stmt", "alter_table_stmt") else None
+        with _kept_out(self._connection, keep=of in self._to_shard and of is not None and known.kind(of) == "local"):
+            self.as_written = steps is None
+            for step in steps or [part]:
+                if isinstance(step, str):
+                    self._connection.execute(step.encode())
+                else:
+                    constraints.record_foreign_key(self._connection, step)
+
+    def _change_rows(self, part: str, kind: str, parsed: Any, known: _Live) -> None:
+        """Run an UPDATE or a DELETE; where Citus refuses it, find the rows and their values first."""
+        from components.schema.rewriting import computed_first  # noqa: PLC0415
+
+        try:
+            with self._connection.transaction():
+                self._connection.execute(part.encode())
+        except (psycopg.errors.FeatureNotSupported, psycopg.errors.InternalError_) as error:
+            steps = computed_first(kind, parsed, known)
+            if steps is None:
+                raise
+            try:
+                with self._connection.transaction():
+                    for step in steps:
+                        self._connection.execute(step.encode())
+            except (psycopg.errors.FeatureNotSupported, psycopg.errors.InternalError_):
+                raise error from None
+
+    def set_aside(self) -> None:
+        """Set aside the foreign keys to reference tables of tables that are local and come to be sharded."""
+        connection = self._connection
+
+        def is_to_reference(key: ForeignKey) -> bool:
+            parent = get_table(connection, key.parent)
+            return key.child == table and parent is not None and parent.kind == "reference"
+
+        for table in self._to_shard:
+            if _Live(connection, self._to_shard).is_pending(table):
+                with _kept_out(connection, keep=True):
+                    constraints.set_foreign_keys_aside(connection, table, is_to_reference)
+
+
+@contextmanager
+def _kept_out(connection: Connection, *, keep: bool) -> Iterator[None]:
+    """Let Citus take no local table into its metadata because of a foreign key to a reference table."""
+    if keep:
+        connection.execute("set local citus.enable_local_reference_table_foreign_keys = off")
+    yield
+    if keep:
+        connection.execute("reset citus.enable_local_reference_table_foreign_keys")
+
+
+class _Live:
+    """`Known` (rewriting.py) from the catalogue, as it is now."""
+
+    def __init__(self, connection: Connection, to_shard: Collection[TableName]) -> None:
+        self._connection = connection
+        self._to_shard = to_shard
+
+    def _find(self, name: str) -> tuple[Any, ...] | None:
+        return self._connection.execute(statement("get_known_table"), {"name": name}).fetchone()
+
+    def name(self, relation: Any) -> TableName:
+        """Return the table that a RangeVar means; one that is not there yet is made in the current schema."""
+        parts = [part for part in (relation.schemaname, relation.relname) if part]
+        found = self._find(sql.Identifier(*parts).as_string(None))
+        if found is not None:
+            return TableName(found[0], found[1])
+        row = self._connection.execute("select current_schema()").fetchone()
+        return TableName(relation.schemaname or (row and row[0]) or "public", relation.relname)
+
+    def kind(self, table: TableName) -> LiveKind:
+        """Return what Citus has made of it."""
+        found = self._find(regclass(table))
+        kind: LiveKind = found[2] if found else "local"
+        return kind
+
+    def columns(self, table: TableName) -> Sequence[str] | None:
+        """Return its columns."""
+        found = self._find(regclass(table))
+        return found[3] if found else None
+
+    def primary_key(self, table: TableName) -> Sequence[str] | None:
+        """Return the columns of its primary key."""
+        found = self._find(regclass(table))
+        return found[4] if found else None
+
+    def distribution_column(self, table: TableName) -> str | None:
+        """Return its distribution column."""
+        state = get_table(self._connection, table)
+        return state.distribution_column if state else None
+
+    def is_pending(self, table: TableName) -> bool:
+        """Tell whether it is local, and sharded later in the same update."""
+        return table in self._to_shard and self.kind(table) == "local"
+
+    def constraint(self, table: TableName, name: str) -> tuple[str, str, str | None]:
+        """Return a constraint's kind, definition and comment."""
+        named = {"table": regclass(table), "name": name}
+        return self._connection.execute(statement("get_constraint"), named).fetchone() or ("", "", None)
+
+    def free_name(self, table: TableName, columns: str, suffix: str) -> str:
+        """Return the name that PostgreSQL would give a constraint or a sequence of the table."""
+        from components.schema.rewriting import default_name  # noqa: PLC0415
+
+        number = 0
+        while True:
+            name = default_name(table.name, columns, f"{suffix}{number or ''}")
+            taken = {"schema": table.schema, "name": name}
+            if self._connection.execute(statement("is_name_taken"), taken).fetchone() == (False,):
+                return name
+            number += 1
+
+
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each statement with where it begins; a text that does not parse is one, for the server to say why."""
+    import postgast  # noqa: PLC0415 - takes a while, and an update seldom has files to run
+
+    try:
+        parts = postgast.split(text)
+    except postgast.PgQueryError:
+        parts = [text]
+    offset = 0
+    for part in parts:
+        offset = text.index(part, offset)
+        yield offset, part
+        offset += len(part)
+
+
+def _located(file_name: str, text: str, offset: int, error: psycopg.Error, *, as_written: bool) -> str:
+    """Say where in the file a statement failed; one that ran in another form than it is written, where it begins."""
+    diagnosis = error.diag
+    before = text[: offset + (int(diagnosis.statement_position or 1) if as_written else 1) - 1]
+    where = f"{file_name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+    detail = f"; {diagnosis.message_detail}" if diagnosis.message_detail else ""
+    hint = f"; {diagnosis.message_hint}" if diagnosis.message_hint else ""
+    message = passwords.without_constants(diagnosis.message_primary or " ".join(str(error).split()))
+    code = f" [SQLSTATE {error.sqlstate}]" if error.sqlstate else ""
+    return f"{where}: {message}{detail}{hint}{code}; nothing of this file was applied"

@@ -1,0 +1,123 @@
+"""NodeData: the data of one node as a dynamic resource. What removes a volume or a data folder, and refuses to.
+
+Docker's volumes are never deleted by their own resources. So no replacement, rename or targeted run can lose one: a node's
+data goes with its NodeData alone, in a destroy of the whole cluster, or after its worker was drained and unregistered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import pulumi
+
+from components.errors import IdentityError, NotReadyError, StackError
+from components.resources.sql import READ_TIMEOUT, ServerArgs, SqlProvider, SqlResource
+
+if TYPE_CHECKING:
+    from pulumi.dynamic import ReadResult
+
+    from components.nodes.docker.volumes import DataVolume
+    from components.nodes.local.folders import DataFolder
+
+__all__ = ["NodeData", "NodeDataArgs"]
+
+
+class NodeDataArgs(TypedDict):
+    """Inputs of NodeData."""
+
+    server: ServerArgs
+    """The coordinator."""
+    node_name: str
+    node_port: int
+    is_coordinator: bool
+    place: pulumi.Input[str]
+    """Where the data is: `volume:<name>` or `folder:<path>`."""
+    owner: pulumi.Input[str]
+    """The owner that the place itself names: the cluster's id, or a stack's name where it was made before there were ids."""
+    cluster_id: pulumi.Input[str]
+    ready_timeout: int
+
+
+class NodeDataProvider(SqlProvider):
+    """Stands for a node's data. Only its deletion does something."""
+
+    compared = ("server", "node_port", "place", "owner", "cluster_id")
+
+    def identify(self, props: dict[str, Any]) -> str:
+        """Return the place."""
+        return str(props["place"])
+
+    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+        """Do nothing: a node's own resources make its data."""
+        return {}
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Return it as it is."""
+        return self.seen(id_, props)
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Remove the data, where the whole cluster goes, or where the worker was drained and unregistered.
+
+        Raises:
+            IdentityError: the node is still part of the cluster; nothing was removed.
+        """
+        place = _place(_props)
+        if not place.exists():
+            return
+        if place.cluster_lives():
+            self._refuse_while_needed(_props, place)
+        place.remove()
+
+    def _refuse_while_needed(self, props: dict[str, Any], place: DataVolume | DataFolder) -> None:
+        from components.database import drain, nodes  # noqa: PLC0415
+
+        name, port = props["node_name"], int(props["node_port"])
+        kept = f"{place} is kept, with its data"
+        if props["is_coordinator"]:
+            msg = f"{kept}: it is the coordinator's, and other parts of its cluster are still there. `pulumi destroy` removes all"
+            raise IdentityError(msg)
+        try:
+            with self.connection(
+                {**self.as_set(props), "ready_timeout": READ_TIMEOUT}, f"removing {place}"
+            ) as connection:
+                node = nodes.get_node(connection, name, port)
+                held = nodes.count_shards(connection, name, port)
+                staying = drain.get_workers(connection)
+        except NotReadyError as error:
+            msg = f"{kept}: the coordinator cannot be asked whether worker {name}:{port} still holds shards ({error})"
+            raise IdentityError(msg) from error
+        if node is not None:
+            msg = (
+                f"{kept}: worker {name}:{port} is registered and holds {held} shards of distributed tables. Lower "
+                "citus:workers and run up, which drains it first; or remove the whole cluster with `pulumi destroy`"
+            )
+            raise IdentityError(msg)
+        if not staying:  # a worker that was drained has left its shards to others
+            msg = (
+                f"{kept}: the coordinator knows no worker at all, so it is not the one that drained worker {name}:{port}. Put "
+                "its old volume back; or remove the whole cluster with `pulumi destroy`"
+            )
+            raise IdentityError(msg)
+
+
+def _place(props: dict[str, Any]) -> DataVolume | DataFolder:
+    kind, _, where = str(props["place"]).partition(":")
+    owners = {str(props["owner"]), str(props["cluster_id"])}
+    if kind == "volume":
+        from components.nodes.docker.volumes import DataVolume  # noqa: PLC0415
+
+        return DataVolume(where, frozenset(owners))
+    if kind == "folder":
+        from components.nodes.local.folders import DataFolder  # noqa: PLC0415
+
+        return DataFolder.at(where, frozenset(owners))
+    msg = f"{props['place']}: no such kind of place"
+    raise StackError(msg)
+
+
+class NodeData(SqlResource, module="citus", name="NodeData"):
+    """A node's volume or data folder. Its id is the place."""
+
+    def __init__(self, name: str, args: NodeDataArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        once = pulumi.ResourceOptions(delete_before_replace=True)  # what must not go is refused before anything is made
+        super().__init__(NodeDataProvider(), name, {**args}, pulumi.ResourceOptions.merge(opts, once))

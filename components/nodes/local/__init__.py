@@ -1,0 +1,1 @@
+"""Nodes as PostgreSQL processes of this host."""

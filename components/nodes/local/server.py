@@ -1,0 +1,243 @@
+"""A PostgreSQL server as processes of this host: its folder made, started, stopped and removed.
+
+A node's folder holds all of it: data/, the log, the file with the password that it shows other nodes, and a note of whose
+it is. Knows nothing of Pulumi.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from psycopg import sql
+
+from components.database import connections
+from components.database.statements import statement
+from components.errors import HostError
+from components.logs import see
+from components.nodes.local.folders import CONF_FILE, OWNER_FILE, Owner, get_owner, write_private
+from components.nodes.local.installation import STAND_IN, Installation, give, unprivileged
+from components.nodes.server_settings import SERVER_SETTINGS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["HOST", "LocalServer", "node_options"]
+
+
+HOST: Final = "127.0.0.1"
+"""Local nodes listen here and nowhere else."""
+
+
+STOP_SECONDS: Final = 60
+
+
+_PASSFILE: Final = "passfile"
+
+
+_SETTINGS: Final = {"listen_addresses": HOST, "unix_socket_directories": "", **SERVER_SETTINGS}
+
+
+_NODE_SESSIONS: Final = {
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "extra_float_digits": "1",
+    "role": "none",
+}
+"""What Citus's own sessions on other nodes begin with, whatever a role sets: that bounds the session of a client, on the
+coordinator, and nothing twice. Not default_transaction_read_only, without which a COPY would get through. As in
+node/start_node.sh."""
+
+
+_HAS_TRANSACTION_TIMEOUT: Final = 17
+"""First version of PostgreSQL that knows transaction_timeout."""
+
+
+def node_options(installation: Installation) -> str:
+    """Return those settings as libpq's PGOPTIONS, for the environment of a server."""
+    newer = {"transaction_timeout": "0"} if installation.major >= _HAS_TRANSACTION_TIMEOUT else {}
+    return " ".join(f"-c {name}={value}" for name, value in {**_NODE_SESSIONS, **newer}.items())
+
+
+@dataclass(frozen=True)
+class LocalServer:
+    """One server: where it lies, where it listens, what it runs."""
+
+    name: str
+    stack: str
+    cluster: str
+    """Id of the cluster; a folder of another one is left alone."""
+    folder: Path
+    port: int
+    user: str
+    installation: Installation
+    """Where it has no Citus, the stand-in for it is put beside it."""
+    locale: str
+    """Of its data, where that is still to be made."""
+
+    @property
+    def log(self) -> Path:
+        """Return the server's log."""
+        return self.folder / "log"
+
+    @property
+    def data(self) -> Path:
+        """Return the data folder."""
+        return self.folder / "data"
+
+    def ensure(self, password: str, database: str, timeout: float, *, before: str = "") -> str:
+        """Make the data folder where there is none, start the server where it does not run, make its database with Citus.
+
+        Args:
+            password: of the user.
+            database: made where it is missing.
+            timeout: seconds that a wait may take.
+            before: the owner of a folder that was made before clusters had ids.
+
+        Returns:
+            What identifies the data folder: another one has another.
+
+        Raises:
+            HostError: the folder is another stack's, or a program fails; says what the program said.
+            AccessError: the data folder was made with another password.
+            NotReadyError: the server takes no connection within `timeout` seconds.
+        """
+        owner = get_owner(self.folder)
+        if owner is None:
+            self._initialise(password)
+        elif owner.node != self.name or owner.owner not in (self.cluster, before):
+            msg = (
+                f"{self.folder} belongs to node {owner.node} of the cluster {owner.owner} (stack {owner.stack}): choose another "
+                "citus:dataDir"
+            )
+            raise HostError(msg)
+        self._sign(released=False)
+        self._configure()
+        if not self.is_running():
+            self._start(timeout)
+        server = connections.Server(self.name, HOST, self.port, "postgres", self.user, f"file:{self.log}")
+        with (
+            connections.translated_errors(f"making the database {database}", server),
+            connections.connected(server, password, timeout=timeout) as connection,
+        ):
+            found = connection.execute("select from pg_database where datname = %s", [database]).fetchone()
+            if found is None:
+                connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
+            row = connection.execute("select system_identifier::text from pg_control_system()").fetchone()
+        own = replace(server, database=database)
+        with (
+            connections.translated_errors(f"making the extension citus in {database}", own),
+            connections.connected(own, password, timeout=timeout) as connection,
+        ):
+            connection.execute(statement("create_extension"))
+        write_private(self.folder / _PASSFILE, self._passfile(password))  # now that it is known to be right
+        return str(row[0]) if row else ""
+
+    def _initialise(self, password: str) -> None:
+        """Make the data folder under another name first: one that a kill left half-made is never taken for a whole one."""
+        making = self.folder.with_name(f".{self.folder.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            give(self.folder.parent)
+            for left in self.folder.parent.glob(f".{self.folder.name}.*"):
+                shutil.rmtree(left)
+            making.mkdir(mode=0o700)
+            give(making)
+            secret = making / "password"
+            write_private(secret, f"{password}\n")
+            where = [f"--pgdata={making / 'data'}", f"--username={self.user}", f"--pwfile={secret}"]
+            how = ["--auth=scram-sha-256", "--encoding=UTF8", f"--locale={self.locale}", "--no-instructions"]
+            self._run("initdb", *where, *how)
+            secret.unlink()
+            with (making / "data" / "postgresql.conf").open("a", encoding="utf-8") as conf:
+                conf.write(f"include = '../{CONF_FILE}'\n")
+            write_private(making / _PASSFILE, self._passfile(password))
+            write_private(making / OWNER_FILE, json.dumps(asdict(Owner(self.stack, self.name, self.cluster))))
+            making.rename(self.folder)
+        except OSError as error:
+            msg = f"{self.name}: its folder {self.folder} cannot be made: {error.strerror}"
+            raise HostError(msg) from error
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+
+    def _configure(self) -> None:
+        settings = {**_SETTINGS, "port": str(self.port)}
+        if self.installation.citus is None:
+            shutil.copytree(STAND_IN, self.folder / "standin", dirs_exist_ok=True)
+            for path in (self.folder / "standin").rglob("*"):
+                give(path)
+            settings["extension_control_path"] = f"$system:{self.folder / 'standin'}"
+        else:
+            settings |= self.installation.get_citus_settings()
+        quoted = {name: value.replace("'", "''") for name, value in settings.items()}
+        lines = [f"{name} = '{value}'" for name, value in quoted.items()]
+        write_private(self.folder / CONF_FILE, "\n".join(["# Written anew at every change.", *lines, ""]))
+
+    def _passfile(self, password: str) -> str:
+        fields = (part.replace("\\", r"\\").replace(":", r"\:") for part in (self.user, password))
+        return f"*:*:*:{':'.join(fields)}\n"
+
+    def _start(self, timeout: float) -> None:
+        how = ["-w", "-t", str(int(timeout)), "-s"]
+        self._run("pg_ctl", "start", "-D", str(self.data), "-l", str(self.log), *how)
+
+    def is_running(self) -> bool:
+        """Tell whether a server runs on this data folder."""
+        return self._program("pg_ctl", "status", "-D", str(self.data)).returncode == 0
+
+    def stop(self) -> None:
+        """Shut the server down, at once but orderly; nothing happens where it does not run."""
+        if self.is_running():
+            self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", str(STOP_SECONDS), "-s")
+
+    def release(self) -> None:
+        """Stop the server for good; its folder stays, with all data.
+
+        Raises:
+            HostError: the folder is another cluster's.
+        """
+        owner = get_owner(self.folder)
+        if owner is None:
+            return
+        if owner.owner != self.cluster:
+            msg = f"{self.folder} belongs to the cluster {owner.owner} (stack {owner.stack}): it is left alone"
+            raise HostError(msg)
+        self.stop()
+        self._sign(released=True)
+
+    def _sign(self, *, released: bool) -> None:
+        signed = Owner(self.stack, self.name, self.cluster, released)
+        if get_owner(self.folder) != signed:
+            write_private(self.folder / OWNER_FILE, json.dumps(asdict(signed)))
+
+    def _program(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "PGPASSFILE": str(self.folder / _PASSFILE),
+            "PGOPTIONS": node_options(self.installation),
+            "LC_ALL": "C.UTF-8",
+        }
+        return subprocess.run(  # noqa: S603 - the programs of the installation
+            unprivileged([self.installation.bindir / program, *arguments]),
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            cwd=self.folder.parent,
+            env=environment,
+        )
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = self._program(program, *arguments)
+        if done.returncode:
+            said = " ".join(done.stdout.split()) or f"exit code {done.returncode}"
+            msg = f"{self.name}: {program} failed: {said}; {see(f'file:{self.log}')}"
+            raise HostError(msg)

@@ -1,0 +1,38 @@
+"""What a node is to the rest of the program, whatever runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pulumi
+
+    from components.settings import Settings
+
+__all__ = ["Node", "node_names"]
+
+
+def node_names(settings: Settings) -> list[str]:
+    """Return what the nodes are called, the coordinator first: the names of their containers or folders."""
+    workers = [f"{settings.name_prefix}_worker_{number}" for number in range(1, settings.workers + 1)]
+    return [f"{settings.name_prefix}_coordinator", *workers]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node: the resource that runs it, and how the other nodes reach it."""
+
+    name: str
+    resource: pulumi.Resource
+    generation: pulumi.Output[str]
+    """Changes when the node's server is another one."""
+    node_name: str
+    node_port: int
+    log: str
+    """Where its log is, as logs.py takes it."""
+
+    @property
+    def address(self) -> str:
+        """Return `name:port`, as the placement of shards names it."""
+        return f"{self.node_name}:{self.node_port}"

@@ -1,0 +1,10 @@
+"""Folders of this project that the code reads from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+__all__ = ["SQL"]
+
+SQL: Final = Path(__file__).parent.parent / "sql"

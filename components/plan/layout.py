@@ -1,0 +1,153 @@
+"""Where each table comes to lie: what the settings make of the schema, read off without judging it. Pure."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from components.keys import PrimaryKey, rewritten_primary_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from components.names import TableName
+    from components.schema.relations import Column, ForeignKey, Key, Relations, Table
+    from components.settings import TableSettings
+
+__all__ = ["Kind", "Layout"]
+
+
+Kind = Literal["distributed", "reference", "local"]
+
+
+class Layout:
+    """The schema's tables with the settings that hold for each. A partition lies as its partitioned table does."""
+
+    def __init__(self, schema: Relations, settings: Mapping[TableName, TableSettings]) -> None:
+        self.schema = schema
+        self.settings = settings
+
+    def root(self, name: TableName) -> TableName:
+        """Return the partitioned table that a table is a partition of, by way of others too; else the table itself."""
+        passed: set[TableName] = set()
+        table = self.schema.tables.get(name)
+        while table is not None and table.partition and table.parent is not None and name not in passed:
+            passed.add(name)
+            name = table.parent
+            table = self.schema.tables.get(name)
+        return name
+
+    def _settings(self, name: TableName) -> TableSettings | None:
+        return self.settings.get(self.root(name))
+
+    def kind(self, name: TableName) -> Kind:
+        """Return what becomes of the table."""
+        settings = self._settings(name)
+        if settings is None:
+            return "local"
+        return "reference" if settings.reference else "distributed"
+
+    def by(self, name: TableName) -> str:
+        """Return the distribution column's name; empty where there is none."""
+        settings = self._settings(name)
+        return settings.distribute_by.name if settings and settings.distribute_by else ""
+
+    def distribution_column(self, name: TableName) -> Column | None:
+        """Return the distribution column, where the files tell of it."""
+        table = self.schema.tables.get(self.root(name))
+        return table.columns.get(self.by(name)) if table and table.columns else None
+
+    def chain(self, name: TableName) -> list[TableName]:
+        """Return the table, the one that it is colocated with, and so on, each once."""
+        chain: list[TableName] = []
+        target: TableName | None = self.root(name)
+        while target is not None and target not in chain:
+            chain.append(target)
+            settings = self.settings.get(target)
+            target = settings.colocate_with if settings else None
+        return chain
+
+    def group(self, name: TableName) -> TableName:
+        """Return the table that starts the colocation group of this one."""
+        return self.chain(name)[-1]
+
+    def partitions(self, name: TableName) -> list[Table]:
+        """Return the table's partitions, those of partitions too."""
+        return [child for child in self.schema.children(name) if child.partition]
+
+    def primary_key(self, name: TableName) -> tuple[str, ...] | None:
+        """Return the columns of the primary key that the table has in the end, its partitioned table's where it has none."""
+        table, root = self.schema.tables.get(name), self.schema.tables.get(self.root(name))
+        key = (table.primary_key if table else None) or (root.primary_key if root else None)
+        if table is None or key is None:
+            return None
+        settings = self._settings(name)
+        if self.kind(name) != "distributed" or settings is None:
+            return key.columns
+        if root is not None and key not in root.keys and not self.is_derived(table, key):
+            return key.columns
+        return new_key(key.columns, self.by(name), settings)
+
+    def is_derived(self, partition: Table, key: Key) -> bool:
+        """Tell whether a partition's key comes from its partitioned table, or became part of one when it was attached."""
+        if not partition.partition:
+            return False
+        parents = [self.schema.tables[parent] for parent in partition.parents if parent in self.schema.tables]
+        places = {own.at for own in partition.keys}
+        return any(
+            of.at == key.at
+            or (
+                of.at not in places
+                and of.columns == key.columns
+                and (of.kind == "unique index" or key.kind != "unique index")
+            )
+            for parent in parents
+            for of in parent.keys
+        )
+
+    def referred(self, fk: ForeignKey) -> tuple[str, ...]:
+        """Return the columns that a foreign key references, as the files declare them."""
+        for name in (fk.table, self.root(fk.table)):
+            table = self.schema.tables.get(name)
+            if not fk.referenced and table is not None and table.primary_key is not None:
+                return table.primary_key.columns
+        return fk.referenced
+
+    def foreign_keys(self) -> Iterator[tuple[Table, ForeignKey]]:
+        """Yield each foreign key between two tables that the files create, with the table that has it.
+
+        Those of a partition that its partitioned table has too became one with them.
+        """
+        for table in self.schema.tables.values():
+            parent = self.schema.tables.get(table.parent) if table.partition and table.parent else None
+            inherited = {self._meaning(fk) for fk in parent.foreign_keys} if parent else set()
+            for fk in table.foreign_keys:
+                if fk.table in self.schema.tables and self._meaning(fk) not in inherited:
+                    yield table, fk
+
+    def _meaning(self, fk: ForeignKey) -> tuple[object, ...]:
+        return (fk.columns, fk.table, self.referred(fk), fk.on_update, fk.on_delete, fk.full)
+
+    @cached_property
+    def managed(self) -> frozenset[TableName]:
+        """Local tables that Citus adds to its metadata: a foreign key ties them to a reference table, by others too."""
+        tied: dict[TableName, set[TableName]] = {}
+        managed: set[TableName] = set()
+        for table, fk in self.foreign_keys():
+            ends = [self.root(table.name), self.root(fk.table)]
+            for one, other in (ends, ends[::-1]):
+                if self.kind(one) == "local":
+                    tied.setdefault(one, set()).update({other} if self.kind(other) == "local" else ())
+                    managed |= {one} if self.kind(other) == "reference" else set()
+        waiting = list(managed)
+        while waiting:
+            new = tied.get(waiting.pop(), set()) - managed
+            managed |= new
+            waiting.extend(new)
+        return frozenset(managed)
+
+
+def new_key(columns: tuple[str, ...], by: str, settings: TableSettings) -> tuple[str, ...]:
+    """Return the columns of a primary key as they are rewritten (keys.rewritten_primary_key)."""
+    wanted = tuple(column.name for column in settings.primary_key) if settings.primary_key else None
+    return rewritten_primary_key(PrimaryKey("", columns), by, wanted).columns

@@ -1,0 +1,139 @@
+"""Helpers over the parse trees of PostgreSQL's own grammar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import postgast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = [
+    "NOT_SHOWN",
+    "SERIALS",
+    "bounds_of",
+    "collation_of",
+    "constraints_of",
+    "has_subquery",
+    "nodes",
+    "ranges_of",
+    "referenced",
+    "scale_of",
+    "why_not_in_transaction",
+]
+
+
+_NOT_IN_TRANSACTION: Final = {
+    "transaction_stmt": "begins or ends a transaction",
+    "vacuum_stmt": "VACUUM cannot run in a transaction",
+    "createdb_stmt": "cannot run in a transaction",
+    "dropdb_stmt": "cannot run in a transaction",
+    "create_table_space_stmt": "cannot run in a transaction",
+    "alter_system_stmt": "cannot run in a transaction",
+}
+
+
+SERIALS: Final = {
+    "serial": "int4",
+    "serial4": "int4",
+    "bigserial": "int8",
+    "serial8": "int8",
+    "smallserial": "int2",
+    "serial2": "int2",
+}
+
+
+def why_not_in_transaction(kind: str, statement: Any) -> str | None:
+    """Return what a statement is, or why PostgreSQL runs it in no transaction; None where it does."""
+    if _is_concurrent(kind, statement):
+        return "CONCURRENTLY cannot run in a transaction"
+    if kind == "vacuum_stmt" and not statement.is_vacuumcmd:
+        return None
+    alone = kind == "cluster_stmt" and not statement.HasField("relation")
+    if kind == "reindex_stmt":
+        alone = postgast.pg_query_pb2.ReindexObjectType.Name(statement.kind).split("_")[-1] not in ("INDEX", "TABLE")
+    if kind == "create_subscription_stmt":
+        alone = not {node.def_elem.defname for node in statement.options} & {"connect", "create_slot"}
+    return "cannot run in a transaction" if alone else _NOT_IN_TRANSACTION.get(kind)
+
+
+def _is_concurrent(kind: str, statement: Any) -> bool:
+    if kind in ("index_stmt", "drop_stmt"):
+        return bool(statement.concurrent)
+    if kind == "reindex_stmt":
+        return any(param.def_elem.defname == "concurrently" for param in statement.params)
+    if kind == "alter_table_stmt":
+        return any(getattr(node.alter_table_cmd, "def").partition_cmd.concurrent for node in statement.cmds)
+    return False
+
+
+def constraints_of(nodes: Iterable[Any]) -> Iterator[tuple[Any, tuple[str, ...]]]:
+    """Yield each constraint of a column with the attributes that follow it, such as DEFERRABLE."""
+    held: list[tuple[Any, list[str]]] = []
+    for node in nodes:
+        kind = postgast.pg_query_pb2.ConstrType.Name(node.constraint.contype)
+        if kind.startswith("CONSTR_ATTR") and held:
+            held[-1][1].append(kind)
+        else:
+            held.append((node.constraint, []))
+    return ((constraint, tuple(attributes)) for constraint, attributes in held)
+
+
+def nodes(message: Any, kind: str, *, but: frozenset[str] = frozenset()) -> Iterator[Any]:
+    """Yield every node of a kind within a tree, however deep, and nothing that lies within nodes of the kinds `but`."""
+    waiting = [message]
+    while waiting:
+        for field, value in waiting.pop().ListFields():
+            if field.message_type is not None and field.name not in but:
+                parts = [value] if hasattr(value, "ListFields") else list(value)
+                if field.name == kind:
+                    yield from parts
+                waiting.extend(parts)
+
+
+def ranges_of(clause: Iterable[Any]) -> Iterator[Any]:
+    """Yield the tables of a FROM clause, those within joins too."""
+    for node in clause:
+        if node.HasField("range_var"):
+            yield node.range_var
+        elif node.HasField("join_expr"):
+            yield from ranges_of([node.join_expr.larg, node.join_expr.rarg])
+
+
+def referenced(column: Any) -> tuple[str, str]:
+    """Return the table's name or alias, empty where there is none, and the column, `*` for all."""
+    *of, name = ("*" if node.HasField("a_star") else node.string.sval for node in column.fields)
+    return (of[-1] if of else "", name)
+
+
+NOT_SHOWN: Final = frozenset({"func_call", "sub_link"})
+"""Nodes whose columns need not be grouped: a function might be an aggregate, a subquery has columns of its own."""
+
+
+def has_subquery(statement: Any) -> bool:
+    """Tell whether a statement has a subquery."""
+    return any(True for _ in nodes(statement, "sub_link"))
+
+
+def bounds_of(options: Iterable[Any]) -> Iterator[int]:
+    """Yield what START, MINVALUE and MAXVALUE of a sequence are given as."""
+    for node in options:
+        option = node.def_elem
+        if option.defname in ("start", "minvalue", "maxvalue"):
+            text = option.arg.float.fval or str(option.arg.integer.ival)
+            if option.HasField("arg") and text.lstrip("-").isdecimal():
+                yield int(text)
+
+
+def collation_of(clause: Any) -> str:
+    """Return the collation that a clause names."""
+    names = [node.string.sval for node in clause.collname]
+    return ".".join(names[1:] if names[:1] == ["pg_catalog"] else names)
+
+
+def scale_of(type_name: Any) -> int:
+    """Return the scale of numeric (precision, scale)."""
+    if type_name.names and type_name.names[-1].string.sval == "numeric" and len(type_name.typmods) > 1:
+        return int(type_name.typmods[1].a_const.ival.ival) * (1 if type_name.typmods[1].HasField("a_const") else 0)
+    return 0
