@@ -18,8 +18,8 @@ from analysis.pages import write_report
 from analysis.place import Place
 from analysis.study import CLIENTS, SCALES, SHARD_COUNTS, Plan, measure
 from analysis.tables import check_tables, drop_leftovers, drop_one_node, one_node
-from cli.choice import choose_stack
-from cli.shown import is_stand_in
+from cli.cluster import is_stand_in
+from cli.select_stack import select_stack
 from cli.stacks import find_pulumi, open_stack
 from components.database.connections import Server
 from components.environment import print_anything
@@ -115,7 +115,7 @@ def main(  # noqa: PLR0913, PLR0917 - a command's options
     """Load data into a stack that is up, ask the question in every way, and write the report."""
     find_pulumi()
     try:
-        outputs = {name: it.value for name, it in open_stack(stack or choose_stack()).outputs().items()}
+        outputs = {name: it.value for name, it in open_stack(stack or select_stack()).outputs().items()}
         place, about = find_cluster(outputs)
         with place.connected("looking at the tables") as connection:
             about["shard_count"] = check_tables(connection)

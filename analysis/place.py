@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, LiteralString
 
-import psycopg
-
 from analysis.errors import DiskFullError
-from components.database import connections
+from components import errors
+from components.database.access import connected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,27 +62,14 @@ class Place:
             DiskFullError: a node has no room left.
             StackError: anything else that the database refuses.
         """
-        with (
-            connections.translated_errors(doing, self.server),
-            _room(doing),
-            connections.connected(self.server, self.password, timeout=CONNECT_SECONDS) as connection,
-        ):
-            path = ", ".join([self.schema, *self.also])
-            connection.execute("select set_config('search_path', %s, false)", [path])
-            yield connection
-
-
-@contextmanager
-def _room(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except psycopg.Error as error:
-        said = error.diag.message_primary or str(error)
-        if error.sqlstate != psycopg.errors.DiskFull.sqlstate and "No space left on device" not in said:
-            raise
-        where = f" ({error.diag.context})" if error.diag.context else ""
-        msg = (
-            f"{doing}: the disk is full: {' '.join((said + where).split())}. What is loaded stays, whole blocks of it: make "
-            "room and run the same command again, which goes on from there; or begin anew with a smaller SCALE and RELOAD=1"
-        )
-        raise DiskFullError(msg) from error
+        try:
+            with connected(self.server, self.password, doing=doing, timeout=CONNECT_SECONDS) as connection:
+                path = ", ".join([self.schema, *self.also])
+                connection.execute("select set_config('search_path', %s, false)", [path])
+                yield connection
+        except errors.DiskFullError as error:
+            msg = (
+                f"{error}. What was loaded before stays, in whole blocks, and the command goes on from there; or start again "
+                "with a smaller SCALE and RELOAD=1"
+            )
+            raise DiskFullError(msg) from error

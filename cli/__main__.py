@@ -13,9 +13,9 @@ import typer
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pulumi import automation
 
-from cli.choice import LOCAL_STACK, choose_stack
-from cli.shown import show_cluster, show_residency
-from cli.stacks import carry_out, find_pulumi, reason
+from cli.select_stack import LOCAL_STACK, select_stack
+from cli.stacks import find_pulumi, reason, run_operation
+from cli.status import show_cluster, show_residency
 from components.environment import print_anything
 from components.errors import StackError
 from components.nodes.local.installation import wheel_folders
@@ -29,8 +29,8 @@ StackOption = Annotated[str, typer.Option("--stack", help="by default dev, or lo
 @app.command()
 def up(stack: StackOption = "") -> None:
     """Bring the cluster up, or to what is declared."""
-    name = choose_stack(stack)
-    made = carry_out(name, lambda it, show: it.up(**show, show_secrets=False, suppress_outputs=True))
+    name = select_stack(stack)
+    made = run_operation(name, lambda it, show: it.up(**show, show_secrets=False, suppress_outputs=True))
     show_cluster(made)
 
 
@@ -41,7 +41,7 @@ def preview(
     expect_no_changes: Annotated[bool, typer.Option(help="fail where up would change something")] = False,
 ) -> None:
     """Show what up would do."""
-    carry_out(choose_stack(stack), lambda it, show: it.preview(**show, expect_no_changes=expect_no_changes))
+    run_operation(select_stack(stack), lambda it, show: it.preview(**show, expect_no_changes=expect_no_changes))
 
 
 @app.command()
@@ -76,7 +76,7 @@ def new(
     name: str, like: Annotated[str, typer.Option(help="the stack whose settings it starts with")] = LOCAL_STACK
 ) -> None:
     """Make a stack with the settings of another one, and names, ports and a password of its own."""
-    from cli.own import make_stack  # noqa: PLC0415
+    from cli.new_stack import make_stack  # noqa: PLC0415
 
     file = make_stack(name, like or LOCAL_STACK)
     print(f"{file} is like Pulumi.{like or LOCAL_STACK}.yaml; next: make up STACK={name}")
@@ -109,13 +109,13 @@ def issue(file: Path, title: Annotated[str, typer.Option(help="by which the issu
 @app.command()
 def refresh(stack: StackOption = "") -> None:
     """Compare the state with the live cluster."""
-    carry_out(choose_stack(stack), lambda it, show: it.refresh(**show, show_secrets=False))
+    run_operation(select_stack(stack), lambda it, show: it.refresh(**show, show_secrets=False))
 
 
 @app.command()
 def down(stack: StackOption = "") -> None:
     """Remove the cluster and all its data."""
-    carry_out(choose_stack(stack), lambda it, show: it.destroy(**show, show_secrets=False))
+    run_operation(select_stack(stack), lambda it, show: it.destroy(**show, show_secrets=False))
 
 
 @app.command()
@@ -134,27 +134,27 @@ def recover(stack: StackOption = "") -> None:
         it.cancel()
         it.refresh(**show, show_secrets=False, clear_pending_creates=True)
 
-    carry_out(choose_stack(stack), free)
+    run_operation(select_stack(stack), free)
 
 
 @app.command()
 def show(stack: StackOption = "") -> None:
     """Show nodes, tables and shards of the running cluster."""
-    show_cluster(carry_out(choose_stack(stack), lambda _it, _show: None))
+    show_cluster(run_operation(select_stack(stack), lambda _it, _show: None))
 
 
 @app.command()
 def residency(stack: StackOption = "") -> None:
     """Count, on every shard, the rows of the tenants that have a worker of their own; fail where one lies elsewhere."""
-    if not show_residency(carry_out(choose_stack(stack), lambda _it, _show: None)):
+    if not show_residency(run_operation(select_stack(stack), lambda _it, _show: None)):
         raise typer.Exit(1)
 
 
 @app.command()
 def psql(stack: StackOption = "") -> None:
     """Connect to the coordinator with psql; the password stands on no command line."""
-    name = choose_stack(stack)
-    outputs = carry_out(name, lambda _it, _show: None).outputs()
+    name = select_stack(stack)
+    outputs = run_operation(name, lambda _it, _show: None).outputs()
     if "dsn" not in outputs:
         print(f"nothing is up: make up STACK={name}", file=sys.stderr)
         raise typer.Exit(1)
@@ -181,7 +181,8 @@ def role(
         print("which role? make role ROLE=shop_app", file=sys.stderr)
         raise typer.Exit(1)
     outputs = {
-        key: output.value for key, output in carry_out(choose_stack(stack), lambda _it, _show: None).outputs().items()
+        key: output.value
+        for key, output in run_operation(select_stack(stack), lambda _it, _show: None).outputs().items()
     }
     if "dsn" not in outputs:
         print("nothing is up: make up", file=sys.stderr)

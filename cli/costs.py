@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
-
-from cli.shown import is_stand_in
-from components.database.connections import open_session
+from cli.cluster import connected_to, is_stand_in
 from components.database.metadata import count_rows
-from components.database.statements import regclass, statement
+from components.database.statements import regclass, statement, time_limited
+from components.errors import NotReadyError, StackError
 from components.names import TableName
 
 if TYPE_CHECKING:
@@ -45,30 +42,30 @@ def measure(outputs: Mapping[str, Any], asks: Iterable[Ask]) -> Costs:
         return Costs(unknown="nothing is up yet")
     if is_stand_in(outputs):
         return Costs(unknown="the cluster is a stand-in, which holds no rows that could be measured")
-    try:
-        with open_session(timeout=5, **conninfo_to_dict(outputs["dsn"])) as connection:
-            connection.execute("select set_config('statement_timeout', %s, false)", [f"{SECONDS}s"])
-            return Costs(
-                {ask: _table(connection, ask[1]) if ask[0] == "table" else _node(connection, ask[1]) for ask in wanted}
-            )
-    except psycopg.Error as error:
-        return Costs(unknown=f"the coordinator does not answer from here ({' '.join(str(error).split())})")
+    sizes = {}
+    for ask in wanted:
+        try:
+            with connected_to(outputs, "measuring") as connection, time_limited(connection, SECONDS):
+                sizes[ask] = _table(connection, ask[1]) if ask[0] == "table" else _node(connection, ask[1])
+        except NotReadyError as error:  # its message is without the server's log
+            if not error.nodes:
+                return Costs(unknown=f"the cluster cannot be asked from here ({error.message})")
+            sizes[ask] = f"its size is not known ({error.message})"
+        except StackError as error:
+            return Costs(unknown=f"the cluster cannot be asked from here ({error})")
+    return Costs(sizes)
 
 
 def _table(connection: Connection, name: str) -> str:
     table = TableName.parse(name)
+    row = connection.execute(statement("measure_table"), {"table": regclass(table)}).fetchone()
+    if row is None:
+        return "not there yet: no row moves"
+    size = in_words(int(row[0]))
     try:
-        row = connection.execute(statement("measure_table"), {"table": regclass(table)}).fetchone()
-        if row is None:
-            return "not there yet: no row moves"
-        size = in_words(int(row[0]))
-    except psycopg.OperationalError as error:
-        if connection.closed or connection.broken:
-            raise
-        return f"its size is not known ({error.diag.message_primary})"
-    try:
-        return f"{count_rows(connection, table):,} rows, {size}"
-    except psycopg.errors.QueryCanceled:
+        with time_limited(connection, SECONDS):
+            return f"{count_rows(connection, table):,} rows, {size}"
+    except NotReadyError:
         return f"more rows than are counted in {SECONDS} s, {size}"
 
 

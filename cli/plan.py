@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from cli.choice import settings_file
+from cli.select_stack import settings_file
 from cli.standing import read_standing
 from components.errors import PlanError, SettingsError
 from components.names import TableName

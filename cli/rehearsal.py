@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from cli.choice import settings_file
-from cli.own import NODES, free_ports
+from cli.new_stack import NODES, free_ports
+from cli.select_stack import settings_file
 from components.errors import StackError
 from components.settings import PROJECT
 

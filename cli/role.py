@@ -8,12 +8,11 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from psycopg.conninfo import conninfo_to_dict
-
+from cli.cluster import coordinator_of
 from components.database import roles, session
-from components.database.connections import Server, connected, lets_in, translated_errors
+from components.database.access import connected
+from components.database.connections import lets_in
 from components.errors import AccessError
-from components.nodes.local.server import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,15 +46,10 @@ def ensure_role(outputs: Mapping[str, Any], role: str, password: str) -> None:
     Raises:
         StackError: there is no such role, it has another password, or a node refuses it.
     """
-    target = conninfo_to_dict(outputs["dsn"])
-    name = str(outputs["coordinator"]).rpartition(":")[0]
-    where = str(target["host"]), int(str(target["port"])), str(target["dbname"]), str(target["user"])
-    log = "file:the log in the stack's dataDir" if name == HOST else f"docker:{name}"
-    server = Server("the coordinator", *where, log)
+    server, superuser_password = coordinator_of(outputs)
     doing = f"letting the nodes know role {role}"
     with (
-        translated_errors(doing, server),
-        connected(server, str(target["password"]), timeout=TIMEOUT) as connection,
+        connected(server, superuser_password, doing=doing, timeout=TIMEOUT) as connection,
         session.exclusive(connection, doing=doing, timeout=TIMEOUT),
     ):
         roles.get_oid(connection, role)

@@ -17,7 +17,7 @@ from components.settings import PROJECT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["carry_out", "find_pulumi", "open_stack", "program", "reason"]
+__all__ = ["find_pulumi", "open_stack", "program", "reason", "run_operation"]
 
 ENDED: Final = "the program ended there"
 """Said by the Automation API, twice, after an error that the program has shown itself: not to be shown again."""
@@ -48,7 +48,7 @@ def open_stack(name: str) -> automation.Stack:
     return automation.create_or_select_stack(name, project_name=PROJECT, program=program, opts=options)
 
 
-def carry_out(name: str, operation: Callable[[automation.Stack, dict[str, Any]], object]) -> automation.Stack:
+def run_operation(name: str, operation: Callable[[automation.Stack, dict[str, Any]], object]) -> automation.Stack:
     """Run an operation on a stack, its progress shown; end with exit code 1 where it fails, the error shown too."""
     said: list[str] = []
 

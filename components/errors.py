@@ -22,7 +22,18 @@ class HostError(StackError):
 
 
 class NotReadyError(StackError):
-    """A node did not answer within the deadline; names the node, the time waited and the last cause."""
+    """A node did not answer within the deadline, or went away meanwhile; names the node, the time waited and the last cause."""
+
+    def __init__(self, message: str, *, nodes: tuple[str, ...] = (), hint: str = "") -> None:
+        """Take the message, the nodes that do not answer (`name:port`), and where to look next."""
+        super().__init__("; ".join(filter(None, (message, hint))))
+        self.message = message
+        """The text without the hint, which may quote a server's log: for what others read."""
+        self.nodes = nodes
+
+
+class DiskFullError(StackError):
+    """A node has no room left on its disk; nothing of what was under way is left."""
 
 
 class AccessError(StackError):

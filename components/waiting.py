@@ -47,7 +47,6 @@ def wait_until(attempt: Callable[[], T], *, what: str, timeout: float, hint: Cal
         return retrying(attempt)
     except tenacity.RetryError as error:
         cause = error.last_attempt.exception()
-        msg = "; ".join(
-            filter(None, (f"gave up after {timeout:.0f} s of waiting until {what} (last error: {cause})", hint()))
-        )
-        raise NotReadyError(msg) from cause
+        nodes = cause.nodes if isinstance(cause, NotReadyError) else ()
+        msg = f"gave up after {timeout:.0f} s of waiting until {what} (last error: {cause})"
+        raise NotReadyError(msg, nodes=nodes, hint=hint()) from cause

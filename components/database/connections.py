@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from psycopg import pq
 
-from components.errors import AccessError, NotReadyError, StackError
+from components.errors import AccessError, NotReadyError
 from components.logs import see
 from components.paths import SQL
 from components.waiting import wait_until
@@ -27,12 +27,13 @@ __all__ = [
     "SETTINGS",
     "Connection",
     "Server",
-    "connected",
+    "close_idle",
+    "is_fatal",
     "is_lost",
+    "is_node_lost",
     "is_permanent",
+    "leased",
     "lets_in",
-    "open_session",
-    "translated_errors",
 ]
 
 
@@ -125,21 +126,23 @@ def is_permanent(message: str) -> bool:
     return _PERMANENT.search(message) is not None
 
 
-def open_session(*, timeout: float, **target: Any) -> Connection:
-    """Return a connection in autocommit mode to a target given as libpq's parameters, with our settings.
+def _open(server: Server, password: str, timeout: float) -> Connection:
+    """Return a connection in autocommit mode, with our settings.
 
     Raises:
         psycopg.OperationalError: no connection within `timeout` seconds, of which libpq takes whole ones, and 2 at least.
     """
     settings = (f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in SETTINGS.items())
     connection: Connection = psycopg.connect(
-        **{
-            "application_name": "citus-pulumi",
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            **target,
-        },
+        host=server.host,
+        port=server.port,
+        dbname=server.database,
+        user=server.user,
+        password=password,
+        application_name="citus-pulumi",
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
         autocommit=True,
         prepare_threshold=None,  # statements run once, and a reused session forgets what it prepared
         connect_timeout=max(2, min(10, int(timeout))),
@@ -158,14 +161,7 @@ def _set_known_settings(connection: Connection) -> None:
 
 def _connect(server: Server, password: str, patience: float) -> Connection:
     try:
-        return open_session(
-            timeout=patience,
-            host=server.host,
-            port=server.port,
-            dbname=server.database,
-            user=server.user,
-            password=password,
-        )
+        return _open(server, password, patience)
     except psycopg.OperationalError as error:
         message = " ".join(str(error).split())
         if "password authentication failed" in message:
@@ -199,11 +195,19 @@ _idle: dict[tuple[Server, str], list[Connection]] = {}
 open its own connections to the workers again. A list's append and pop are atomic, so threads share it without a lock."""
 
 
-@contextmanager
-def connected(server: Server, password: str, *, timeout: float) -> Iterator[Connection]:
-    """Yield a connection in autocommit mode, waiting at most `timeout` seconds for the server to take it.
+def close_idle() -> None:
+    """Close the idle connections."""
+    for idle in _idle.values():
+        while idle:
+            idle.pop().close()
 
-    It may be one that an earlier session left behind; a session that fails leaves none.
+
+@contextmanager
+def leased(server: Server, password: str, *, timeout: float) -> Iterator[Connection]:
+    """Yield a connection in autocommit mode, waiting at most `timeout` seconds for the server to accept it.
+
+    It may be an idle one of an earlier lease; one that ends with an error is closed. Errors of the database pass as they are:
+    access.py translates them.
 
     Raises:
         AccessError: the server answers, and will not let us in however long we wait.
@@ -237,35 +241,24 @@ def _usable(idle: list[Connection]) -> Connection | None:
     return None
 
 
+def is_fatal(error: psycopg.Error) -> bool:
+    """Tell whether the server ended the session with this error: shut down, crashed, or ended by an administrator."""
+    return error.diag.severity_nonlocalized in ("FATAL", "PANIC")
+
+
+_NODE_LOST: Final = re.compile(
+    r"^(0800[036]|57P0[123]|58030)|failure on connection marked as essential|EOF detected|closed the connection"
+)
+"""SQLSTATE and message by which Citus says that a connection to another node broke."""
+
+
+def is_node_lost(error: psycopg.Error) -> bool:
+    """Tell whether Citus says that its connection to another node broke."""
+    return _NODE_LOST.search(f"{error.sqlstate} {error.diag.message_primary or ''}") is not None
+
+
 def is_lost(error: psycopg.Error) -> bool:
-    """Tell whether the server went away in the middle: killed, shut down, or cut off."""
-    return isinstance(error, psycopg.OperationalError) and error.sqlstate in (None, "57P01", "57P02", "57P03")
-
-
-@contextmanager
-def translated_errors(doing: str, server: Server) -> Iterator[None]:
-    """Turn an error of the database into one line for a person: what was done, what the server says, its SQLSTATE.
-
-    Raises:
-        NotReadyError: the server went away.
-        StackError: from any other psycopg.Error inside.
-    """
-    try:
-        yield
-    except psycopg.Error as error:
-        diagnosis = error.diag
-        parts = [diagnosis.message_primary or str(error)]
-        if diagnosis.message_detail:
-            parts.append(f"detail: {diagnosis.message_detail}")
-        if diagnosis.message_hint:
-            parts.append(f"hint: {diagnosis.message_hint}")
-        code = f" [SQLSTATE {error.sqlstate}]" if error.sqlstate else ""
-        said = f"{' '.join('; '.join(parts).split())}{code}"
-        if is_lost(error):
-            msg = (
-                f"{doing}: {server} went away in the middle ({said}); what was under way is done as a whole or not at all: "
-                f"run up again once it is back; {see(server.log)}"
-            )
-            raise NotReadyError(msg) from error
-        msg = f"{doing}: {said}"
-        raise StackError(msg) from error
+    """Tell whether a server went away in the middle, this one or another node: no statement is to blame."""
+    return (
+        is_fatal(error) or is_node_lost(error) or (isinstance(error, psycopg.OperationalError) and not error.sqlstate)
+    )

@@ -1,42 +1,35 @@
-"""Which nodes answer: waiting for them, and naming those that do not."""
+"""Which nodes answer: asks them, waits for them, and names those that do not."""
 
 from __future__ import annotations
 
-import re
 import time
-from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import psycopg
-
 from components.database import statements
-from components.database.connections import is_lost, is_permanent
 from components.database.node_settings import refuse_settings
 from components.database.nodes import ask_node
 from components.database.statements import get_value, statement, time_limited
-from components.errors import AccessError, NotReadyError, StackError
+from components.errors import AccessError, NotReadyError
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from components.database.connections import Connection
 
 __all__ = [
+    "RUNS",
+    "SilentNode",
     "get_hindrances",
-    "naming_unreachable_nodes",
+    "get_silent_nodes",
+    "get_unreachable_pairs",
     "wait_until_healthy",
     "wait_until_nodes_answer",
 ]
 
 
-RUNS: Final = "do the nodes run? `pulumi refresh` tells"
-
-
-_NODE_WAS_LOST: Final = re.compile(
-    r"^(08|58030)|failure on connection marked as essential|EOF detected|closed the connection"
-)
-"""SQLSTATE and message by which Citus says that a connection to another node broke."""
+RUNS: Final = "check that every node is running: `pulumi refresh`"
 
 
 ANSWER_HOLDS: Final = 10
@@ -47,8 +40,22 @@ _answered: dict[str, float] = {}
 """When all nodes of a cluster last answered, by its connection string without the password."""
 
 
-def get_silent_nodes(connection: Connection, timeout: float) -> list[str]:
-    """Return `coordinator → node (cause)` for each active node that does not answer the coordinator by SQL."""
+@dataclass(frozen=True)
+class SilentNode:
+    """A node that does not answer the coordinator by SQL."""
+
+    node: str
+    """`name:port`."""
+    cause: str
+    coordinator: str = ""
+    """`name:port` of the coordinator; empty where the node is not registered."""
+
+    def __str__(self) -> str:
+        return f"{self.coordinator} → {self.node} ({self.cause})" if self.coordinator else f"{self.node} ({self.cause})"
+
+
+def get_silent_nodes(connection: Connection, timeout: float) -> list[SilentNode]:
+    """Return the active nodes that do not answer the coordinator by SQL."""
     seconds = min(timeout, statements.PROBE_SECONDS)
     try:
         with time_limited(connection, seconds):
@@ -62,7 +69,7 @@ def get_silent_nodes(connection: Connection, timeout: float) -> list[str]:
             with time_limited(connection, seconds):
                 ask_node(connection, name, port, "select 1")
         except (AccessError, NotReadyError) as error:
-            silent.append(f"{coordinator} → {name}:{port} ({error})")
+            silent.append(SilentNode(f"{name}:{port}", str(error), coordinator))
     return silent
 
 
@@ -74,7 +81,7 @@ def _get_blockers(connection: Connection, process: int) -> list[str]:
 
 def get_hindrances(
     connection: Connection, process: int, also: tuple[str, int] | None = None
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[SilentNode], list[str]]:
     """Return the nodes that do not answer, `also` among them, and the sessions that keep a process waiting for a lock."""
     if not get_value(connection, "has_citus"):
         return [], []
@@ -84,7 +91,7 @@ def get_hindrances(
             with time_limited(connection, statements.PROBE_SECONDS):
                 ask_node(connection, *also, "select 1")
         except (AccessError, NotReadyError) as error:
-            silent.append(f"{also[0]}:{also[1]} ({error})")
+            silent.append(SilentNode(f"{also[0]}:{also[1]}", str(error)))
     if silent:
         return silent, []
     try:
@@ -105,16 +112,16 @@ def get_unreachable_pairs(connection: Connection, timeout: float) -> list[str]:
     """
     silent = get_silent_nodes(connection, timeout)
     if silent:
-        return silent
+        return [str(node) for node in silent]
     with time_limited(connection, timeout):
         return [row[0] for row in connection.execute(statement("get_unreachable_pairs"))]
 
 
-def _refuse_unreachable(broken: list[str]) -> None:
+def _refuse_unreachable(broken: Sequence[SilentNode | str]) -> None:
     if broken:
         more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""  # noqa: PLR2004
-        msg = f"unreachable: {', '.join(broken[:3])}{more}"
-        raise NotReadyError(msg)
+        msg = f"unreachable: {', '.join(map(str, broken[:3]))}{more}"
+        raise NotReadyError(msg, nodes=tuple(it.node for it in broken if isinstance(it, SilentNode)))
 
 
 def wait_until_nodes_answer(connection: Connection, timeout: float) -> None:
@@ -134,39 +141,6 @@ def wait_until_nodes_answer(connection: Connection, timeout: float) -> None:
     )
     refuse_settings(connection)
     _answered[cluster] = time.monotonic()
-
-
-@contextmanager
-def naming_unreachable_nodes(connection: Connection, doing: str) -> Iterator[None]:
-    """Say of which node a statement failed, where nodes do not answer any more: what Citus says does not always tell.
-
-    Raises:
-        NotReadyError: from any psycopg.Error inside, where at least one node is silent, or was.
-        StackError: a node has no room on its disk.
-    """
-    try:
-        yield
-    except psycopg.Error as error:
-        silent = [] if is_lost(error) else get_silent_nodes(connection, statements.PROBE_SECONDS)
-        said = " ".join((error.diag.message_primary or str(error)).split())
-        if "No space left on device" in said:  # Citus does not say whose
-            nodes = ", ".join(f"{name}:{port}" for _, name, port in connection.execute(statement("get_nodes")))
-            msg = f"{doing}: {said}: the disk of one of {nodes} is full; all was undone: make room there, then run up again"
-            raise StackError(msg) from error
-        if "due to lock timeout" in said:  # which our own session does not have
-            msg = (
-                f"{doing}: {said}: somebody kept a table locked on a node for longer than the lock_timeout that Citus's own "
-                "sessions take there from the role, the database or the server; all was undone: run up again"
-            )
-            raise NotReadyError(msg) from error
-        if silent:
-            back = f"unreachable: {', '.join(silent)}; what was under way was undone: run up again once it is back"
-        elif _NODE_WAS_LOST.search(f"{error.sqlstate} {said}") and not is_permanent(said):
-            back = "every node answers again; what was under way was undone: run up again"
-        else:
-            raise
-        msg = f"{doing}: {said}; {back}; {RUNS}"
-        raise NotReadyError(msg) from error
 
 
 def wait_until_healthy(connection: Connection, timeout: float) -> int:

@@ -71,20 +71,22 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
     Returns:
         None where it does not answer, does not let us in, or no run has set it up yet.
     """
-    import psycopg  # noqa: PLC0415 - slow to import, and a preview of a new stack asks nobody
-
-    from components.database import connections, roles  # noqa: PLC0415
-    from components.database.statements import statement  # noqa: PLC0415
+    # Imported here: the driver is slow to import, and a preview of a new stack asks nobody.
+    from components.database import roles  # noqa: PLC0415
+    from components.database.access import connected  # noqa: PLC0415
+    from components.database.statements import statement, time_limited  # noqa: PLC0415
 
     try:
-        with connections.connected(server, password, timeout=PATIENCE) as connection:
-            connection.execute("select set_config('statement_timeout', %s, false)", [f"{PATIENCE}s"])
+        with (
+            connected(server, password, doing="looking at the cluster", timeout=PATIENCE) as connection,
+            time_limited(connection, PATIENCE),
+        ):
             known = connection.execute(statement("has_ledger")).fetchone()
             if not known or not known[0]:
                 return None
             row = connection.execute(statement("look_at_cluster")).fetchone()
             unknown = tuple(map(roles.describe_unknown, roles.get_unknown(connection)))
-    except (StackError, psycopg.Error):
+    except StackError:
         return None
     return replace(_read(row[0]), unknown_roles=unknown) if row else None
 
@@ -94,15 +96,13 @@ def get_extension_version(server: Server, password: str) -> str:
 
     Asks PostgreSQL's own catalog alone: Citus's functions refuse to serve another version than their library's.
     """
-    import psycopg  # noqa: PLC0415
-
-    from components.database import connections  # noqa: PLC0415
+    from components.database.access import connected  # noqa: PLC0415
     from components.database.statements import statement  # noqa: PLC0415
 
     try:
-        with connections.connected(server, password, timeout=PATIENCE) as connection:
+        with connected(server, password, doing="asking for the version of Citus", timeout=PATIENCE) as connection:
             row = connection.execute(statement("get_extension_version")).fetchone()
-    except (StackError, psycopg.Error):
+    except StackError:
         return ""
     return str(row[0]) if row else ""
 

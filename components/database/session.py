@@ -1,4 +1,4 @@
-"""The cluster's lock: one session at a time changes a cluster, in this process and in all others."""
+"""Sessions that change a cluster: one at a time, in this process and in all others, and none waits for ever."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from components.database import statements
-from components.database.health import get_silent_nodes
+from components.database import statements, watch
+from components.database.access import connected
+from components.database.health import get_silent_nodes, wait_until_nodes_answer
 from components.database.statements import get_value, statement
 from components.database.turns import patience, turn
 from components.errors import NotReadyError
@@ -18,13 +19,41 @@ from components.errors import NotReadyError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from components.database.connections import Connection
+    from components.database.connections import Connection, Server
 
-__all__ = ["exclusive"]
+__all__ = ["exclusive", "working"]
 
 
 LOCK: Final = zlib.crc32(b"citus-pulumi")
 """Key of the advisory lock that keeps two runs apart in one database."""
+
+
+@contextmanager
+def working(
+    server: Server,
+    password: str,
+    *,
+    doing: str,
+    timeout: float,
+    on_all_nodes: bool = False,
+    also: tuple[str, int] | None = None,
+) -> Iterator[Connection]:
+    """Yield a connection that holds the cluster's lock; for work `on_all_nodes`, once each of them answers.
+
+    `also` is a node that the work is about and that may not be registered. Each wait ends after `timeout` seconds; work has no
+    deadline as long as it progresses.
+
+    Raises:
+        StackError: whatever the database refuses, as access.connected says it; NotReadyError for a wait that ended in vain.
+    """
+    with (
+        connected(server, password, doing=doing, timeout=timeout) as connection,
+        exclusive(connection, doing=doing, timeout=timeout) as within,
+    ):
+        if on_all_nodes:
+            wait_until_nodes_answer(connection, within)
+        with watch.abort_when_unreachable(connection, server, password, doing=doing, timeout=timeout, also=also):
+            yield connection
 
 
 @contextmanager
@@ -66,21 +95,19 @@ def _take_lock(connection: Connection, doing: str, timeout: float) -> None:
             return
     silent = get_silent_nodes(connection, statements.PROBE_SECONDS) if get_value(connection, "has_citus") else []
     way = (
-        f"these nodes do not answer: {', '.join(silent)}, and what waits for them ends once they answer or are restarted: see "
-        "to them, then run up again"
+        f"no answer from {', '.join(map(str, silent))}, and what waits for these nodes ends once they respond or restart. Fix "
+        "them, then run the command again"
         if silent
-        else "let it end, then run up again"
+        else "let it end, then run the command again"
     )
-    msg = f"{doing}: gave up after {timeout:.0f} s: {_get_lock_holder(connection)}; {way}"
-    raise NotReadyError(msg)
-
-
-given_up: Final[set[tuple[str, int]]] = set()
-"""Cluster and process of steps of this run whose client has gone, and which the coordinator has yet to undo."""
+    msg = f"{doing}: timed out after {timeout:.0f} s: {_get_lock_holder(connection)}; {way}"
+    raise NotReadyError(msg, nodes=tuple(it.node for it in silent))
 
 
 def _get_lock_holder(connection: Connection) -> str:
     row = connection.execute(statement("get_lock_holder"), {"key": LOCK}).fetchone()
-    process, session = row or (0, "a session that has just ended")
-    who = "a step of this run that was given up" if (connection.info.dsn, process) in given_up else "another run"
+    backend, session = row or (0, "a session that has just ended")
+    who = (
+        "a step of this run that was abandoned" if (connection.info.dsn, backend) in watch.abandoned else "another run"
+    )
     return f"{who} holds this cluster's lock ({session})"

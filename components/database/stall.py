@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from components.database.connections import connected
+from components.database.access import connected
 from components.database.moves import clean_up
-from components.database.statements import PROBE_SECONDS, statement
+from components.database.statements import PROBE_SECONDS, statement, time_limited
 from components.errors import NotReadyError, StackError
 from components.waiting import wait_until
 
@@ -56,7 +56,7 @@ def ended_when_stalled(
         while not done.wait(PROBE_SECONDS):
             try:
                 progressing, waits = process.look(highest)
-            except (StackError, psycopg.Error):
+            except StackError:
                 continue  # a node does not answer: watch.py ends that
             if progressing:
                 moved = time.monotonic()
@@ -97,7 +97,7 @@ class _Process:
         """Return whether it has come on since the last look, and what it waits for; `highest` keeps its counters.
 
         Raises:
-            psycopg.Error: a node did not answer within a few seconds.
+            StackError: a node did not answer within a few seconds.
         """
         counters: dict[str, float] = {}
         replicated: dict[str, list[float]] = {"replicated": [], "received": []}
@@ -125,9 +125,9 @@ class _Process:
 
         try:
             wait_until(attempt, what=f"process {self._pid} of {self._server} has ended", timeout=END_SECONDS)
-        except (StackError, psycopg.Error):
+        except StackError:
             return False
-        with suppress(StackError, psycopg.Error):  # a node that does not answer cannot be asked
+        with suppress(StackError):  # a node that does not answer cannot be asked
             self._ask("end_remote_processes", gpid=self._gpid())
         return True
 
@@ -136,10 +136,9 @@ class _Process:
         if not self.end():
             return f"Its process {self._pid} has not ended yet; the next up clears away what it leaves"
         try:
-            with connected(self._server, self._password, timeout=PROBE_SECONDS) as own:
-                own.execute("select set_config('statement_timeout', %s, false)", [f"{END_SECONDS}s"])
+            with self._connected("cleaning up", END_SECONDS) as own:
                 clean_up(own)
-        except (StackError, psycopg.Error) as error:
+        except StackError as error:
             return f"The next up clears away what it left ({' '.join(str(error).split())})"
         return "Nothing of it is left on any node; run up again once the cause is gone"
 
@@ -147,6 +146,18 @@ class _Process:
         return int(self._ask("get_gpid", process=self._pid)[0][0])
 
     def _ask(self, query: str, **arguments: Any) -> list[Any]:
-        with connected(self._server, self._password, timeout=PROBE_SECONDS) as own:
-            own.execute("select set_config('statement_timeout', %s, false)", [f"{PROBE_SECONDS}s"])
+        with self._connected("looking at its progress", PROBE_SECONDS) as own:
             return own.execute(statement(query), arguments).fetchall()
+
+    @contextmanager
+    def _connected(self, doing: str, seconds: float) -> Iterator[Connection]:
+        """Yield a connection on which no statement takes longer.
+
+        Raises:
+            StackError: one did; or another error of the database.
+        """
+        with (
+            connected(self._server, self._password, doing=doing, timeout=PROBE_SECONDS) as own,
+            time_limited(own, seconds),
+        ):
+            yield own

@@ -52,14 +52,11 @@ class SqlProvider(DeclarativeProvider):
             StackError: whatever the database refuses, told as what was being done.
         """
         # Imported here: a run that changes nothing compares states and needs no driver.
-        from components.database import connections  # noqa: PLC0415
+        from components.database.access import connected  # noqa: PLC0415
+        from components.database.connections import Server  # noqa: PLC0415
 
-        server = connections.Server.of(props["server"])
         timeout = int(props["ready_timeout"])
-        with (
-            connections.translated_errors(doing, server),
-            connections.connected(server, self.password, timeout=timeout) as connection,
-        ):
+        with connected(Server.of(props["server"]), self.password, doing=doing, timeout=timeout) as connection:
             yield connection
 
     def as_set(self, props: dict[str, Any]) -> dict[str, Any]:
@@ -89,38 +86,25 @@ class SqlProvider(DeclarativeProvider):
         `node` is one that the work is about, and that may not be registered. Work has no deadline as long as nodes answer and
         nobody's lock is in its way.
         """
-        from components.database import health, session, watch  # noqa: PLC0415
         from components.database.connections import Server  # noqa: PLC0415
+        from components.database.session import working  # noqa: PLC0415
 
         server, timeout = Server.of(props["server"]), int(props["ready_timeout"])
-        with (
-            self.connection(props, doing) as connection,
-            session.exclusive(connection, doing=doing, timeout=timeout) as within,
-        ):
-            if on_all_nodes:
-                health.wait_until_nodes_answer(connection, within)
-            with watch.ended_when_unreachable(
-                connection, server, self.password, doing=doing, timeout=timeout, also=node
-            ):
-                if on_all_nodes:
-                    with health.naming_unreachable_nodes(connection, doing):
-                        yield connection
-                else:
-                    yield connection
+        with working(
+            server, self.password, doing=doing, timeout=timeout, on_all_nodes=on_all_nodes, also=node
+        ) as connection:
+            yield connection
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Compare with the live cluster; a coordinator that does not answer leaves the resource as it was last seen."""
-        from components.database import connections  # noqa: PLC0415
         from components.errors import NotReadyError  # noqa: PLC0415
 
-        server = connections.Server.of(props["server"])
         try:
-            with (
-                connections.translated_errors(f"reading {id_}", server),
-                connections.connected(server, self.password, timeout=READ_TIMEOUT) as connection,
-            ):
+            with self.connection({**props, "ready_timeout": READ_TIMEOUT}, f"reading {id_}") as connection:
                 found = self.find(connection, id_, props)
         except NotReadyError as error:
+            if error.nodes:  # the coordinator answers
+                raise
             print(f"{id_} is left as it was last seen: {error}")  # noqa: T201
             return self.unreachable(id_, props)
         if found is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.database import connections
+from components.database.connections import close_idle
 from tests.provider.resources import Cluster
 from tests.retail import RETAIL_SCHEMA, RETAIL_TABLES
 
@@ -24,13 +24,7 @@ _numbers = itertools.count(1)
 def no_idle_connections() -> Iterator[None]:
     """Close the connections that providers keep for their next use."""
     yield
-    _close_idle_connections()
-
-
-def _close_idle_connections() -> None:
-    for idle in connections._idle.values():
-        while idle:
-            idle.pop().close()
+    close_idle()
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +44,35 @@ def formed(citus_servers: tuple[PostgresServer, ...]) -> Cluster:
     cluster = Cluster("formed", coordinator, tuple(workers))
     cluster.make()
     cluster.form()
-    _close_idle_connections()
+    close_idle()
     cluster.freeze()
     return cluster
+
+
+@pytest.fixture(params=["encrypted", "plain"])
+def transport(
+    request: pytest.FixtureRequest, citus_servers: tuple[PostgresServer, ...], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """Connections with TLS, then without: those of this process, and those of the nodes to each other.
+
+    libpq has other words for a connection that broke, and other moments at which it notices.
+    """
+    if request.param == "encrypted":
+        yield request.param
+        return
+    monkeypatch.setenv("PGSSLMODE", "disable")
+    _alter_system(citus_servers, "set citus.node_conninfo = 'sslmode=disable'")
+    yield request.param
+    _alter_system(citus_servers, "reset citus.node_conninfo")
+
+
+def _alter_system(servers: tuple[PostgresServer, ...], change: str) -> None:
+    for server in servers:
+        server.resume()
+        server.start()
+        with server.connect() as connection:
+            connection.execute(f"alter system {change}".encode())
+            connection.execute("select pg_reload_conf()")
 
 
 @contextmanager

@@ -270,6 +270,7 @@ def test_worker_unregistered_by_hand_comes_back(cluster: Cluster) -> None:
     assert len(worker_rows(cluster)) == 2
 
 
+@pytest.mark.usefixtures("transport")
 def test_dead_worker_is_named_and_leaves_no_row(servers: Cluster) -> None:
     """A worker that does not answer is not registered; once it answers, it is."""
     servers.coordinator_node().up()
@@ -305,6 +306,7 @@ def test_other_workers_join_while_one_is_awaited(servers: Cluster) -> None:
     assert len(worker_rows(servers)) == 2
 
 
+@pytest.mark.usefixtures("transport")
 def test_wrong_password_on_a_worker_fails_at_once(servers: Cluster, other_password: PostgresServer) -> None:
     """A worker with another password is not waited for; the error names it and shows no password."""
     servers.coordinator_node().up()
@@ -318,6 +320,7 @@ def test_wrong_password_on_a_worker_fails_at_once(servers: Cluster, other_passwo
     assert worker_rows(servers) == []
 
 
+@pytest.mark.usefixtures("transport")
 def test_missing_database_on_a_worker_is_named(servers: Cluster) -> None:
     """A worker without the database is not waited for; the error says which is missing where."""
     servers.coordinator_node().up()
@@ -352,6 +355,7 @@ def test_emptied_worker_is_refused_and_the_way_back_works(cluster: Cluster, stat
     assert cluster.health().up() == "create"
 
 
+@pytest.mark.usefixtures("transport")
 def test_emptied_worker_that_should_hold_shards_is_refused(cluster: Cluster) -> None:
     """Where the lost volume held shards, the error says how many, and offers nothing that would forget them."""
     cluster.run("create table t (k int primary key)")
@@ -463,6 +467,7 @@ def test_removed_worker_can_join_again(cluster: Cluster) -> None:
     assert len(worker_rows(cluster)) == 2
 
 
+@pytest.mark.usefixtures("transport")
 def test_paused_worker_is_never_taken_for_alive(servers: Cluster) -> None:
     """A worker that takes connections and answers nothing is given up within the timeout, unregistered."""
     servers.coordinator_node().up()
@@ -499,7 +504,7 @@ def test_lock_of_another_run_is_waited_for_and_its_holder_named(servers: Cluster
         with pytest.raises(
             NotReadyError,
             match=rf"another run holds this cluster's lock \(process {other.info.backend_pid} of {USER} from {HOST}, "
-            r"citus-pulumi: applying 010.sql, idle for \d+ s\); let it end, then run up again",
+            r"citus-pulumi: applying 010.sql, idle for \d+ s\); let it end, then run the command again",
         ):
             servers.coordinator_node(ready_timeout=1).up()
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components.database import statements, turns
+from components.database.connections import close_idle
 from components.errors import NotReadyError, StackError
-from tests.provider.conftest import _close_idle_connections
 from tests.provider.seen import eventually, keys, kind
 from tests.servers import HOST
 
@@ -85,6 +85,7 @@ def test_step_after_one_that_gave_up_does_not_wait_as_long(cluster: Cluster, mon
     assert time.monotonic() - started < 15
 
 
+@pytest.mark.usefixtures("transport")
 @pytest.mark.parametrize("place", ["coordinator", "worker"])
 def test_lock_that_stays_is_given_up_and_its_session_named(
     cluster: Cluster, place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -217,5 +218,5 @@ def test_settings_that_citus_takes_on_the_nodes_are_refused(cluster: Cluster, na
         remedy = str(refused.value).partition("(")[2].partition(")")[0]
         elsewhere.execute("set default_transaction_read_only = off")
         elsewhere.execute(remedy.encode())
-    _close_idle_connections()
+    close_idle()
     assert table.up() == "create"

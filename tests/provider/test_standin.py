@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from components.database.connections import close_idle
 from tests.provider import conftest, standin, test_membership, test_sharding
 from tests.provider.resources import Cluster
 from tests.servers import HOST, find_wheel
@@ -530,7 +531,7 @@ def formed_standins(standins: tuple[PostgresServer, ...]) -> Cluster:
     cluster = Cluster("formed", coordinator, tuple(workers))
     cluster.make()
     cluster.form()
-    conftest._close_idle_connections()
+    close_idle()
     cluster.freeze()
     return cluster
 

@@ -11,9 +11,10 @@ from typing import Any, cast
 
 import pytest
 
-from cli.choice import choose_stack
-from cli.own import make_stack
-from cli.shown import show_cluster, show_residency
+from cli import cluster
+from cli.new_stack import make_stack
+from cli.select_stack import select_stack
+from cli.status import show_cluster, show_residency
 from components.errors import SettingsError
 from components.nodes.docker.engine import Engine
 
@@ -36,6 +37,7 @@ def a_stack(**outputs: Any) -> Any:
 
 UNREACHABLE = {
     "dsn": "postgresql://postgres:secret@127.0.0.1:1/coorddb",
+    "coordinator": "127.0.0.1:1",
     "versions": {"citus": "12.1.12", "postgres": "16"},
     "residency": {"t": {"1": "worker:5432"}},
 }
@@ -61,7 +63,7 @@ def test_the_stack_is_chosen_by_what_can_run(
     monkeypatch.setattr(Engine, "why_not", staticmethod(why_not))
     (folder / "Pulumi.dev.yaml").write_text("config: {citus:image: mine:1}\n")
     (folder / "Pulumi.local.yaml").write_text("config: {}\n")
-    assert choose_stack() == name
+    assert select_stack() == name
     assert asked == ["mine:1"]
     assert capsys.readouterr().out.startswith(said)
 
@@ -71,7 +73,7 @@ def test_a_stack_without_settings_is_no_stack(folder: Path) -> None:
     (folder / "Pulumi.prod.yaml").write_text("config: {}\n")
     for named in ("typo", ""):
         with pytest.raises(SettingsError, match=r"there is no such file: name one of the stacks prod"):
-            choose_stack(named)
+            select_stack(named)
 
 
 def test_an_error_is_one_line(folder: Path) -> None:
@@ -94,8 +96,11 @@ def test_no_engine_is_a_reason_of_one_line(monkeypatch: pytest.MonkeyPatch) -> N
     assert Engine.why_not("any") == "no Docker Engine answers at unix:///no/such.sock (No such file or directory)"
 
 
-def test_a_database_out_of_reach_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_database_out_of_reach_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither what is shown after `up` nor the count of rows ends in a traceback, and no password is shown."""
+    monkeypatch.setattr(cluster, "SECONDS", 0.1)
     show_cluster(a_stack(**UNREACHABLE))
     assert show_residency(a_stack(**UNREACHABLE)) is False
     lines = capsys.readouterr().out.splitlines()

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
-from components.database import connections
+from components.database.access import connected
+from components.database.connections import Server
 from components.database.statements import statement
 from components.errors import HostError
 from components.logs import see
@@ -121,20 +122,15 @@ class LocalServer:
         self._configure()
         if not self.is_running():
             self._start(timeout)
-        server = connections.Server(self.name, HOST, self.port, "postgres", self.user, f"file:{self.log}")
-        with (
-            connections.translated_errors(f"making the database {database}", server),
-            connections.connected(server, password, timeout=timeout) as connection,
-        ):
+        server = Server(self.name, HOST, self.port, "postgres", self.user, f"file:{self.log}")
+        with connected(server, password, doing=f"making the database {database}", timeout=timeout) as connection:
             found = connection.execute("select from pg_database where datname = %s", [database]).fetchone()
             if found is None:
                 connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
             row = connection.execute("select system_identifier::text from pg_control_system()").fetchone()
         own = replace(server, database=database)
-        with (
-            connections.translated_errors(f"making the extension citus in {database}", own),
-            connections.connected(own, password, timeout=timeout) as connection,
-        ):
+        doing = f"making the extension citus in {database}"
+        with connected(own, password, doing=doing, timeout=timeout) as connection:
             connection.execute(statement("create_extension"))
         write_private(self.folder / _PASSFILE, self._passfile(password))  # now that it is known to be right
         return str(row[0]) if row else ""

@@ -11,7 +11,7 @@ from components.errors import SettingsError
 from components.nodes.docker.engine import Engine
 from components.settings import PROJECT, SEED_STACK
 
-__all__ = ["LOCAL_STACK", "choose_stack", "settings_file"]
+__all__ = ["LOCAL_STACK", "select_stack", "settings_file"]
 
 LOCAL_STACK: Final = "local"
 
@@ -30,7 +30,7 @@ def settings_file(stack: str) -> Path:
     return file
 
 
-def choose_stack(named: str = "") -> str:
+def select_stack(named: str = "") -> str:
     """Return the stack to use: the one that is named, or one that can run here, saying in one line which and why.
 
     Raises:

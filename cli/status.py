@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.table import Table
 
-from components.database.connections import open_session
+from cli.cluster import connected_to, is_stand_in
 from components.database.moves import get_residency
 from components.database.statements import statement
+from components.errors import StackError
 from components.names import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pulumi.automation import Stack
 
-__all__ = ["is_stand_in", "show_cluster", "show_residency"]
+__all__ = ["show_cluster", "show_residency"]
 
 WIDEST = 12
 """Nodes that get a column of their own."""
-
-
-def is_stand_in(outputs: Mapping[str, Any]) -> bool:
-    """Tell from a stack's outputs whether its cluster is a stand-in for Citus, which moves no rows."""
-    return "standin" in outputs["versions"]["citus"]
 
 
 def show_cluster(stack: Stack) -> None:
@@ -38,11 +30,11 @@ def show_cluster(stack: Stack) -> None:
         console.print("nothing is up: make up")
         return
     try:
-        with open_session(timeout=10, **conninfo_to_dict(outputs["dsn"])) as connection:
+        with connected_to(outputs, "showing the cluster") as connection:
             nodes = connection.execute(statement("show_nodes")).fetchall()
             tables = connection.execute(statement("show_tables")).fetchall()
-    except psycopg.Error as error:
-        console.print(f"the cluster cannot be shown: {_on_one_line(error)}", soft_wrap=True)
+    except StackError as error:
+        console.print(f"the cluster cannot be shown: {error}", soft_wrap=True, markup=False)
         return
     versions = outputs["versions"]
     console.print()
@@ -76,21 +68,17 @@ def show_residency(stack: Stack) -> bool:
         return False
     rows, right = [], True
     try:
-        with open_session(timeout=10, **conninfo_to_dict(outputs["dsn"])) as connection:
+        with connected_to(outputs, "counting rows") as connection:
             for name, nodes in declared.items():
                 for table, value, node, count in get_residency(connection, TableName.parse(name), list(nodes)):
                     right = right and node == nodes[value]
                     rows.append((value, table, count, node, "" if node == nodes[value] else f"not on {nodes[value]}"))
-    except psycopg.Error as error:
-        console.print(f"the rows cannot be counted: {_on_one_line(error)}", soft_wrap=True)
+    except StackError as error:
+        console.print(f"the rows cannot be counted: {error}", soft_wrap=True, markup=False)
         return False
     console.print(_table(["tenant", "table", "rows", "node", ""], sorted(rows)))
     console.print("every row lies on the worker of its tenant" if right else "[bold red]rows lie elsewhere[/]")
     return right
-
-
-def _on_one_line(error: psycopg.Error) -> str:
-    return " ".join(str(error).split())
 
 
 def _table(columns: list[str], rows: list[tuple[Any, ...]]) -> Table:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import yaml
 from pulumi import automation
 
-from cli.choice import settings_file
+from cli.select_stack import settings_file
 from cli.stacks import open_stack
 from components.errors import SettingsError
 from components.settings import PROJECT
