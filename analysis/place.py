@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, LiteralString
 
 from analysis.errors import DiskFullError
 from components import errors
-from components.database.access import connected
+from components.database.client import connected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

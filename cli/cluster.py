@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.conninfo import conninfo_to_dict
 
-from components.database.access import connected
+from components.database.client import connected
 from components.database.connections import Server
 from components.nodes.local.server import HOST
 

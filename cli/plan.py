@@ -6,7 +6,6 @@ The findings and the steps are those of the program itself (components/plan.py);
 from __future__ import annotations
 
 import json
-import re
 import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from components.errors import InputError
     from components.keys import PlannedForeignKey
     from components.plan.later import Standing
     from components.plan.plan import PlannedTable
@@ -39,7 +39,6 @@ FORMATS: Final = ("text", "json", "github")
 JSON_VERSION: Final = 1
 """Of the schema of `--format json`; grows when a field changes its meaning or goes away."""
 _NO_PASSWORD: Final = "not read"  # noqa: S105 - the plan has no use for it
-_PLACE: Final = re.compile(r"(?P<file>[^:]+):(?P<line>\d+):(?P<column>\d+): (?P<message>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,8 @@ class Planned:
     steps: tuple[dict[str, Any], ...]
     settings: Settings | None = field(default=None, repr=False)
     """None where they cannot be read."""
+    warned: frozenset[str] = frozenset()
+    """Its warnings as the program words them, too."""
     standing: Standing | None = field(default=None, repr=False)
     """What the stack's state tells of its cluster; None where it is planned as a new one."""
 
@@ -104,14 +105,15 @@ def read_plan(stack: str) -> Planned:
             tenancies, wrong = _tenancies(plan, schema, settings)
             findings = [*wrong, *findings]
     except SettingsError as error:
-        findings += [_unread("settings", line, "settings.Settings") for line in str(error).splitlines()]
+        findings += _unplanned("settings", error, "settings.Settings")
     except PlanError as error:
-        findings += [_unread("sql", line, "schema.Schema") for line in str(error).splitlines()]
+        findings += _unplanned("sql", error, "schema.Schema")
     folder = PurePosixPath(settings.schema_dir.as_posix()) if settings else PurePosixPath()
     return Planned(
         findings=tuple(_placed(finding, folder, file, text) for finding in findings),
         steps=tuple(_steps(plan, folder, settings.shard_count if settings else 0, tenancies)),
         settings=settings,
+        warned=frozenset(map(str, plan.warnings)),
         standing=standing,
     )
 
@@ -121,7 +123,7 @@ def _tenancies(plan: ShardingPlan, schema: Schema, settings: Settings) -> tuple[
     try:
         return plan_tenants(plan, schema, settings), []
     except PlanError as error:
-        return (), [_unread("tenants", line, "tenants.plan_tenants") for line in str(error).splitlines()]
+        return (), list(_unplanned("tenants", error, "tenants.plan_tenants"))
 
 
 def _settings(text: str, stack: str) -> Settings:
@@ -135,22 +137,10 @@ def _settings(text: str, stack: str) -> Settings:
     return Settings.parse({**values, "password": _NO_PASSWORD}, stack=stack)
 
 
-def _unread(rule: str, line: str, source: str) -> Finding:
-    """Return a line of an error that stands before any plan as a finding."""
-    place = _PLACE.fullmatch(line)
-    setting, _, message = line.partition(": ") if line.startswith(f"{PROJECT}:") else ("", "", line)
-    return Finding(
-        severity="error",
-        rule=rule,
-        file=place["file"] if place else "",
-        line=int(place["line"]) if place else None,
-        column=int(place["column"]) if place else None,
-        table="",
-        message=place["message"] if place else message,
-        remedy="",
-        source=source,
-        setting=setting,
-    )
+def _unplanned(rule: str, error: InputError, source: str) -> Iterator[Finding]:
+    """Yield what is wrong before there is a plan as findings."""
+    for it in error.problems:
+        yield Finding("error", rule, it.file, it.line, it.column, "", it.message, "", source, it.setting)
 
 
 def _placed(finding: Finding, folder: PurePosixPath, file: Path, text: str) -> Finding:
@@ -171,7 +161,8 @@ def _line(finding: Finding, text: str) -> int:
         path = ["config", name, table, table.partition(".pin.")[0]]
     node, line = yaml.compose(text, Loader=yaml.SafeLoader), 1
     for name in path:
-        found = next((pair for pair in getattr(node, "value", None) or [] if _is(pair[0].value, name)), None)
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next((pair for pair in pairs if _is(pair[0].value, name)), None)
         if found is None:
             continue
         line, node = found[0].start_mark.line + 1, found[1]

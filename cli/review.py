@@ -20,6 +20,7 @@ from cli.costs import Costs, measure
 from cli.plan import read_plan
 from cli.rehearsal import rehearsed
 from cli.stacks import ENDED, open_stack, reason
+from components.reports import NotRefreshed, collected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,12 +56,12 @@ class Preview:
     steps: list[Step] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    infos: list[str] = field(default_factory=list)
+    not_refreshed: list[NotRefreshed] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     """How many resources are touched in each way."""
     costs: Costs = field(default_factory=Costs)
 
-    def hear(self, event: automation.events.EngineEvent) -> None:
+    def handle_event(self, event: automation.events.EngineEvent) -> None:
         """Take in one event of the engine."""
         if event.resource_pre_event:
             step = Step.of(event.resource_pre_event.metadata)
@@ -70,7 +71,7 @@ class Preview:
             self.counts = {str(getattr(op, "value", op)): n for op, n in event.summary_event.resource_changes.items()}
         said = event.diagnostic_event
         if said and ENDED not in said.message and "an unhandled error occurred" not in said.message:
-            lines = {"error": self.errors, "warning": self.warnings, "info": self.infos}.get(said.severity)
+            lines = {"error": self.errors, "warning": self.warnings}.get(said.severity)
             text = said.message.strip()
             if lines is not None and text and text not in lines:
                 lines.append(text)
@@ -78,58 +79,59 @@ class Preview:
 
 def preview(name: str, planned: Planned, *, refresh: bool = False, measured: bool = True) -> Preview:
     """Preview a stack of the current folder, and ask what its changes cost where there are rows to be `measured`."""
-    heard = Preview()
-    try:
-        stack = open_stack(name)
-        stack.preview(on_event=heard.hear, color="never", refresh=refresh or None)
-    except automation.CommandError as error:
-        heard.errors = heard.errors or [reason(error)]
-        return heard
-    asks = [ask for change in describe(heard.steps, planned.steps) for ask in change.asks]
+    previewed = Preview()
+    with collected() as reports:
+        try:
+            stack = open_stack(name)
+            stack.preview(on_event=previewed.handle_event, color="never", refresh=refresh or None)
+        except automation.CommandError as error:
+            previewed.errors = previewed.errors or [reason(error)]
+            return previewed
+        finally:
+            previewed.not_refreshed = reports()
+    asks = [ask for change in describe(previewed.steps, planned.steps) for ask in change.asks]
     if asks and not measured:
-        heard.costs = Costs(unknown="a rehearsal has no rows; a review of the stack itself asks its cluster")
+        previewed.costs = Costs(unknown="a rehearsal has no rows; a review of the stack itself asks its cluster")
     elif asks:
-        heard.costs = measure({key: output.value for key, output in stack.outputs().items()}, asks)
-    return heard
+        previewed.costs = measure({key: output.value for key, output in stack.outputs().items()}, asks)
+    return previewed
 
 
 def review(name: str, output: Path | None, base: str = "") -> int:
     """Write what an update of the stack would do, or of the stack as the commit `base` has it; return 1 where it is refused."""
     planned = read_plan(name)
-    note, heard = "", Preview()
+    note, previewed = "", Preview()
     if base and not planned.errors:
         output = output and output.absolute()
         with rehearsed(name, base) as was_there:
             note = (REHEARSED if was_there else NEW).format(base=base)
-            heard = preview(name, planned, measured=False)
+            previewed = preview(name, planned, measured=False)
     elif not planned.errors:
-        heard = preview(name, planned)
-    _write("\n".join(markdown(name, planned, heard, note=note)), output)
-    return int(bool(planned.errors or heard.errors))
+        previewed = preview(name, planned)
+    _write("\n".join(markdown(name, planned, previewed, note=note)), output)
+    return int(bool(planned.errors or previewed.errors))
 
 
 def drift(name: str, output: Path | None) -> int:
     """Compare a stack with its live cluster; write what differs, or an empty file; return DRIFTED, 0, or 1 for an error."""
     planned = read_plan(name)
-    heard = preview(name, planned, refresh=True)
-    touched = {op: count for op, count in heard.counts.items() if op not in ("same", "refresh", "read")}
-    if not touched and not heard.errors:
+    previewed = preview(name, planned, refresh=True)
+    touched = {op: count for op, count in previewed.counts.items() if op not in ("same", "refresh", "read")}
+    if not touched and not previewed.errors:
         print(f"stack {name} is as declared")
         if output:
             output.write_text("", "utf-8")
         return 0
-    title = "could not be compared with its cluster" if heard.errors else "is not as declared: what `up` would mend"
+    title = "could not be compared with its cluster" if previewed.errors else "is not as declared: what `up` would mend"
     lines = [f"<!-- citus drift: {name} -->", f"### Stack `{name}` {title}", ""]
-    _write("\n".join([*lines, *_unseen(heard), *_body(planned, heard)]), output)
-    return 1 if heard.errors else DRIFTED
+    _write("\n".join([*lines, *_not_refreshed(previewed), *_body(planned, previewed)]), output)
+    return 1 if previewed.errors else DRIFTED
 
 
-def _unseen(heard: Preview) -> Iterator[str]:
-    """Yield why resources could not be looked at, once for all of them; logs of servers stay where they are."""
-    parts = [said.partition(" is left as it was last seen: ") for said in heard.infos]
-    causes = Counter(cause.partition("; see: ")[0] for _, split, cause in parts if split)
-    for cause, count in causes.items():
-        yield f"{count} resources could not be looked at: {_plain(' '.join(cause.split()))}"
+def _not_refreshed(previewed: Preview) -> Iterator[str]:
+    """Yield why resources were not refreshed, once for all of them; logs of servers stay where they are."""
+    for cause, count in Counter(it.cause for it in previewed.not_refreshed).items():
+        yield f"{count} resources were not refreshed: {_plain(' '.join(cause.split()))}"
         yield ""
 
 
@@ -145,44 +147,44 @@ def _write(text: str, output: Path | None) -> None:
     sys.stdout.flush()
 
 
-def markdown(name: str, planned: Planned, heard: Preview, *, note: str = "") -> Iterator[str]:
+def markdown(name: str, planned: Planned, previewed: Preview, *, note: str = "") -> Iterator[str]:
     """Yield the lines of a review. The first is a mark by which its comment is found again."""
     yield f"<!-- citus review: {name} -->"
-    yield f"### Stack `{name}`: {_headline(planned, heard)}"
+    yield f"### Stack `{name}`: {_headline(planned, previewed)}"
     yield ""
     if note:
         yield f"_{note}_"
         yield ""
-    yield from _body(planned, heard)
+    yield from _body(planned, previewed)
 
 
-def _headline(planned: Planned, heard: Preview) -> str:
+def _headline(planned: Planned, previewed: Preview) -> str:
     if planned.errors:
         return f"the plan refuses it, {planned.errors} {'error' if planned.errors == 1 else 'errors'}"
-    if heard.errors:
+    if previewed.errors:
         return "the preview refuses it"
-    changes = describe(heard.steps, planned.steps)
+    changes = describe(previewed.steps, planned.steps)
     counts = {section: sum(change.section == section for change in changes) for section in SECTIONS}
     told = [f"{count} {section}" for section, count in counts.items() if count and section not in QUIET]
     return ", ".join(told) or "nothing changes"
 
 
-def _body(planned: Planned, heard: Preview) -> Iterator[str]:
-    if planned.errors or heard.errors:
+def _body(planned: Planned, previewed: Preview) -> Iterator[str]:
+    if planned.errors or previewed.errors:
         yield "**Refused**"
         yield ""
         yield from (f"- {_finding(it)}" for it in planned.findings if it.severity == "error")
-        yield from (f"- {line}" for error in heard.errors for line in _lines(error))
+        yield from (f"- {line}" for error in previewed.errors for line in _lines(error))
         yield ""
     else:
-        yield from _changes(describe(heard.steps, planned.steps), heard.costs)
-    yield from _warnings(planned, heard)
-    for step in sorted(heard.steps, key=lambda step: step.rank):
+        yield from _changes(describe(previewed.steps, planned.steps), previewed.costs)
+    yield from _warnings(planned, previewed)
+    for step in sorted(previewed.steps, key=lambda step: step.rank):
         if step.kind == "SchemaScript" and step.op == "create":
             text = step.new.get("text", "")
             yield from _sql(step.name, text if isinstance(text, str) else HIDDEN)  # a secret is a wrapped one
-    if heard.steps:
-        yield from _resources(heard)
+    if previewed.steps:
+        yield from _resources(previewed)
 
 
 def _changes(changes: list[Change], costs: Costs) -> Iterator[str]:
@@ -228,11 +230,10 @@ def _finding(finding: Finding) -> str:
     return f"`{place}` {_plain(said)}{remedy} (`{finding.rule}`)"
 
 
-def _warnings(planned: Planned, heard: Preview) -> Iterator[str]:
+def _warnings(planned: Planned, previewed: Preview) -> Iterator[str]:
     """Yield what works but hurts: the plan's, each with its place, and what else the program warns of."""
     found = [_finding(finding) for finding in planned.findings if finding.severity == "warning"]
-    known = [finding.message for finding in planned.findings]
-    found += [line for said in heard.warnings if not any(it in said for it in known) for line in _lines(said)]
+    found += [line for said in previewed.warnings if said not in planned.warned for line in _lines(said)]
     if found:
         yield from _folded(f"Warnings: {len(found)}", found)
 
@@ -259,13 +260,13 @@ def _sql(name: str, text: str) -> Iterator[str]:
     )
 
 
-def _resources(heard: Preview) -> Iterator[str]:
-    counts = ", ".join(f"{count} to {op}" for op, count in sorted(heard.counts.items()) if op != "same")
-    yield f"<details><summary>Pulumi's resources: {counts or 'none'}, {heard.counts.get('same', 0)} unchanged</summary>"
+def _resources(previewed: Preview) -> Iterator[str]:
+    counts = ", ".join(f"{count} to {op}" for op, count in sorted(previewed.counts.items()) if op != "same")
+    yield f"<details><summary>Pulumi's resources: {counts or 'none'}, {previewed.counts.get('same', 0)} unchanged</summary>"
     yield ""
     yield "| operation | kind | name | inputs that differ |"
     yield "| --- | --- | --- | --- |"
-    for step in sorted(heard.steps, key=lambda step: step.rank):
+    for step in sorted(previewed.steps, key=lambda step: step.rank):
         differ = (
             ", ".join(step.changed(*sorted({*step.old, *step.new} - {"__provider"}))) if step.op == "update" else ""
         )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cli.cluster import coordinator_of
 from components.database import roles, session
-from components.database.access import connected
 from components.database.connections import lets_in
 from components.errors import AccessError
 
@@ -48,10 +47,7 @@ def ensure_role(outputs: Mapping[str, Any], role: str, password: str) -> None:
     """
     server, superuser_password = coordinator_of(outputs)
     doing = f"letting the nodes know role {role}"
-    with (
-        connected(server, superuser_password, doing=doing, timeout=TIMEOUT) as connection,
-        session.exclusive(connection, doing=doing, timeout=TIMEOUT),
-    ):
+    with session.exclusive(server, superuser_password, doing=doing, timeout=TIMEOUT) as (connection, _):
         roles.get_oid(connection, role)
         if not lets_in(replace(server, user=role), password):
             msg = (

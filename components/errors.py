@@ -1,15 +1,44 @@
-"""The errors that a person sees. Holds no logic; a message says what, where, why and what to do."""
+"""The errors that a person sees. A message says what, where, why and what to do; what programs need of it are fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
 
 
 class StackError(Exception):
     """Anything this project refuses to do. Its text is the whole message: never a password, never a DSN with one."""
 
 
-class SettingsError(StackError):
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in the settings or in a SQL file."""
+
+    message: str
+    setting: str = ""
+    """The setting, with its value where that is what is wrong."""
+    file: str = ""
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        return ": ".join(part for part in (self.setting, place, self.message) if part)
+
+
+class InputError(StackError):
+    """Problems of what a person wrote, each on a line of its own."""
+
+    def __init__(self, *problems: Problem | str) -> None:
+        """Take the problems; one that has no place may be a text."""
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(it if isinstance(it, Problem) else Problem(it) for it in problems)
+
+
+class SettingsError(InputError):
     """A setting that is missing, unknown or wrong; names the setting, its value and the remedy."""
 
 
-class PlanError(StackError):
+class PlanError(InputError):
     """A sharding plan that the schema does not allow, or that Citus would refuse."""
 
 

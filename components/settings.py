@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from components.errors import SettingsError
+from components.errors import Problem, SettingsError
 from components.names import ColumnName, TableName
 
 __all__ = ["Settings", "TableSettings", "get_engine_settings", "reached_at"]
@@ -276,7 +276,7 @@ class Settings(_Model):
         try:
             settings = cls.model_validate(decoded)
         except ValidationError as error:
-            raise SettingsError("\n".join(_lines(error, values))) from None
+            raise SettingsError(*_problems(error, values)) from None
         for setting in STRUCTURED:
             known = len(getattr(settings, setting)) + (len(settings.undistributed) if setting == "tables" else 0)
             if known < len(decoded.get(setting, {})):
@@ -312,18 +312,18 @@ def _decoded_object(setting: str, text: str) -> object:
     return decoded
 
 
-def _lines(error: ValidationError, values: dict[str, str]) -> list[str]:
-    """Return a line for each problem: the setting, its value (never the password's) and what to do."""
+def _problems(error: ValidationError, values: dict[str, str]) -> list[Problem]:
+    """Return each problem: the setting, its value (never the password's) and what to do."""
     known = ", ".join(sorted(to_camel(name) for name in Settings.model_fields))
-    lines = []
+    problems = []
     for problem in error.errors(include_url=False):
         path = [str(part) for part in problem["loc"] if part != "[key]"]
         setting = ".".join(path)
         if not path:  # of several settings together, which its text names
-            lines.append(f"citus:{problem['msg'].removeprefix('Value error, ')}")
+            problems.append(Problem(f"citus:{problem['msg'].removeprefix('Value error, ')}"))
             continue
         if problem["type"] == "extra_forbidden" and len(path) == 1:
-            lines.append(f"citus:{setting} is no setting of this project: remove it; there are {known}")
+            problems.append(Problem(f"citus:{setting} is no setting of this project: remove it; there are {known}"))
             continue
         if problem["type"] == "extra_forbidden":
             takes = (
@@ -331,12 +331,12 @@ def _lines(error: ValidationError, values: dict[str, str]) -> list[str]:
                 if path[0] == "tenants"
                 else "distributeBy, colocateWith, primaryKey, reference, rewrite, undistribute"
             )
-            lines.append(f"citus:{setting} is unknown: a table takes {takes}")
+            problems.append(Problem(f"citus:{setting} is unknown: a table takes {takes}"))
             continue
         reason = problem["msg"].removeprefix("Value error, ")
         shown = "" if path[0] == "password" else _shown(path, values)
-        lines.append(f"citus:{setting}{shown}: {reason}")
-    return lines
+        problems.append(Problem(reason, f"citus:{setting}{shown}"))
+    return problems
 
 
 def _shown(path: list[str], values: dict[str, str]) -> str:

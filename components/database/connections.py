@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -190,54 +191,70 @@ def lets_in(server: Server, password: str) -> bool:
     return True
 
 
-_idle: dict[tuple[Server, str], list[Connection]] = {}
-"""Connections that wait for their next use. An update is dozens of short sessions, and for each new one Citus would
-open its own connections to the workers again. A list's append and pop are atomic, so threads share it without a lock."""
+FRESH_SECONDS: Final = 1.0
+"""How long connections to the nodes that Citus keeps in a session are trusted after the step that used them: a node may have
+restarted since, which Citus notices only when it uses one and fails. Steps that follow each other closely share them; if each
+opened its own, an update of many tables would take about twice as long."""
+
+
+@dataclass(frozen=True)
+class _Idle:
+    connection: Connection
+    used: float
+    """When Citus last used its connections to the nodes, at the latest."""
+
+
+_idle: dict[tuple[Server, str], list[_Idle]] = {}
+"""Connections that wait for their next use. A list's append and pop are atomic, so threads share it without a lock."""
 
 
 def close_idle() -> None:
     """Close the idle connections."""
     for idle in _idle.values():
         while idle:
-            idle.pop().close()
+            idle.pop().connection.close()
 
 
 @contextmanager
-def leased(server: Server, password: str, *, timeout: float) -> Iterator[Connection]:
+def leased(server: Server, password: str, *, timeout: float, on_nodes: bool = False) -> Iterator[Connection]:
     """Yield a connection in autocommit mode, waiting at most `timeout` seconds for the server to accept it.
 
-    It may be an idle one of an earlier lease; one that ends with an error is closed. Errors of the database pass as they are:
-    access.py translates them.
+    It may be an idle one of an earlier lease, for work `on_nodes` only where that was just now; one that ends with an error is
+    closed. Errors of the database pass as they are: client.py translates them.
 
     Raises:
         AccessError: the server answers, and will not let us in however long we wait.
         NotReadyError: no connection within the deadline.
     """
     idle = _idle.setdefault((server, password), [])
-    connection = _usable(idle) or wait_until(
-        lambda: _connect(server, password, timeout),
-        what=f"{server} takes connections",
-        timeout=timeout,
-        hint=lambda: see(server.log),
-    )
+    found = _usable(idle, within=FRESH_SECONDS if on_nodes else float("inf"))
+    if found is None:
+        connection = wait_until(
+            lambda: _connect(server, password, timeout),
+            what=f"{server} takes connections",
+            timeout=timeout,
+            hint=lambda: see(server.log),
+        )
+        found = _Idle(connection, time.monotonic())
     try:
-        yield connection
+        yield found.connection
     except BaseException:
-        connection.close()
+        found.connection.close()
         raise
-    idle.append(connection)
+    idle.append(replace(found, used=time.monotonic()) if on_nodes else found)
 
 
-def _usable(idle: list[Connection]) -> Connection | None:
+def _usable(idle: list[_Idle], within: float) -> _Idle | None:
     while idle:
-        connection = idle.pop()
+        found = idle.pop()
         try:
-            connection.execute("discard all")
-            _set_known_settings(connection)
+            if time.monotonic() - found.used <= within:
+                found.connection.execute("discard all")
+                _set_known_settings(found.connection)
+                return found
         except psycopg.Error:
-            connection.close()
-        else:
-            return connection
+            pass
+        found.connection.close()
     return None
 
 

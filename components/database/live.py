@@ -73,7 +73,7 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
     """
     # Imported here: the driver is slow to import, and a preview of a new stack asks nobody.
     from components.database import roles  # noqa: PLC0415
-    from components.database.access import connected  # noqa: PLC0415
+    from components.database.client import connected  # noqa: PLC0415
     from components.database.statements import statement, time_limited  # noqa: PLC0415
 
     try:
@@ -96,7 +96,7 @@ def get_extension_version(server: Server, password: str) -> str:
 
     Asks PostgreSQL's own catalog alone: Citus's functions refuse to serve another version than their library's.
     """
-    from components.database.access import connected  # noqa: PLC0415
+    from components.database.client import connected  # noqa: PLC0415
     from components.database.statements import statement  # noqa: PLC0415
 
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 
 from components.database import statements, watch
-from components.database.access import connected
+from components.database.client import connected
 from components.database.health import get_silent_nodes, wait_until_nodes_answer
 from components.database.statements import get_value, statement
 from components.database.turns import patience, turn
@@ -44,12 +44,9 @@ def working(
     deadline as long as it progresses.
 
     Raises:
-        StackError: whatever the database refuses, as access.connected says it; NotReadyError for a wait that ended in vain.
+        StackError: whatever the database refuses, as client.connected says it; NotReadyError for a wait that ended in vain.
     """
-    with (
-        connected(server, password, doing=doing, timeout=timeout) as connection,
-        exclusive(connection, doing=doing, timeout=timeout) as within,
-    ):
+    with exclusive(server, password, doing=doing, timeout=timeout) as (connection, within):
         if on_all_nodes:
             wait_until_nodes_answer(connection, within)
         with watch.abort_when_unreachable(connection, server, password, doing=doing, timeout=timeout, also=also):
@@ -57,23 +54,25 @@ def working(
 
 
 @contextmanager
-def exclusive(connection: Connection, *, doing: str, timeout: float) -> Iterator[float]:
-    """Hold the cluster's lock: what one run does, another never does at the same time. Freed with the connection.
+def exclusive(server: Server, password: str, *, doing: str, timeout: float) -> Iterator[tuple[Connection, float]]:
+    """Yield a connection that holds the cluster's lock: what one run does, another never does at the same time.
 
-    The steps of one run wait for each other without a deadline; for another run, `timeout` seconds.
+    The steps of one run wait for each other without a deadline; for the server and for another run, `timeout` seconds.
 
     Yields:
-        The seconds that a further wait may take: few where another step of this run has just waited in vain.
+        The connection, and the seconds that a further wait may take: few where another step of this run has just waited in vain.
 
     Raises:
+        StackError: as client.connected.
         NotReadyError: another run kept the lock for `timeout` seconds; names it, and the nodes that do not answer.
     """
-    with turn(connection.info.dsn, doing=doing) as in_vain:
+    with turn(f"{server.host}:{server.port}/{server.database}", doing=doing) as in_vain:
         within = min(timeout, statements.PROBE_SECONDS) if in_vain else timeout
-        connection.execute("select set_config('application_name', %s, false)", [f"citus-pulumi: {doing}"[:63]])
-        _take_lock(connection, doing, within)
-        yield within
-        connection.execute("select pg_advisory_unlock(%s)", [LOCK])  # after an error, the connection is closed
+        with connected(server, password, doing=doing, timeout=within, on_nodes=True) as connection:
+            connection.execute("select set_config('application_name', %s, false)", [f"citus-pulumi: {doing}"[:63]])
+            _take_lock(connection, doing, within)
+            yield connection, within
+            connection.execute("select pg_advisory_unlock(%s)", [LOCK])  # after an error, the connection is closed
 
 
 def _take_lock(connection: Connection, doing: str, timeout: float) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from components.database.access import connected
+from components.database.client import connected
 from components.database.moves import clean_up
 from components.database.statements import PROBE_SECONDS, statement, time_limited
 from components.errors import NotReadyError, StackError

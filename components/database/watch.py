@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 
 from components.database import health, statements
-from components.database.access import connected
+from components.database.client import connected
 from components.database.health import SilentNode
 from components.errors import NotReadyError, StackError
 

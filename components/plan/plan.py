@@ -110,7 +110,7 @@ class ShardingPlan:
         """
         plan = cls.draft(schema, tables, undistributed, standing)
         if plan.errors:
-            raise PlanError("\n".join(map(str, plan.errors)))
+            raise PlanError(*map(str, plan.errors))
         return plan
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from components.errors import PlanError
+from components.errors import PlanError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +42,7 @@ def plan_tenants(plan: ShardingPlan, schema: Schema, settings: Settings) -> tupl
     """
     findings = list(_findings(plan, schema, settings))
     if findings:
-        raise PlanError("\n".join(findings))
+        raise PlanError(*findings)
     tenancies = []
     for table, tenants in settings.tenants.items():
         pin, spread = dict(tenants.pin), tenants.spread
@@ -53,33 +53,37 @@ def plan_tenants(plan: ShardingPlan, schema: Schema, settings: Settings) -> tupl
     return tuple(tenancies)
 
 
-def _findings(plan: ShardingPlan, schema: Schema, settings: Settings) -> Iterable[str]:
+def _findings(plan: ShardingPlan, schema: Schema, settings: Settings) -> Iterable[Problem]:
     distributed = {table.name: table for table in plan.tables if table.distribution_column}
     groups: dict[TableName | None, TableName] = {}
     for table, tenants in settings.tenants.items():
         at = f"citus:tenants.{table}"
         if table not in distributed:
-            yield f"{at}: citus:tables does not distribute that table: name one that it distributes"
+            yield Problem("citus:tables does not distribute that table: name one that it distributes", at)
             continue
         group, by = distributed[table].group, distributed[table].distribution_column
         if group in groups:
-            yield f"{at}: {groups[group]} is colocated with it, and their tenants lie together: name one of the two"
+            yield Problem(
+                f"{groups[group]} is colocated with it, and their tenants lie together: name one of the two", at
+            )
         groups[group] = table
         for value, number in tenants.pin.items():
             if not 1 <= number <= settings.workers:
-                yield f"{at}.pin.{value} = {number}: there are workers 1 to {settings.workers}: name one of them"
+                wrong = f"{at}.pin.{value} = {number}"
+                yield Problem(f"there are workers 1 to {settings.workers}: name one of them", wrong)
         for member in distributed.values():
             if member.group == group and (generated := _generated_before(schema, member)):
-                yield (
-                    f"{at}: {member.name} has the generated column {generated} before its distribution column "
+                yield Problem(
+                    f"{member.name} has the generated column {generated} before its distribution column "
                     f"{member.distribution_column}, and Citus would copy rows into wrong shards when it splits one: declare "
-                    f"{member.distribution_column} before it"
+                    f"{member.distribution_column} before it",
+                    at,
                 )
         columns = schema.tables[table].columns or {}
         kind = columns[by].type if by in columns else ""
         for value in [*tenants.pin, *tenants.spread]:
             if kind in _INTEGERS and not _fits(value, _INTEGERS[kind]):
-                yield f"{at}: {value!r} is no value of {by}, which is {kind}: correct it"
+                yield Problem(f"{value!r} is no value of {by}, which is {kind}: correct it", at)
 
 
 def _generated_before(schema: Schema, table: PlannedTable) -> str | None:

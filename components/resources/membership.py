@@ -172,12 +172,11 @@ class ClusterHealthProvider(SqlProvider):
     def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
         """Wait until all pairs are healthy, let every node know the roles' passwords, and say which roles are refused."""
         from components.database import health, roles, session  # noqa: PLC0415
+        from components.database.connections import Server  # noqa: PLC0415
 
         doing, timeout = "checking that every node reaches every other", int(props["ready_timeout"])
-        with (
-            self.connection(props, doing) as connection,
-            session.exclusive(connection, doing=doing, timeout=timeout) as within,
-        ):
+        server = Server.of(props["server"])
+        with session.exclusive(server, self.password, doing=doing, timeout=timeout) as (connection, within):
             pairs = health.wait_until_healthy(connection, within)
             _tell(roles.spread(connection, timeout))
             _tell([*roles.get_refused(connection), *map(roles.describe_unknown, roles.get_unknown(connection))])

@@ -11,6 +11,7 @@ from pulumi.dynamic import (
     Resource,
 )
 
+from components.reports import NotRefreshed, report
 from components.resources.provider import DeclarativeProvider
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class SqlProvider(DeclarativeProvider):
             StackError: whatever the database refuses, told as what was being done.
         """
         # Imported here: a run that changes nothing compares states and needs no driver.
-        from components.database.access import connected  # noqa: PLC0415
+        from components.database.client import connected  # noqa: PLC0415
         from components.database.connections import Server  # noqa: PLC0415
 
         timeout = int(props["ready_timeout"])
@@ -105,7 +106,8 @@ class SqlProvider(DeclarativeProvider):
         except NotReadyError as error:
             if error.nodes:  # the coordinator answers
                 raise
-            print(f"{id_} is left as it was last seen: {error}")  # noqa: T201
+            print(f"{id_}: not refreshed, the coordinator is unreachable: {error}")  # noqa: T201
+            report(NotRefreshed(id_, error.message))
             return self.unreachable(id_, props)
         if found is None:
             return ReadResult("", {})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import postgast
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from components.errors import PlanError
+from components.errors import PlanError, Problem
 from components.schema.parser import FileReader
 from components.schema.passwords import without_constants
 from components.schema.relations import Relations, SqlFile
@@ -28,7 +28,7 @@ class Schema(Relations):
     def __init__(self, files: Iterable[SqlFile] = ()) -> None:
         super().__init__()
         self.files: list[SqlFile] = []
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
         for file in files:
             self._apply(file)
 
@@ -51,27 +51,27 @@ class Schema(Relations):
                 raise PlanError(msg) from error
         schema = cls(files)
         if schema.problems:
-            raise PlanError("\n".join(schema.problems))
+            raise PlanError(*schema.problems)
         return schema
 
     def _apply(self, file: SqlFile) -> None:
         self.files.append(file)
         if "\0" in file.text:
-            self.problems.append(
-                f"{file.position(file.text.encode().index(0))}: a NUL byte, which SQL cannot hold: remove it"
-            )
+            at = file.position(file.text.encode().index(0))
+            self.problems.append(at.problem("a NUL byte, which SQL cannot hold: remove it"))
             return
         try:
             statements = postgast.parse(file.text).stmts
         except postgast.PgQueryError as error:
             offset = len(file.text[: max(error.cursorpos - 1, 0)].encode())
-            self.problems.append(f"{file.position(offset)}: {without_constants(error.message)}")
+            self.problems.append(file.position(offset).problem(without_constants(error.message)))
             return
         except DecodeError:
-            self.problems.append(
-                f"{file.position(_too_deep(file))}: this statement nests too deep to be read, as a sum of fifty terms does: "
-                "put brackets around halves of its longest expression, or split the statement"
+            message = (
+                "this statement nests too deep to be read, as a sum of fifty terms does: put brackets around halves of its "
+                "longest expression, or split the statement"
             )
+            self.problems.append(file.position(_too_deep(file)).problem(message))
             return
         reader = FileReader(self, file, self.problems)
         for raw in statements:

@@ -39,6 +39,8 @@ from components.schema.relations import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from components.errors import Problem
+
 __all__ = ["FileReader"]
 
 
@@ -68,7 +70,7 @@ _EXPRESSION: Final = "<expression>"
 class FileReader:
     """Applies the statements of one file; keeps the file's search_path. What it cannot stand goes to `problems`."""
 
-    def __init__(self, relations: Relations, file: SqlFile, problems: list[str]) -> None:
+    def __init__(self, relations: Relations, file: SqlFile, problems: list[Problem]) -> None:
         self.relations = relations
         self.file = file
         self.problems = problems
@@ -78,9 +80,8 @@ class FileReader:
         """Apply one statement; those that make no relation are passed over."""
         why = why_not_in_transaction(kind, statement)
         if why is not None:
-            self.problems.append(
-                f"{self.file.position(offset)}: this {why}, but each file runs as one transaction: remove it"
-            )
+            message = f"this {why}, but each file runs as one transaction: remove it"
+            self.problems.append(self.file.position(offset).problem(message))
             return
         reader = getattr(self, f"_{kind}", None)
         if reader is not None:

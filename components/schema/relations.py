@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from components.errors import Problem
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -36,6 +38,10 @@ class Position:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
+
+    def problem(self, message: str) -> Problem:
+        """Return something that is wrong at this place."""
+        return Problem(message, file=self.file, line=self.line, column=self.column)
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def _draft(files: list[SqlFile], tables: dict[str, Any], standing: Standing | No
     settings = Settings.parse({"password": "x", "tables": json.dumps(tables)}, stack="test")
     schema = Schema(files)
     plan = ShardingPlan.draft(schema, settings.tables, (), standing)
-    return plan, [*schema.problems, *map(str, plan.errors)]
+    return plan, [*map(str, schema.problems), *map(str, plan.errors)]
 
 
 def make_base(connection: Connection) -> Standing:

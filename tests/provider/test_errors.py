@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components.database import statements
-from components.database.access import connected
+from components.database.client import connected
 from components.database.connections import Server
 from components.database.session import working
 from components.errors import AccessError, NotReadyError

@@ -164,7 +164,7 @@ def test_refresh_without_coordinator_leaves_nodes_as_they_were(
 
     assert worker.refresh()
     assert worker.state == before
-    assert "left as it was last seen" in capsys.readouterr().out
+    assert "not refreshed" in capsys.readouterr().out
 
 
 def test_coordinator_killed_while_a_worker_is_registered_converges(servers: Cluster) -> None:

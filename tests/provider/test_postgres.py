@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 
 from components import waiting
-from components.database.access import connected
+from components.database.client import connected
 from components.database.connections import SETTINGS, Server
 from components.errors import AccessError, NotReadyError, StackError
 from tests.servers import HOST, PASSWORD, USER
@@ -284,10 +284,10 @@ def test_session_takes_nothing_from_role_database_or_environment(server: Postgre
     """Whatever they set, a session begins with ours, after it was used too; a variable of libpq's cannot make it fail."""
     program = """
 import json, sys
-from components.database import access, connections
+from components.database import client, connections
 server = connections.Server("node_1", *json.loads(sys.argv[1]), log="")
 for _ in range(2):
-    with access.connected(server, sys.argv[2], doing="", timeout=5) as connection:
+    with client.connected(server, sys.argv[2], doing="", timeout=5) as connection:
         known = {name: connection.execute(f"show {name}").fetchone()[0] for name in connections.SETTINGS}
         zone, name, user = connection.execute(
             "select current_setting('timezone'), current_setting('application_name'), current_user"

@@ -11,8 +11,10 @@ from cli import cluster
 from cli.changes import UNKNOWN, Step, describe
 from cli.costs import Costs, in_words, measure
 from cli.plan import Planned
-from cli.review import LONGEST, Preview, _unseen, _write, markdown
+from cli.review import LONGEST, Preview, _not_refreshed, _write, markdown
+from components.errors import NotReadyError
 from components.plan.findings import Finding
+from components.reports import NotRefreshed, collected, report
 
 T = {"schema": "public", "name": "t"}
 U = {"schema": "sales", "name": "U"}
@@ -163,11 +165,11 @@ def test_the_gravest_comes_first_and_the_order_is_steady() -> None:
 
 def test_costs_stand_behind_what_they_are_of() -> None:
     """Or one line says why they are not known."""
-    heard = Preview([Step("update", "DistributedTable", "t", table(), table(distribution_column="b"))])
-    heard.costs = Costs({("table", "t"): "1,000 rows, 2.0 MB"})
-    assert "→ `b` — **1,000 rows, 2.0 MB**" in "\n".join(markdown("s", Planned((), ()), heard))
-    heard.costs = measure({}, [("table", "t")])
-    assert "What it costs is not known: nothing is up yet." in list(markdown("s", Planned((), ()), heard))
+    preview = Preview([Step("update", "DistributedTable", "t", table(), table(distribution_column="b"))])
+    preview.costs = Costs({("table", "t"): "1,000 rows, 2.0 MB"})
+    assert "→ `b` — **1,000 rows, 2.0 MB**" in "\n".join(markdown("s", Planned((), ()), preview))
+    preview.costs = measure({}, [("table", "t")])
+    assert "What it costs is not known: nothing is up yet." in list(markdown("s", Planned((), ()), preview))
 
 
 def test_a_cluster_out_of_reach_costs_nothing_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,10 +198,10 @@ def test_nothing_is_a_headline_too() -> None:
 
 def test_texts_of_others_call_nobody() -> None:
     """What SQL files, settings and programs say is shown as it is: no mention, no HTML, and no fence is left."""
-    heard = Preview(
+    preview = Preview(
         [Step("create", "SchemaScript", "1.sql", {}, {"text": "-- ```` </details>\nselect 1;"})], warnings=["<b>@x"]
     )
-    text = "\n".join(markdown("s", Planned((WARNING,), ()), heard))
+    text = "\n".join(markdown("s", Planned((WARNING,), ()), preview))
     assert "63 &lt;bytes> &#64;all" in text
     assert "&lt;b>&#64;x" in text
     assert "`````sql\n-- ```` </details>\nselect 1;\n`````" in text
@@ -207,15 +209,15 @@ def test_texts_of_others_call_nobody() -> None:
 
 def test_a_file_that_is_a_secret_is_not_shown() -> None:
     """What the engine gives in its text's place is no SQL."""
-    heard = Preview([Step("create", "SchemaScript", "1.sql", {}, {"text": {"ciphertext": "[secret]"}})])
-    text = "\n".join(markdown("s", Planned((), ()), heard))
+    preview = Preview([Step("create", "SchemaScript", "1.sql", {}, {"text": {"ciphertext": "[secret]"}})])
+    text = "\n".join(markdown("s", Planned((), ()), preview))
     assert "not shown, for it holds a password" in text
     assert "ciphertext" not in text
 
 
-def test_events_are_heard() -> None:
+def test_events_are_handled() -> None:
     """Steps once each, errors and warnings without what the Automation API adds, and nothing of providers."""
-    heard = Preview()
+    preview = Preview()
 
     def event(**parts: Any) -> Any:
         return SimpleNamespace(**{"resource_pre_event": None, "summary_event": None, "diagnostic_event": None, **parts})
@@ -234,23 +236,27 @@ def test_events_are_heard() -> None:
         ("docker:index/container:Container", "create-replacement"),
         ("pulumi:providers:docker", "update"),
     ):
-        heard.hear(step(kind, op))
+        preview.handle_event(step(kind, op))
     for severity, message in (("error", "no\n"), ("error", "no"), ("error", "the program ended there"), ("debug", "x")):
-        heard.hear(event(diagnostic_event=SimpleNamespace(severity=severity, message=message)))
-    assert [(it.op, it.kind, it.new) for it in heard.steps] == [
+        preview.handle_event(event(diagnostic_event=SimpleNamespace(severity=severity, message=message)))
+    assert [(it.op, it.kind, it.new) for it in preview.steps] == [
         ("create", "SchemaScript", {"a": 1}),
         ("replace", "Container", {"a": 1}),
     ]
-    assert heard.errors == ["no"]
+    assert preview.errors == ["no"]
 
 
 def test_a_silent_coordinator_is_told_once() -> None:
     """However many resources could not be looked at for it; the end of its log is not shown to everybody."""
-    said = (
-        "{} is left as it was last seen: gave up after 5 s (connection\nrefused); see: tail /log; it ends with: secret"
-    )
-    heard = Preview(infos=[said.format("a"), said.format("b"), "else"])
-    assert list(_unseen(heard)) == ["2 resources could not be looked at: gave up after 5 s (connection refused)", ""]
+    error = NotReadyError("gave up after 5 s (connection\nrefused)", hint="see: tail /log; it ends with: secret")
+    with collected() as reports:
+        for resource in "ab":
+            report(NotRefreshed(resource, error.message))
+        preview = Preview(not_refreshed=reports())
+    assert list(_not_refreshed(preview)) == [
+        "2 resources were not refreshed: gave up after 5 s (connection refused)",
+        "",
+    ]
 
 
 def test_a_review_is_no_longer_than_github_takes(

@@ -203,6 +203,15 @@ def test_every_step_of_an_update_is_shown(folder: Path, capsys: pytest.CaptureFi
     ]
 
 
+def test_a_value_is_no_part_of_the_message(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever characters a wrong value has, the finding has the setting and the message apart."""
+    (folder / "Pulumi.dev.yaml").write_text(f"{SETTINGS}  citus:image: 'a: b'\n", "utf-8")
+    code, shown = document(capsys)
+    (finding,) = shown["findings"]
+    assert (code, finding["rule"], finding["setting"], finding["line"]) == (1, "settings", "citus:image = 'a: b'", 8)
+    assert finding["message"].startswith("String should match")
+
+
 def test_sql_that_does_not_parse_is_a_finding_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What PostgreSQL's grammar refuses has its place like any finding."""
     (folder / "sql" / "schema" / "2.sql").write_text("select 1;\nselect from where", "utf-8")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
-from components.database.access import connected
+from components.database.client import connected
 from components.database.connections import Server
 from components.database.statements import statement
 from components.errors import HostError

@@ -33,10 +33,13 @@ _ON_NODE: Final = re.compile(r"while executing command on (\S+:\d+)")
 
 
 @contextmanager
-def connected(server: Server, password: str, *, doing: str, timeout: float) -> Iterator[Connection]:
+def connected(
+    server: Server, password: str, *, doing: str, timeout: float, on_nodes: bool = False
+) -> Iterator[Connection]:
     """Yield a connection in autocommit mode, waiting at most `timeout` seconds for the server to accept it.
 
-    It may be one that an earlier step left idle; a step that fails closes its own.
+    It may be one that an earlier step left idle; a step that fails closes its own. Work `on_nodes` is what lets Citus use its
+    connections to the nodes.
 
     Raises:
         AccessError: the server answers, and will not let us in however long we wait.
@@ -44,7 +47,7 @@ def connected(server: Server, password: str, *, doing: str, timeout: float) -> I
         DiskFullError: a node has no room on its disk.
         StackError: any other error of the database, as one line: `doing`, the message, its detail and hint, SQLSTATE.
     """
-    with leased(server, password, timeout=timeout) as connection:
+    with leased(server, password, timeout=timeout, on_nodes=on_nodes) as connection:
         try:
             yield connection
         except psycopg.Error as error:
