@@ -208,7 +208,7 @@ def test_a_value_is_no_part_of_the_message(folder: Path, capsys: pytest.CaptureF
     (folder / "Pulumi.dev.yaml").write_text(f"{SETTINGS}  citus:image: 'a: b'\n", "utf-8")
     code, shown = document(capsys)
     (finding,) = shown["findings"]
-    assert (code, finding["rule"], finding["setting"], finding["line"]) == (1, "settings", "citus:image = 'a: b'", 8)
+    assert (code, finding["rule"], finding["setting"], finding["line"]) == (1, "settings", "citus:image = 'a: b'", 10)
     assert finding["message"].startswith("String should match")
 
 
