@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-import psycopg
 from psycopg import sql
 
 from analysis.errors import AnalysisError, DataError
@@ -278,5 +277,4 @@ def drop_one_node(place: Place) -> None:
     name = f"{place.server.database}_one_node"
     with place.connected(f"dropping the database {name}") as connection:
         if connection.execute(statement("get_database"), {"name": name}).fetchone() == (MARK,):
-            with suppress(psycopg.errors.InvalidCatalogName):
-                connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+            connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))

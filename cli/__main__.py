@@ -145,14 +145,14 @@ def show(stack: StackOption = "") -> None:
 
 @app.command()
 def residency(stack: StackOption = "") -> None:
-    """Count, on every shard, the rows of the tenants that have a worker of their own; fail where one lies elsewhere."""
+    """Count, on every shard, the rows of the tenants that have a worker of their own; fail where one is elsewhere."""
     if not show_residency(run_operation(select_stack(stack), lambda _it, _show: None)):
         raise typer.Exit(1)
 
 
 @app.command()
 def psql(stack: StackOption = "") -> None:
-    """Connect to the coordinator with psql; the password stands on no command line."""
+    """Connect to the coordinator with psql; the password is on no command line."""
     name = select_stack(stack)
     outputs = run_operation(name, lambda _it, _show: None).outputs()
     if "dsn" not in outputs:

@@ -1,6 +1,6 @@
-"""What the steps of a preview mean, in the words of whoever owns the data: created, moved, rewritten, removed. Pure.
+"""What the steps of a preview do to the data: created, moved, rewritten, removed. Pure.
 
-Pulumi shows that a dynamic resource is updated. This says what that does to the rows, from the resource's inputs.
+Pulumi shows that a dynamic resource is updated. This describes the effect on the rows, from the resource's inputs.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ SECTIONS: Final = {
     "moved": "Moved or copied",
     "restarted": "Stopped and started",
     "created": "Created",
-    "left": "Left as it is",
-    "proved": "Proved again, nothing changed",
+    "left": "Left unchanged",
+    "proved": "Verified again, nothing changed",
 }
-"""The kinds of change, the gravest first."""
+"""The kinds of change, the most serious first."""
 Section = Literal["removed", "rewritten", "moved", "restarted", "created", "left", "proved"]
 
 Ask = tuple[Literal["table", "node"], str]
@@ -76,22 +76,22 @@ class Change:
     text: str
     asks: tuple[Ask, ...] = ()
     note: str = ""
-    """What is true of all changes of its sort, to be said once."""
+    """What applies to all changes of this kind, shown once."""
 
 
 _JOINS: Final = (
-    "Shards stay where they are until somebody runs `select citus_rebalance_start()`, but for tenants that the settings place on "
-    "a new worker."
+    "Shards stay where they are until somebody runs `select citus_rebalance_start()`, except for tenants that the settings place "
+    "on a new worker."
 )
-_DISTRIBUTES: Final = "Rows that a table has already move to its shards; writes to it wait meanwhile."
+_DISTRIBUTES: Final = "Existing rows of a table move to its shards; writes to it wait until that is done."
 _REWRITES: Final = (
-    "Every row is written anew, in one transaction a table; reads and writes wait meanwhile, and the old rows keep their place "
-    "on the disks until it is over."
+    "Every row is rewritten, in one transaction per table. Reads and writes wait until it is done, and the old rows take disk "
+    "space until then."
 )
 
 
 def describe(steps: Sequence[Step], planned: Iterable[Mapping[str, Any]]) -> list[Change]:
-    """Return what the steps do, the gravest first. `planned` are the steps of the plan, which know of keys."""
+    """Return what the steps do, the most serious first. `planned` are the steps of the plan, which have the keys."""
     tables = {step["table"]: step for step in planned if step["kind"] == "table"}
     changes: list[Change] = []
     for step in sorted(steps, key=lambda step: step.rank):
@@ -111,12 +111,12 @@ def _container(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
     if step.op == "create":
         yield Change("created", f"{name}, on a volume of its own")
     elif step.op == "delete":
-        yield Change("left", f"{name} ends; what becomes of its data, its volume tells")
+        yield Change("left", f"{name} is removed; for its data see its volume")
     else:
         why = ", ".join(sorted(step.changed(*{*step.old, *step.new} - {"__defaults"}))) or "its description"
         yield Change(
             "restarted",
-            f"{name} is replaced, for {why} differs: the node is away meanwhile, and its data stays on its volume",
+            f"{name} is replaced ({why} differs): the node is down until then, and its data stays on its volume",
         )
 
 
@@ -137,7 +137,7 @@ def _local_node(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
         yield Change("removed", f"server `{step.old['node']}`, **with all data in its folder**")
     else:
         why = ", ".join(step.changed("port", "database", "bindir", "running", "password_mark"))
-        yield Change("restarted", f"server `{step.new['node']}` is started with its data, for {why} differs")
+        yield Change("restarted", f"server `{step.new['node']}` is restarted with its data ({why} differs)")
 
 
 # --- membership ------------------------------------------------------------------------------------------------------
@@ -151,19 +151,19 @@ def _worker(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
     elif step.op == "replace":
         yield Change("moved", f"worker {_address(step.old)} leaves and {_address(step.new)} joins in its place")
     else:
-        yield Change("proved", f"worker {_address(step.new)} is the one that was registered")
+        yield Change("proved", f"worker {_address(step.new)} is checked to be the registered one")
 
 
 def _coordinator(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
     if step.op == "create":
         yield Change("created", f"coordinator {_address(step.new)}")
     elif step.op != "delete":
-        yield Change("proved", f"coordinator {_address(step.new)} is the one that was registered")
+        yield Change("proved", f"coordinator {_address(step.new)} is checked to be the registered one")
 
 
 def _health(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
     if step.op != "delete":
-        yield Change("proved", "every node reaches every other")
+        yield Change("proved", "every node can connect to every other")
 
 
 def _address(props: Mapping[str, Any]) -> str:
@@ -178,14 +178,14 @@ def _script(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
     if step.op == "create":
         yield Change("created", f"`{step.name}` runs, once, in one transaction")
     elif step.op == "delete":
-        yield Change("left", f"`{step.name}` is gone from the folder: what it created stays")
+        yield Change("left", f"`{step.name}` was removed from the folder: what it created stays")
     else:
         yield Change("proved", f"`{step.name}` has run")
 
 
 def _put_back(step: Step) -> Iterator[Change]:
     for key in step.old.get("lost_keys", ()):
-        yield Change("created", f"{key}: put back, or refused where it was changed")
+        yield Change("created", f"{key}: restored, or refused where it was changed")
 
 
 def _distributed(step: Step, planned: Mapping[str, Any]) -> Iterator[Change]:
@@ -208,10 +208,12 @@ def _distributed(step: Step, planned: Mapping[str, Any]) -> Iterator[Change]:
     moving = [table] if changed == ["distribution_column"] else [table, *followers]
     if changed == ["colocate_with"]:
         how = f"joins the colocation group of `{_name(group)}`" if group else "starts a colocation group of its own"
-        rest = "is rewritten" if step.new.get("rewrite") else "is refused, for `rewrite` is not set"
+        rest = "it is rewritten" if step.new.get("rewrite") else "it is refused because `rewrite` is not set"
         asks: tuple[Ask, ...] = tuple(("table", name) for name in moving)
         yield Change(
-            "moved", f"table `{table}` {how}, in place where its shards lie as they must, else it {rest}", asks
+            "moved",
+            f"table `{table}` {how}: in place if its shards are already placed alike, otherwise {rest}",
+            asks,
         )
     elif changed:
         yield Change(
@@ -221,7 +223,7 @@ def _distributed(step: Step, planned: Mapping[str, Any]) -> Iterator[Change]:
             _REWRITES,
         )
     elif step.changed("target_group"):
-        yield Change("proved", f"table `{table}` lies in the group of {_shown(group)}")
+        yield Change("proved", f"table `{table}` is in the group of {_shown(group)}")
     else:
         yield Change("proved", f"table `{table}` is distributed as declared")
 
@@ -251,7 +253,7 @@ def _reference(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
 def _local_table(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
     if step.op == "create":
         table = _name(step.new["table"])
-        text = f"table `{table}` becomes local: its rows come back to the coordinator, if they are elsewhere"
+        text = f"table `{table}` becomes local: its rows move back to the coordinator"
         yield Change("rewritten", text, (("table", table),), _REWRITES)
     elif step.op == "delete":
         yield _forgotten(step)
@@ -260,7 +262,7 @@ def _local_table(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
 
 
 def _another_kind(step: Step) -> Change:
-    """Describe a table that is distributed, and is to be a reference table; or the other way round, or local."""
+    """Describe a table that becomes another kind: distributed, reference or local."""
     table, was = _name(step.new["table"]), get_kind(step.old)
     ask: Ask = ("table", table)
     if was == "LocalTable":
@@ -269,7 +271,7 @@ def _another_kind(step: Step) -> Change:
 
 
 def _forgotten(step: Step) -> Change:
-    return Change("left", f"table `{step.name}` is taken out of the settings: it stays as it is, with its rows")
+    return Change("left", f"table `{step.name}` was removed from the settings: it stays as it is, with its rows")
 
 
 # --- placement -------------------------------------------------------------------------------------------------------
@@ -285,9 +287,9 @@ def _placement(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
     for tenants in step.new["tenants"]:
         yield from _tenants(_name(tenants["table"]), before.pop(_name(tenants["table"]), {}), tenants)
     for table in before:
-        yield Change("left", f"tenants of `{table}` are not named any more: they stay where they lie")
+        yield Change("left", f"tenants of `{table}` are no longer in the settings: they stay where they are")
     if not leaving and step.op == "update":
-        yield Change("proved", "tenants lie on their workers")
+        yield Change("proved", "tenants are on their workers")
 
 
 def _tenants(table: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
@@ -295,14 +297,12 @@ def _tenants(table: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iter
     for value, node in new["pin"].items():
         was = old.get("pin", {}).get(value)
         if was is None:
-            how = "is to lie" if value in alike else "gets a shard of its own,"
+            how = "is placed" if value in alike else "gets a shard of its own,"
             yield Change("moved", f"tenant `{value}` of `{table}` {how} on `{node}`")
         elif was != node:
             yield Change("moved", f"tenant `{value}` of `{table}` moves from `{was}` to `{node}`")
     if new["spread"] and new["spread"] != alike:
-        yield Change(
-            "moved", f"tenants {_listed(new['spread'])} of `{table}` are spread over the workers by their sizes"
-        )
+        yield Change("moved", f"tenants {_listed(new['spread'])} of `{table}` are spread over the workers by size")
 
 
 def _name(table: Mapping[str, str]) -> str:
@@ -313,7 +313,7 @@ def _shown(value: Any) -> str:
     if value is None:
         return "nothing"
     if value == UNKNOWN:
-        return "what is not known yet"
+        return "a value that is known only after the update"
     return f"`{_name(value) if isinstance(value, dict) else f'{value:g}' if isinstance(value, float) else value}`"
 
 

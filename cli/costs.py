@@ -26,7 +26,7 @@ _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
 
 @dataclass(frozen=True)
 class Costs:
-    """What was learnt: the size of each thing asked for, in words; or why nothing was."""
+    """The size of each thing asked for, in words; or why no size is known."""
 
     sizes: Mapping[Ask, str] = field(default_factory=dict)
     unknown: str = ""

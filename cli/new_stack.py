@@ -1,4 +1,4 @@
-"""A stack of one's own: settings like another stack's, with names, ports and a password that no other stack has."""
+"""Makes a stack with the settings of another one, and with names, ports and a password of its own."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ def make_stack(name: str, like: str) -> Path:
     """Make a stack with the settings of another one; return its file of settings. Nothing is brought up.
 
     Raises:
-        SettingsError: it is there already, or the other one is not, or the name will not do.
+        SettingsError: it is there already, or the other one is not, or the name is not valid.
     """
     if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,39}", name):
-        msg = f"{name!r} is no name of a stack here: 1 to 40 letters, digits, _ and -"
+        msg = (
+            f"{name!r} is not a valid name of a stack: 1 to 40 letters, digits, _ and -, the first a letter or a digit"
+        )
         raise SettingsError(msg)
     file = Path(f"Pulumi.{name}.yaml")
     if file.exists():

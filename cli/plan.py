@@ -1,4 +1,4 @@
-"""`python -m cli plan`: what the plan finds and what it does, from files and the stack's state: no engine, no database.
+"""`python -m cli plan`: the plan's findings and steps, from files and the stack's state: no engine, no database.
 
 The findings and the steps are those of the program itself (components/plan.py); docs/plan.md tells the formats.
 """
@@ -56,12 +56,12 @@ class Planned:
 
     @property
     def errors(self) -> int:
-        """Return how many findings stand in its way."""
+        """Return how many findings block it."""
         return sum(finding.severity == "error" for finding in self.findings)
 
     @property
     def warnings(self) -> int:
-        """Return how many findings work but hurt."""
+        """Return how many findings do not block it."""
         return len(self.findings) - self.errors
 
 
@@ -119,7 +119,7 @@ def read_plan(stack: str) -> Planned:
 
 
 def _tenancies(plan: ShardingPlan, schema: Schema, settings: Settings) -> tuple[tuple[Tenancy, ...], list[Finding]]:
-    """Return the tenants of each group; or, where they cannot be placed so, what stands in the way."""
+    """Return the tenants of each group, or why they cannot be placed."""
     try:
         return plan_tenants(plan, schema, settings), []
     except PlanError as error:
@@ -231,7 +231,7 @@ def _text(stack: str, planned: Planned) -> Iterator[str]:
         said = ": ".join(part for part in (finding.setting, finding.message) if part)
         yield f"{finding.severity} [{finding.rule}] {place}: {said}"
         if finding.remedy:
-            yield f"    mend it: {finding.remedy}"
+            yield f"    fix: {finding.remedy}"
     how = _judged(planned.standing)
     yield f"stack {stack}, {how}: {planned.errors} errors, {planned.warnings} warnings; {len(planned.steps)} steps"
     for step in planned.steps:
@@ -252,7 +252,7 @@ def _step(step: dict[str, Any]) -> Iterator[str]:
         case "file":
             yield f"run {step['file']}"
         case "local":
-            yield f"{step['table']}: local again, on the coordinator alone"
+            yield f"{step['table']}: local again, on the coordinator only"
         case "tenants":
             yield f"tenants of {step['table']}: {'; '.join(_placements(step))}"
         case _:
@@ -263,7 +263,7 @@ def _placements(step: dict[str, Any]) -> Iterator[str]:
     if step["pin"]:
         yield ", ".join(f"{value} on worker {number}" for value, number in step["pin"].items())
     if step["spread"]:
-        yield f"{', '.join(step['spread'])} over the workers by their sizes"
+        yield f"{', '.join(step['spread'])} over the workers by size"
 
 
 def _table_step(step: dict[str, Any]) -> Iterator[str]:

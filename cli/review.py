@@ -1,7 +1,7 @@
 """`python -m cli review`: what a change does to a stack, as Markdown for its reviewers.
 
-The plan's findings, Pulumi's preview in the words of whoever owns the data, and what it costs where the cluster answers.
-`python -m cli drift` says the same of a stack that is compared with its live cluster, and was meant to be as declared.
+The plan's findings, the effects of Pulumi's preview on the data, and their cost where the cluster answers.
+`python -m cli drift` writes the same for a stack that is compared with its live cluster.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ NEW: Final = (
     "Rehearsed with PostgreSQL processes of the machine that ran this: {base} has no such stack, so all of it is new."
 )
 QUIET: Final = ("left", "proved")
-"""Sections of which nobody has to think."""
-HIDDEN: Final = "-- not shown, for it holds a password"
+"""Sections that need no attention."""
+HIDDEN: Final = "-- not shown: it contains a password"
 SHOWN_SQL: Final = 4_000
 """Characters of a new SQL file that are shown."""
 
 
 @dataclass
 class Preview:
-    """What Pulumi's preview said."""
+    """The result of Pulumi's preview."""
 
     steps: list[Step] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Preview:
 
 
 def preview(name: str, planned: Planned, *, refresh: bool = False, measured: bool = True) -> Preview:
-    """Preview a stack of the current folder, and ask what its changes cost where there are rows to be `measured`."""
+    """Preview a stack of the current folder, and ask what its changes cost where its rows are `measured`."""
     previewed = Preview()
     with collected() as reports:
         try:
@@ -122,7 +122,9 @@ def drift(name: str, output: Path | None) -> int:
         if output:
             output.write_text("", "utf-8")
         return 0
-    title = "could not be compared with its cluster" if previewed.errors else "is not as declared: what `up` would mend"
+    title = (
+        "could not be compared with its cluster" if previewed.errors else "is not as declared: what `up` would change"
+    )
     lines = [f"<!-- citus drift: {name} -->", f"### Stack `{name}` {title}", ""]
     _write("\n".join([*lines, *_not_refreshed(previewed), *_body(planned, previewed)]), output)
     return 1 if previewed.errors else DRIFTED
@@ -200,7 +202,7 @@ def _changes(changes: list[Change], costs: Costs) -> Iterator[str]:
                 yield " ".join(notes)
                 yield ""
     if costs.unknown:
-        yield f"What it costs is not known: {_plain(costs.unknown)}."
+        yield f"The cost is unknown: {_plain(costs.unknown)}."
         yield ""
     for section in QUIET:
         if found[section]:
@@ -226,12 +228,12 @@ def _cost(change: Change, costs: Costs) -> str:
 def _finding(finding: Finding) -> str:
     place = ":".join(str(part) for part in (finding.file, finding.line, finding.column) if part)
     said = ": ".join(part for part in (finding.setting, finding.message) if part)
-    remedy = f". Mend it: {_plain(finding.remedy)}" if finding.remedy else ""
+    remedy = f". Fix: {_plain(finding.remedy)}" if finding.remedy else ""
     return f"`{place}` {_plain(said)}{remedy} (`{finding.rule}`)"
 
 
 def _warnings(planned: Planned, previewed: Preview) -> Iterator[str]:
-    """Yield what works but hurts: the plan's, each with its place, and what else the program warns of."""
+    """Yield the warnings: the plan's, each with its place, and others of the program and the engine."""
     found = [_finding(finding) for finding in planned.findings if finding.severity == "warning"]
     found += [line for said in previewed.warnings if said not in planned.warned for line in _lines(said)]
     if found:

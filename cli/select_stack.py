@@ -1,4 +1,4 @@
-"""Which stack a person means: the one that is named, else Docker's where it can run, else the one of local processes."""
+"""Selects the stack: the one that is named, else Docker's where it can run, else the one of local processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The running cluster as a person wants to see it after `up`: nodes, tables, shards by node, and what to do next."""
+"""The status of the running cluster, as shown after `up`: nodes, tables, shards by node, and what to do next."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def show_cluster(stack: Stack) -> None:
 
 
 def show_residency(stack: Stack) -> bool:
-    """Print where the rows of each placed tenant lie, counted on the shards; return whether all lie where they are declared."""
+    """Print where the rows of each placed tenant are, counted on the shards; return whether all are where they are declared."""
     console = Console(highlight=False)
     outputs = {name: output.value for name, output in stack.outputs().items()}
     declared: dict[str, dict[str, str]] = outputs.get("residency") or {}
@@ -64,7 +64,7 @@ def show_residency(stack: Stack) -> bool:
         console.print("no tenant has a worker of its own: citus:tenants gives it one")
         return True
     if is_stand_in(outputs):
-        console.print("this is a stand-in, which moves no rows: there is nothing to count")
+        console.print("this is a stand-in for Citus, which moves no rows: nothing to count")
         return False
     rows, right = [], True
     try:
@@ -77,7 +77,9 @@ def show_residency(stack: Stack) -> bool:
         console.print(f"the rows cannot be counted: {error}", soft_wrap=True, markup=False)
         return False
     console.print(_table(["tenant", "table", "rows", "node", ""], sorted(rows)))
-    console.print("every row lies on the worker of its tenant" if right else "[bold red]rows lie elsewhere[/]")
+    console.print(
+        "every row is on the worker of its tenant" if right else "[bold red]some rows are on other workers[/]"
+    )
     return right
 
 

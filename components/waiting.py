@@ -1,4 +1,4 @@
-"""Waiting for what can pass, with a deadline, telling what for. The only user of tenacity."""
+"""Retries until something is ready, with a deadline and lines of progress. The only user of tenacity."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["wait_until"]
 T = TypeVar("T")
 
 REPORT_EVERY: Final = 5.0
-"""Seconds between two lines that tell what is being waited for."""
+"""Seconds between two lines of progress."""
 
 
 def wait_until(attempt: Callable[[], T], *, what: str, timeout: float, hint: Callable[[], str] = str) -> T:
@@ -48,5 +48,5 @@ def wait_until(attempt: Callable[[], T], *, what: str, timeout: float, hint: Cal
     except tenacity.RetryError as error:
         cause = error.last_attempt.exception()
         nodes = cause.nodes if isinstance(cause, NotReadyError) else ()
-        msg = f"gave up after {timeout:.0f} s of waiting until {what} (last error: {cause})"
+        msg = f"timed out after {timeout:.0f} s of waiting until {what} (last error: {cause})"
         raise NotReadyError(msg, nodes=nodes, hint=hint()) from cause

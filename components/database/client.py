@@ -42,7 +42,7 @@ def connected(
     connections to the nodes.
 
     Raises:
-        AccessError: the server answers, and will not let us in however long we wait.
+        AccessError: the server answers and refuses the login; waiting would not help.
         NotReadyError: no connection within the deadline; or the server or a node went away meanwhile: names it.
         DiskFullError: a node has no room on its disk.
         StackError: any other error of the database, as one line: `doing`, the message, its detail and hint, SQLSTATE.

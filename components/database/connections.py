@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: connect, wait until ready, tell what can pass from what cannot.
+"""Connections to PostgreSQL: connect, wait until the server is ready, tell temporary failures from permanent ones.
 
 Each begins with the same settings, whatever its role, its database or the environment of this process say. Knows nothing of
 Pulumi.
@@ -120,9 +120,9 @@ class Server:
 
 
 def is_permanent(message: str) -> bool:
-    """Tell whether waiting cannot mend a failure to connect: wrong password, no such database or role, unknown host.
+    """Tell whether a failure to connect is permanent: wrong password, no such database or role, unknown host.
 
-    All of them share SQLSTATE 08006 with what does pass (a server that starts), so the message decides.
+    All of them share SQLSTATE 08006 with temporary ones (a server that starts), so the message decides.
     """
     return _PERMANENT.search(message) is not None
 
@@ -179,7 +179,7 @@ def _connect(server: Server, password: str, patience: float) -> Connection:
 
 
 def lets_in(server: Server, password: str) -> bool:
-    """Tell whether the server takes a user's password, by logging in.
+    """Tell whether the server accepts a user's password, by logging in.
 
     Raises:
         NotReadyError: it does not answer, or lets nobody in just now.
@@ -223,7 +223,7 @@ def leased(server: Server, password: str, *, timeout: float, on_nodes: bool = Fa
     closed. Errors of the database pass as they are: client.py translates them.
 
     Raises:
-        AccessError: the server answers, and will not let us in however long we wait.
+        AccessError: the server answers and refuses the login; waiting would not help.
         NotReadyError: no connection within the deadline.
     """
     idle = _idle.setdefault((server, password), [])

@@ -1,6 +1,6 @@
-"""The running cluster as a preview sees it: which files were applied, which tables are sharded, which workers are registered.
+"""The running cluster as a preview sees it: the applied files, the sharded tables, the registered workers.
 
-Asks the coordinator's metadata once, for a few seconds at most; changes nothing. Knows nothing of Pulumi.
+Reads the coordinator's metadata once, for a few seconds at most; changes nothing. Knows nothing of Pulumi.
 """
 
 from __future__ import annotations
@@ -53,23 +53,23 @@ class LiveCluster:
     """What the coordinator's metadata said."""
 
     cluster_id: str
-    """Whose cluster it is, as the ledger has it."""
+    """The cluster's id, from the ledger."""
     coordinator: str | None
     """`name:port` under which it is registered."""
     scripts: Mapping[str, str]
     """The sha256 of each schema file that was applied, by the file's name."""
     tables: Mapping[TableName, LiveTable]
-    """Every table of the database that is no system's own."""
+    """Every table of the database except those of the system."""
     workers: tuple[LiveWorker, ...]
     unknown_roles: tuple[str, ...] = ()
     """A line for each role that may use sharded tables, but whose password the nodes do not know."""
 
 
 def look_at(server: Server, password: str) -> LiveCluster | None:
-    """Return what the coordinator says of its cluster.
+    """Return what the coordinator's metadata says.
 
     Returns:
-        None where it does not answer, does not let us in, or no run has set it up yet.
+        None where it does not answer, refuses the login, or no run has set it up yet.
     """
     # Imported here: the driver is slow to import, and a preview of a new stack asks nobody.
     from components.database import roles  # noqa: PLC0415

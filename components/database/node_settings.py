@@ -1,4 +1,4 @@
-"""Settings of a role or a database that Citus's own sessions on the nodes would take, and must not."""
+"""Settings of a role or a database that Citus's own sessions on the nodes would use, and must not."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["refuse_settings"]
 
 
 def refuse_settings(connection: Connection) -> None:
-    """Refuse what Citus's own sessions on the nodes take from the role or its database, and which ours cannot set for them.
+    """Refuse settings that Citus's own sessions on the nodes take from the role or its database; ours cannot set them there.
 
-    A timeout ends a step that only takes long. Values that nodes send each other as text are read as another day (DateStyle),
-    with another sign (IntervalStyle), without a backslash (standard_conforming_strings), or have lost digits.
+    A timeout would abort a long step. Nodes exchange values as text: with other settings they are read as another day
+    (DateStyle), with another sign (IntervalStyle), without a backslash (standard_conforming_strings), or with fewer digits.
     """
     found = connection.execute(statement("get_refused_settings")).fetchall()
     if not found:
@@ -36,8 +36,8 @@ def refuse_settings(connection: Connection) -> None:
         reset = sql.SQL(f"alter {setters.get(source, 'system')} reset {{name}}")
         lines.append(f"{node}: {name} = {value} ({reset.format(**names).as_string(None)})")
     msg = (
-        f"Citus's own sessions on the nodes take these settings from {user}, {database} or the server, and would break off or "
-        f"falsify what this step does: {'; '.join(lines)}. Reset each on that node, a role's on the coordinator, which passes "
-        "it on; then run up again. What needs such a setting, let it have a role of its own"
+        f"Citus's own sessions on the nodes take these settings from {user}, {database} or the server, which would abort "
+        f"this step or corrupt its data: {'; '.join(lines)}. Reset each one on that node (a role's on the coordinator, which "
+        "propagates it), then run the command again. Give an application that needs such a setting its own role"
     )
     raise StackError(msg)

@@ -25,7 +25,7 @@ __all__ = ["exclusive", "working"]
 
 
 LOCK: Final = zlib.crc32(b"citus-pulumi")
-"""Key of the advisory lock that keeps two runs apart in one database."""
+"""Key of the advisory lock that prevents two runs in one database at the same time."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Ends a move or a split of shards that makes no progress, whatever the cause, and drops what it leaves on the nodes.
+"""Aborts a move or a split of shards that makes no progress, whatever the cause, and cleans up after it on the nodes.
 
 Citus itself gives up after two hours (citus.logical_replication_timeout, which no session can set), holding locks and WAL until
 then. watch.py is for nodes that do not answer; this is for nodes that do.
@@ -28,25 +28,25 @@ __all__ = ["ended_when_stalled"]
 
 
 END_SECONDS: Final = 20
-"""How long a process that was told to end may take. It may miss the first signals while it waits for replication."""
+"""How long a backend that was told to end may take. It may miss the first signals while it waits for replication."""
 
 
 @contextmanager
 def ended_when_stalled(
     connection: Connection, server: Server, password: str, *, doing: str, timeout: float
 ) -> Iterator[None]:
-    """End what is done inside once it has made no progress for `timeout` seconds, and clean up after it.
+    """Abort what is done inside once it has made no progress for `timeout` seconds, and clean up after it.
 
-    Progress is data copied, changes replicated, a statement at work on any node, or the next statement. Looks from a
-    connection of its own every few seconds: what ends sooner costs nothing. Where the session breaks inside for another
-    reason, its process and what it left are cleared away, too.
+    Progress is data copied, changes replicated, a statement running on any node, or the next statement. Looks from a
+    connection of its own every few seconds: what ends sooner costs nothing. Where the session is lost for another reason,
+    its backend is ended and cleaned up after, too.
 
     Raises:
         StackError: it made no progress; says what it waited for, and whether anything is left.
     """
     done = threading.Event()
     stalled: list[str] = []
-    # Where this program is killed, nobody looks any more: then the server itself ends what nobody waits for.
+    # Where this program is killed, nobody looks any more: the server itself then ends the session.
     connection.execute("select set_config('client_connection_check_interval', '10s', false)")
     process = _Process(connection, server, password)
 
@@ -77,7 +77,7 @@ def ended_when_stalled(
         left = process.clear()
         if not stalled:
             raise
-        msg = f"{doing}: ended after {timeout:.0f} s without progress{stalled[0]}; no row was moved by halves. {left}"
+        msg = f"{doing}: aborted after {timeout:.0f} s without progress{stalled[0]}. Each move is complete or rolled back. {left}"
         raise StackError(msg) from error
     finally:
         done.set()
@@ -94,7 +94,7 @@ class _Process:
         self._started = row[0] if row else None
 
     def look(self, highest: dict[str, float]) -> tuple[bool, str]:
-        """Return whether it has come on since the last look, and what it waits for; `highest` keeps its counters.
+        """Return whether it has made progress since the last look, and what it waits for; `highest` keeps its counters.
 
         Raises:
             StackError: a node did not answer within a few seconds.
@@ -132,15 +132,15 @@ class _Process:
         return True
 
     def clear(self) -> str:
-        """End it and drop what it left on the nodes; return what came of that, for a person."""
+        """End it and clean up after it on the nodes; return the result, for a person."""
         if not self.end():
-            return f"Its process {self._pid} has not ended yet; the next up clears away what it leaves"
+            return f"Its backend {self._pid} has not ended yet; the next run cleans up after it"
         try:
             with self._connected("cleaning up", END_SECONDS) as own:
                 clean_up(own)
         except StackError as error:
-            return f"The next up clears away what it left ({' '.join(str(error).split())})"
-        return "Nothing of it is left on any node; run up again once the cause is gone"
+            return f"The next run cleans up after it ({' '.join(str(error).split())})"
+        return "Nothing of it remains on any node: remove the cause, then run the command again"
 
     def _gpid(self) -> int:
         return int(self._ask("get_gpid", process=self._pid)[0][0])

@@ -1,6 +1,6 @@
-"""Steps of one run that must not work at the same time take turns, in this process. They wait without a deadline.
+"""Steps of one run that must not run at the same time take turns, in this process. They wait without a deadline.
 
-A step that works has deadlines of its own (watch.py), so that each wait ends. Knows nothing of PostgreSQL or Pulumi.
+The running step has deadlines of its own (watch.py), so each wait ends. Knows nothing of PostgreSQL or Pulumi.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["patience", "turn"]
 
 
 FIRST_REPORT: Final = 5.0
-"""Seconds until a step that waits says for what."""
+"""Seconds until a waiting step prints what it waits for."""
 
 
 RAREST_REPORT: Final = 60.0
@@ -31,10 +31,10 @@ RAREST_REPORT: Final = 60.0
 class _Queue:
     lock: threading.Lock = field(default_factory=threading.Lock)
     doing: str = ""
-    """What the step that works is doing."""
+    """What the running step is doing."""
     since: float = 0.0
     failed: float = float("-inf")
-    """When a step last gave up waiting."""
+    """When a step last timed out."""
 
 
 _queues: dict[str, _Queue] = {}
@@ -51,10 +51,10 @@ def patience() -> Iterator[float]:
 
 @contextmanager
 def turn(cluster: str, *, doing: str) -> Iterator[bool]:
-    """Work alone among the steps of this process; wait, however long it takes, until the step that works has ended.
+    """Run alone among the steps of this process; wait, however long it takes, until the running step has ended.
 
     Yields:
-        Whether another step gave up waiting for something while this one waited for its turn: it need not wait as long again.
+        Whether another step timed out while this one waited for its turn: it need not wait as long again.
     """
     queue = _queues.setdefault(cluster, _Queue())
     came = time.monotonic()

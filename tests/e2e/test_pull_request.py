@@ -175,7 +175,7 @@ NOTE = (
     "was previewed against it._\n"
 )
 HEAD = "<!-- citus review: dev -->\n### Stack `dev`: "
-NO_ROWS = "What it costs is not known: a rehearsal has no rows; a review of the stack itself asks its cluster.\n\n"
+NO_ROWS = "The cost is unknown: a rehearsal has no rows; a review of the stack itself asks its cluster.\n\n"
 EXPECTED = {
     "joins": f"""{HEAD}2 moved, 4 created
 
@@ -193,8 +193,8 @@ EXPECTED = {
 - table `devolucion` is distributed by `id_pais`, colocated with `sucursal`; its primary key (id_devolucion) becomes \
 (id_pais, id_devolucion)
 
-Shards stay where they are until somebody runs `select citus_rebalance_start()`, but for tenants that the settings place on \
-a new worker. Rows that a table has already move to its shards; writes to it wait meanwhile.
+Shards stay where they are until somebody runs `select citus_rebalance_start()`, except for tenants that the settings place \
+on a new worker. Existing rows of a table move to its shards; writes to it wait until that is done.
 
 {NO_ROWS}""",
     "rewritten": f"""{HEAD}1 rewritten
@@ -204,8 +204,8 @@ a new worker. Rows that a table has already move to its shards; writes to it wai
 
 - table `bitacora`: distributed by `id_pais` → `usuario`; colocated with `sucursal` → nothing
 
-Every row is written anew, in one transaction a table; reads and writes wait meanwhile, and the old rows keep their place \
-on the disks until it is over.
+Every row is rewritten, in one transaction per table. Reads and writes wait until it is done, and the old rows take disk \
+space until then.
 
 {NO_ROWS}""",
     "kind": f"""{HEAD}1 rewritten
@@ -215,8 +215,8 @@ on the disks until it is over.
 
 - table `bitacora`: distributed → a reference table
 
-Every row is written anew, in one transaction a table; reads and writes wait meanwhile, and the old rows keep their place \
-on the disks until it is over.
+Every row is rewritten, in one transaction per table. Reads and writes wait until it is done, and the old rows take disk \
+space until then.
 
 {NO_ROWS}""",
     "refused": f"""{HEAD}the preview refuses it
@@ -234,7 +234,7 @@ declare the table as it is
 **Refused**
 
 - `sql/schema/070_devolucion.sql:2:62` devolucion (id_motivo) → motivo: devolucion is spread over the workers, motivo would \
-stay on the coordinator alone. Mend it: make it a reference table (citus:tables.motivo: {{reference: true}}), or distribute \
+stay on the coordinator alone. Fix: make it a reference table (citus:tables.motivo: {{reference: true}}), or distribute \
 it too (`foreign-key-to-local`)
 
 """,

@@ -88,3 +88,16 @@ def test_drift_is_told_as_what_up_would_mend(stack: Stack) -> None:
     assert "table `venta` is distributed by `id_pais`" in text
     assert re.search(r"1,000 rows, [\d.]+ [kM]B", text), text
     assert stack.state() == before
+
+
+def test_a_coordinator_that_is_down_is_told_once(stack: Stack) -> None:
+    """How many resources were not refreshed and why, on one line; what its log says is not for everybody."""
+    stack.nodes.kill("coordinator")
+    code, text = say(stack, "drift")
+    assert code == 2, text
+    (line,) = [line for line in text.splitlines() if "not refreshed" in line]
+    assert re.match(
+        r"\d\d resources were not refreshed: timed out after 5 s of waiting until .* takes connections", line
+    )
+    assert "see:" not in text
+    assert "LOG:" not in text

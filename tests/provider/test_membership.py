@@ -549,7 +549,7 @@ def test_health_names_the_broken_pair_at_the_deadline(cluster: Cluster) -> None:
     one.log_in_with({other.port: "wrong"})
     try:
         with pytest.raises(
-            NotReadyError, match=rf"gave up after 1 s .*unreachable: {HOST}:{one.port} → {HOST}:{other.port}\)"
+            NotReadyError, match=rf"timed out after 1 s .*unreachable: {HOST}:{one.port} → {HOST}:{other.port}\)"
         ):
             cluster.health(ready_timeout=1).up()
     finally:

@@ -318,7 +318,7 @@ def test_a_move_that_waits_for_a_transaction_ends_and_names_it(
         forgotten.execute("begin; update till set count = 0 where tenant = '1' and id = 4")
         with pytest.raises(
             StackError,
-            match=r"placing shards: (ended after 4 s without progress, waiting for|timed out after 4 s of waiting for a lock, "
+            match=r"placing shards: (aborted after 4 s without progress, waiting for|timed out after 4 s of waiting for a lock, "
             r"held by \S+) process \d+ .*idle in transaction",
         ):
             placed.up()

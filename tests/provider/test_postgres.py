@@ -156,7 +156,7 @@ def test_deadline_names_server_seconds_cause_and_remedy(server: PostgresServer) 
     with (
         pytest.raises(
             NotReadyError,
-            match=rf"gave up after 1 s of waiting until node_1 \({HOST}:{server.port}\) takes connections "
+            match=rf"timed out after 1 s of waiting until node_1 \({HOST}:{server.port}\) takes connections "
             r"\(last error: .*[Cc]onnection refused.*\); see: tail /no/such/log$",
         ),
         connected(at(server), PASSWORD, doing="looking", timeout=1),

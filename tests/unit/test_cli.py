@@ -115,6 +115,6 @@ def test_a_stack_of_ones_own_is_not_made_twice(folder: Path) -> None:
         make_stack("ana", "local")
     with pytest.raises(SettingsError, match=r"Pulumi.local.yaml: there is no such file: name one of the stacks ana"):
         make_stack("eva", "local")
-    with pytest.raises(SettingsError, match=r"'' is no name of a stack here"):
+    with pytest.raises(SettingsError, match=r"'' is not a valid name of a stack"):
         make_stack("", "ana")
     assert not (folder / "Pulumi.eva.yaml").exists()

@@ -39,7 +39,7 @@ def placement(*workers: str, **tenants: Any) -> dict[str, Any]:
         (
             Step("replace", "Container", "c", {"image": "a"}, {"image": "b"}),
             "restarted",
-            "is replaced, for image differs",
+            "is replaced (image differs)",
         ),
         (Step("delete", "Volume", "v"), "removed", "volume `v`, **with all data in it**"),
         (Step("delete", "LocalNode", "n", {"node": "n"}), "removed", "server `n`, **with all data in its folder**"),
@@ -65,7 +65,7 @@ def placement(*workers: str, **tenants: Any) -> dict[str, Any]:
         (
             Step("update", "DistributedTable", "t", table(lost_keys=["primary key k of t (a)"]), table(lost_keys=[])),
             "created",
-            "primary key k of t (a): put back, or refused where it was changed",
+            "primary key k of t (a): restored, or refused where it was changed",
         ),
         (
             Step("update", "DistributedTable", "t", table(), table(distribution_column="b", followers=[U])),
@@ -80,21 +80,21 @@ def placement(*workers: str, **tenants: Any) -> dict[str, Any]:
         (
             Step("update", "DistributedTable", "t", table(), table(colocate_with=U, rewrite=False)),
             "moved",
-            'joins the colocation group of `sales."U"`, in place where its shards lie as they must, else it is refused',
+            'joins the colocation group of `sales."U"`: in place if its shards are already placed alike, otherwise it is',
         ),
         (
             Step(
                 "update", "DistributedTable", "t", table(colocate_with=U), table(colocate_with=U, target_group=UNKNOWN)
             ),
             "proved",
-            'lies in the group of `sales."U"`',
+            'is in the group of `sales."U"`',
         ),
         (
             Step("update", "ReferenceTable", "t", {"nodes": ["a:1"]}, {"table": T, "nodes": ["a:1", "b:2"]}),
             "moved",
             "table `t` is copied to `b:2`",
         ),
-        (Step("create", "LocalTable", "t", {}, {"table": T}), "rewritten", "its rows come back to the coordinator"),
+        (Step("create", "LocalTable", "t", {}, {"table": T}), "rewritten", "its rows move back to the coordinator"),
         (
             Step("update", "ShardPlacement", "p", placement("a:1", "b:2"), placement("a:1")),
             "moved",
@@ -169,7 +169,7 @@ def test_costs_stand_behind_what_they_are_of() -> None:
     preview.costs = Costs({("table", "t"): "1,000 rows, 2.0 MB"})
     assert "→ `b` — **1,000 rows, 2.0 MB**" in "\n".join(markdown("s", Planned((), ()), preview))
     preview.costs = measure({}, [("table", "t")])
-    assert "What it costs is not known: nothing is up yet." in list(markdown("s", Planned((), ()), preview))
+    assert "The cost is unknown: nothing is up yet." in list(markdown("s", Planned((), ()), preview))
 
 
 def test_a_cluster_out_of_reach_costs_nothing_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ def test_a_cluster_out_of_reach_costs_nothing_to_ask(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cluster, "SECONDS", 0.1)
     outputs = {"dsn": "postgresql://u:secret@127.0.0.1:1/db", "coordinator": "c:5432", "versions": {"citus": "12.1.12"}}
     costs = measure(outputs, [("table", "t")])
-    assert costs.unknown.startswith("the cluster cannot be asked from here (gave up after")
+    assert costs.unknown.startswith("the cluster cannot be asked from here (timed out after")
     assert "connection refused" in costs.unknown.lower()
     assert not any(hidden in costs.unknown for hidden in ("secret", "docker logs", "\n"))
     assert "stand-in" in measure({**outputs, "versions": {"citus": "12.1-standin"}}, [("table", "t")]).unknown
@@ -211,7 +211,7 @@ def test_a_file_that_is_a_secret_is_not_shown() -> None:
     """What the engine gives in its text's place is no SQL."""
     preview = Preview([Step("create", "SchemaScript", "1.sql", {}, {"text": {"ciphertext": "[secret]"}})])
     text = "\n".join(markdown("s", Planned((), ()), preview))
-    assert "not shown, for it holds a password" in text
+    assert "not shown: it contains a password" in text
     assert "ciphertext" not in text
 
 
@@ -248,13 +248,13 @@ def test_events_are_handled() -> None:
 
 def test_a_silent_coordinator_is_told_once() -> None:
     """However many resources could not be looked at for it; the end of its log is not shown to everybody."""
-    error = NotReadyError("gave up after 5 s (connection\nrefused)", hint="see: tail /log; it ends with: secret")
+    error = NotReadyError("timed out after 5 s (connection\nrefused)", hint="see: tail /log; it ends with: secret")
     with collected() as reports:
         for resource in "ab":
             report(NotRefreshed(resource, error.message))
         preview = Preview(not_refreshed=reports())
     assert list(_not_refreshed(preview)) == [
-        "2 resources were not refreshed: gave up after 5 s (connection refused)",
+        "2 resources were not refreshed: timed out after 5 s (connection refused)",
         "",
     ]
 

@@ -81,7 +81,7 @@ def test_an_error_is_shown_with_its_place_and_ends_with_one(folder: Path, capsys
     assert lines[0].startswith(
         "error [unique-key] sql/schema/1.sql:3:10: t: this unique (id) lacks the distribution column x"
     )
-    assert lines[1].startswith("    mend it: make it (x, id), or remove it: alter table t drop constraint t_id_key")
+    assert lines[1].startswith("    fix: make it (x, id), or remove it: alter table t drop constraint t_id_key")
     assert lines[2:] == [
         "stack dev, as a new one: 1 errors, 0 warnings; 3 steps",
         "   1  run sql/schema/1.sql",
@@ -196,10 +196,10 @@ def test_every_step_of_an_update_is_shown(folder: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.splitlines() == [
         "stack dev, as a new one: 0 errors, 0 warnings; 5 steps",
         "   1  run sql/schema/1.sql",
-        "   2  was: local again, on the coordinator alone",
+        "   2  was: local again, on the coordinator only",
         "   3  r: a copy on every node",
         "   4  t: distributed by x (group of t, 8 shards)",
-        "   5  tenants of t: 7 on worker 2; 1, 2 over the workers by their sizes",
+        "   5  tenants of t: 7 on worker 2; 1, 2 over the workers by size",
     ]
 
 
