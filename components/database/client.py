@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import psycopg
 from psycopg import pq
@@ -21,15 +21,19 @@ from components.errors import DiskFullError, NotReadyError, StackError
 from components.logs import see
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from components.database.connections import Connection, Server
 
 __all__ = ["connected"]
 
+T = TypeVar("T")
+
 
 _ON_NODE: Final = re.compile(r"while executing command on (\S+:\d+)")
 """The context that Citus adds to the error of a node."""
+_OF_THE_STATEMENT: Final = frozenset({"0A", "22", "23", "42", "P0"})
+"""Classes of SQLSTATE that no node which does not answer can be the cause of."""
 
 
 @contextmanager
@@ -56,7 +60,7 @@ def connected(
 
 def _translate(error: psycopg.Error, doing: str, server: Server, connection: Connection) -> StackError:
     said, node = _on_one_line(error), _ON_NODE.search(error.diag.context or "")
-    silent = _ask_nodes(error, connection)
+    silent = [] if (error.sqlstate or "")[:2] in _OF_THE_STATEMENT else _ask(error, connection, _get_silent_nodes)
     if is_fatal(error) or connection.closed:
         return NotReadyError(
             f"{doing}: the connection to {server} was lost ({said}). The transaction that was running is committed or rolled "
@@ -64,7 +68,7 @@ def _translate(error: psycopg.Error, doing: str, server: Server, connection: Con
             hint=see(server.log),
         )
     if error.sqlstate == psycopg.errors.DiskFull.sqlstate or "No space left on device" in said:
-        where = node[1] if node else f"one of {', '.join(_get_addresses(connection)) or server}"
+        where = node[1] if node else f"one of {', '.join(_ask(error, connection, _get_addresses)) or server}"
         return DiskFullError(
             f"{doing}: {said}: the disk of {where} is full. The transaction was rolled back: free space there, then run the "
             "command again"
@@ -85,8 +89,7 @@ def _translate(error: psycopg.Error, doing: str, server: Server, connection: Con
     if is_node_lost(error) and not is_permanent(said):
         return NotReadyError(
             f"{doing}: {said}. A node restarted or closed a connection meanwhile; every node answers now. The transaction was "
-            "rolled back: run the command again",
-            hint=RUNS,
+            "rolled back: run the command again"
         )
     return StackError(f"{doing}: {said}")
 
@@ -106,20 +109,20 @@ def _on_one_line(error: psycopg.Error) -> str:
     return f"{' '.join('; '.join(parts).split())}{code}"
 
 
-def _ask_nodes(error: psycopg.Error, connection: Connection) -> list[SilentNode]:
-    """Return the nodes that do not answer now; none where the coordinator itself cannot be asked."""
+def _ask(error: psycopg.Error, connection: Connection, question: Callable[[Connection], list[T]]) -> list[T]:
+    """Ask the coordinator something about its nodes; nothing where it cannot be asked, or is none."""
     if is_fatal(error) or connection.closed or connection.info.transaction_status != pq.TransactionStatus.IDLE:
         return []
     try:
-        if get_value(connection, "has_citus"):
-            return get_silent_nodes(connection, statements.PROBE_SECONDS)
+        return question(connection) if get_value(connection, "has_citus") else []
     except (StackError, psycopg.Error):  # the error that is being translated says more
-        pass
-    return []
+        return []
+
+
+def _get_silent_nodes(connection: Connection) -> list[SilentNode]:
+    return get_silent_nodes(connection, statements.PROBE_SECONDS)
 
 
 def _get_addresses(connection: Connection) -> list[str]:
-    """Return `name:port` of each active node; none where this is no cluster."""
-    if not get_value(connection, "has_citus"):
-        return []
-    return [f"{name}:{port}" for _, name, port in connection.execute(statements.statement("get_nodes")).fetchall()]
+    nodes = connection.execute(statements.statement("get_nodes")).fetchall()
+    return [f"{name}:{port}" for _, name, port in nodes]

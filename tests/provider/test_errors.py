@@ -12,7 +12,7 @@ from components.database import statements
 from components.database.client import connected
 from components.database.connections import Server
 from components.database.session import working
-from components.errors import AccessError, NotReadyError
+from components.errors import AccessError, NotReadyError, StackError
 from tests.provider.seen import eventually
 from tests.servers import HOST, PASSWORD, USER
 
@@ -147,3 +147,16 @@ def test_a_password_that_the_coordinator_refuses_is_no_lost_connection(cluster: 
         pass
 
     assert "wr0ng" not in str(caught.value)
+
+
+def test_an_error_of_the_statement_is_not_blamed_on_a_node(cluster: Cluster) -> None:
+    """Although a worker does not answer just then: the remedy would be wrong."""
+    cluster.workers[0].pause()
+
+    with (
+        pytest.raises(StackError, match=r"^working: division by zero \[SQLSTATE 22012\]$") as caught,
+        connected(coordinator(cluster), PASSWORD, doing="working", timeout=5) as connection,
+    ):
+        connection.execute("select 1 / 0")
+
+    assert not isinstance(caught.value, NotReadyError)
