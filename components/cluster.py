@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 import pulumi
 
-from components.nodes.docker.engine import Engine
 from components.nodes.look import Look
 from components.nodes.node import node_names
 from components.resources.identity import ClusterIdentity
@@ -23,9 +22,7 @@ if TYPE_CHECKING:
 
     from components.database.live import LiveCluster
     from components.names import TableName
-    from components.nodes.docker.resources import DockerNodes
-    from components.nodes.local.host import LocalHost
-    from components.nodes.local.resources import LocalNodes
+    from components.nodes.runtime import Runtime
     from components.plan.plan import PlannedTable, ShardingPlan
     from components.plan.tenants import Tenancy
     from components.resources.remains import Remnants
@@ -53,7 +50,7 @@ class CitusCluster(pulumi.ComponentResource):
         settings: Settings,
         plan: ShardingPlan,
         tenancies: Sequence[Tenancy],
-        host: Engine | LocalHost,
+        runtime: Runtime,
         look: Look | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -68,7 +65,7 @@ class CitusCluster(pulumi.ComponentResource):
                 "user": settings.user,
                 "database": settings.database,
                 "adopt": settings.adopt,
-                "stack": host.stack,
+                "stack": runtime.stack,
                 "engine": look.engine,
                 "found": look.remnants.as_props(),
                 "obstacles": list(look.obstacles),
@@ -84,10 +81,10 @@ class CitusCluster(pulumi.ComponentResource):
             "port": settings.port,
             "database": settings.database,
             "user": settings.user,
-            "log": host.log(settings, node_names(settings)[0]),
+            "log": str(runtime.log(settings, node_names(settings)[0])),
         }
-        nodes = _nodes(
-            name, settings, host, self.identity.cluster_id, self._server, pulumi.ResourceOptions(parent=self)
+        nodes = runtime.declare(
+            name, settings, self.identity.cluster_id, self._server, pulumi.ResourceOptions(parent=self)
         )
         coordinator = nodes.coordinator
         # What lives in the cluster's database goes with the coordinator's server: a destroy asks the database nothing.
@@ -100,7 +97,7 @@ class CitusCluster(pulumi.ComponentResource):
                 "node_name": coordinator.node_name,
                 "node_port": coordinator.node_port,
                 "generation": coordinator.generation,
-                "stack": host.stack,
+                "stack": runtime.stack,
                 "cluster_id": self.identity.cluster_id,
                 "ready_timeout": settings.ready_timeout,
             },
@@ -117,7 +114,7 @@ class CitusCluster(pulumi.ComponentResource):
                     "node_name": node.node_name,
                     "node_port": node.node_port,
                     "generation": node.generation,
-                    "log": node.log,
+                    "log": str(node.log),
                     "ready_timeout": settings.ready_timeout,
                 },
                 self._after([before, node.resource]),
@@ -305,21 +302,3 @@ def _followers(plan: ShardingPlan) -> dict[TableName, list[TableName]]:
             followers[target].append(name)
             target = targets[target]
     return followers
-
-
-def _nodes(
-    name: str,
-    settings: Settings,
-    host: Engine | LocalHost,
-    cluster_id: pulumi.Output[str],
-    server: ServerArgs,
-    opts: pulumi.ResourceOptions,
-) -> DockerNodes | LocalNodes:
-    # Imported here: one of the two is needed, and each takes a while.
-    if isinstance(host, Engine):
-        from components.nodes.docker.resources import DockerNodes  # noqa: PLC0415
-
-        return DockerNodes(name, settings, host, cluster_id, server, opts)
-    from components.nodes.local.resources import LocalNodes  # noqa: PLC0415
-
-    return LocalNodes(name, settings, host, cluster_id, server, opts)

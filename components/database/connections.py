@@ -16,7 +16,7 @@ import psycopg
 from psycopg import pq
 
 from components.errors import AccessError, NotReadyError, StackError
-from components.logs import see
+from components.logs import Log
 from components.paths import SQL
 from components.waiting import wait_until
 
@@ -105,16 +105,22 @@ class Server:
     port: int
     database: str
     user: str
-    log: str
-    """Where its log is, as logs.py takes it."""
+    log: Log | None = None
+    """None where nobody looks into it."""
 
     @classmethod
     def of(cls, props: Mapping[str, Any]) -> Server:
         """Read a server from a resource's properties, where every number is a float."""
-        return cls(props["name"], props["host"], int(props["port"]), props["database"], props["user"], props["log"])
+        return cls(
+            props["name"], props["host"], int(props["port"]), props["database"], props["user"], Log.parse(props["log"])
+        )
 
     def __str__(self) -> str:
         return f"{self.name} ({self.host}:{self.port})"
+
+    def hint(self) -> str:
+        """Return where its log is seen, and how it ends."""
+        return self.log.hint() if self.log else ""
 
 
 def is_permanent(message: str) -> bool:
@@ -214,7 +220,7 @@ def connected(server: Server, password: str, *, timeout: float) -> Iterator[Conn
         lambda: _connect(server, password, timeout),
         what=f"{server} takes connections",
         timeout=timeout,
-        hint=lambda: see(server.log),
+        hint=server.hint,
     )
     try:
         yield connection
@@ -264,7 +270,7 @@ def translated_errors(doing: str, server: Server) -> Iterator[None]:
         if is_lost(error):
             msg = (
                 f"{doing}: {server} went away in the middle ({said}); what was under way is done as a whole or not at all: "
-                f"run up again once it is back; {see(server.log)}"
+                f"run up again once it is back; {server.hint()}"
             )
             raise NotReadyError(msg) from error
         msg = f"{doing}: {said}"

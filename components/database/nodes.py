@@ -13,13 +13,13 @@ from components.database.connections import is_permanent
 from components.database.node_settings import refuse_settings
 from components.database.statements import get_value, statement, time_limited
 from components.errors import AccessError, DriftError, IdentityError, NotReadyError, StackError
-from components.logs import see
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
     import psycopg
 
     from components.database.connections import Connection
+    from components.logs import Log
 
 __all__ = [
     "NodeIdentity",
@@ -171,7 +171,7 @@ def ask_node(connection: Connection, name: str, port: int, command: str) -> str:
     raise NotReadyError(cause)
 
 
-def wait_until_node_ready(connection: Connection, name: str, port: int, timeout: float, *, log: str) -> NodeIdentity:
+def wait_until_node_ready(connection: Connection, name: str, port: int, timeout: float, *, log: Log) -> NodeIdentity:
     """Wait until a node answers the coordinator by SQL, make sure it has the extension, and return who it is.
 
     Raises:
@@ -187,7 +187,7 @@ def wait_until_node_ready(connection: Connection, name: str, port: int, timeout:
         attempt,
         what=f"worker {name}:{port} answers the coordinator",
         timeout=timeout,
-        hint=lambda: see(log),
+        hint=log.hint,
     )
     with time_limited(connection, timeout):
         if has_citus != "t":

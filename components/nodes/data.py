@@ -6,20 +6,36 @@ data goes with its NodeData alone, in a destroy of the whole cluster, or after i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
 
 import pulumi
 
-from components.errors import IdentityError, NotReadyError, StackError
+from components import registry
+from components.errors import IdentityError, NotReadyError
 from components.resources.sql import READ_TIMEOUT, ServerArgs, SqlProvider, SqlResource
 
 if TYPE_CHECKING:
     from pulumi.dynamic import ReadResult
 
-    from components.nodes.docker.volumes import DataVolume
-    from components.nodes.local.folders import DataFolder
 
-__all__ = ["NodeData", "NodeDataArgs"]
+__all__ = ["NodeData", "NodeDataArgs", "Place"]
+
+
+class Place(Protocol):
+    """Where a node's data is: a volume, or a folder."""
+
+    @classmethod
+    def at(cls, where: str, owners: frozenset[str]) -> Self:
+        """Return the place of that name; `owners` are those that its cluster's things name."""
+
+    def exists(self) -> bool:
+        """Tell whether it is there, as part of the cluster."""
+
+    def cluster_lives(self) -> bool:
+        """Tell whether any node of the cluster has not been removed or stopped for good."""
+
+    def remove(self) -> None:
+        """Remove it with all data."""
 
 
 class NodeDataArgs(TypedDict):
@@ -68,7 +84,7 @@ class NodeDataProvider(SqlProvider):
             self._refuse_while_needed(_props, place)
         place.remove()
 
-    def _refuse_while_needed(self, props: dict[str, Any], place: DataVolume | DataFolder) -> None:
+    def _refuse_while_needed(self, props: dict[str, Any], place: Place) -> None:
         from components.database import drain, nodes  # noqa: PLC0415
 
         name, port = props["node_name"], int(props["node_port"])
@@ -100,19 +116,11 @@ class NodeDataProvider(SqlProvider):
             raise IdentityError(msg)
 
 
-def _place(props: dict[str, Any]) -> DataVolume | DataFolder:
+def _place(props: dict[str, Any]) -> Place:
     kind, _, where = str(props["place"]).partition(":")
-    owners = {str(props["owner"]), str(props["cluster_id"])}
-    if kind == "volume":
-        from components.nodes.docker.volumes import DataVolume  # noqa: PLC0415
-
-        return DataVolume(where, frozenset(owners))
-    if kind == "folder":
-        from components.nodes.local.folders import DataFolder  # noqa: PLC0415
-
-        return DataFolder.at(where, frozenset(owners))
-    msg = f"{props['place']}: no such kind of place"
-    raise StackError(msg)
+    owners = frozenset({str(props["owner"]), str(props["cluster_id"])})
+    place: Place = registry.load(registry.PLACES, kind).at(where, owners)
+    return place
 
 
 class NodeData(SqlResource, module="citus", name="NodeData"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pulumi
 
+    from components.logs import Log
     from components.settings import Settings
 
 __all__ = ["Node", "node_names"]
@@ -29,8 +30,7 @@ class Node:
     """Changes when the node's server is another one."""
     node_name: str
     node_port: int
-    log: str
-    """Where its log is, as logs.py takes it."""
+    log: Log
 
     @property
     def address(self) -> str:

@@ -11,6 +11,7 @@ import pulumi
 from pulumi.dynamic import ReadResult
 
 from components.errors import IdentityError
+from components.logs import Log
 from components.resources.sql import READ_TIMEOUT, ServerArgs, SqlProvider, SqlResource
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class WorkerNodeProvider(SqlProvider):
         doing = f"registering worker {name}:{port}"
         with self.connection(props, doing) as connection:
             # Unlocked, for the others wait too.
-            identity = nodes.wait_until_node_ready(connection, name, port, timeout, log=props["log"])
+            identity = nodes.wait_until_node_ready(connection, name, port, timeout, log=Log.parse(props["log"]))
         with self.session(props, doing, node=(name, port)) as connection:
             registered = nodes.ensure_worker(connection, name, port, identity, server_id=olds.get("server_id"))
             _tell(roles.spread(connection, timeout, only=(name, port)))

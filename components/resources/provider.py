@@ -17,7 +17,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from components import providers
+from components import registry
 from components.environment import print_anything
 
 __all__ = ["DeclarativeProvider"]
@@ -42,7 +42,7 @@ class DeclarativeProvider(ResourceProvider):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as a name that stays the same wherever the class moves."""
-        return providers.load, (type(self).__name__,)
+        return registry.load_provider, (type(self).__name__,)
 
     @staticmethod
     def is_renamed(olds: dict[str, Any], news: dict[str, Any]) -> bool:

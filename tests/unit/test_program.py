@@ -31,7 +31,7 @@ from components.nodes.local.installation import Installation
 from components.nodes.server_settings import as_arguments
 from components.plan.plan import ShardingPlan
 from components.plan.tenants import plan_tenants
-from components.providers import WHERE
+from components.registry import PROVIDERS
 from components.resources.membership import ClusterHealthProvider, CoordinatorNodeProvider, WorkerNodeProvider
 from components.resources.scripts import SchemaScriptProvider
 from components.resources.tables import DistributedTableProvider, LocalTableProvider, ReferenceTableProvider
@@ -363,8 +363,8 @@ def test_the_provider_of_no_resource_carries_state() -> None:
         stored = base64.b64decode(resource.inputs["__provider"])
         assert len(stored) < 120
         assert vars(resource.provider) == {}
-        assert b"components.providers" in stored
-        assert WHERE[type(resource.provider).__name__] == type(resource.provider).__module__
+        assert b"components.registry" in stored
+        assert PROVIDERS[type(resource.provider).__name__] == type(resource.provider).__module__
 
 
 def test_every_node_runs_alike() -> None:

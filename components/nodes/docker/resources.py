@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pulumi
 import pulumi_docker as docker
 
+from components.logs import Log
 from components.nodes.data import NodeData
 from components.nodes.docker.destroy_guard import DestroyGuard
 from components.nodes.docker.engine import POSTGRES_PORT, STOP_SECONDS, Engine
@@ -191,7 +192,7 @@ class DockerNodes(pulumi.ComponentResource):
             generation=container.id,
             node_name=name,
             node_port=POSTGRES_PORT,
-            log=f"docker:{name}",
+            log=Log("docker", name),
         )
 
 

@@ -14,6 +14,7 @@ import pulumi
 from pulumi.dynamic import CheckFailure, CheckResult, ReadResult, Resource
 
 from components.errors import HostError
+from components.logs import Log
 from components.nodes.data import NodeData
 from components.nodes.local.folders import DataFolder, get_owner, reachable_installation
 from components.nodes.local.installation import Installation
@@ -207,5 +208,5 @@ class LocalNodes(pulumi.ComponentResource):
             generation=server.generation,
             node_name=HOST,
             node_port=args["port"],
-            log=f"file:{args['folder']}/log",
+            log=Log("file", f"{args['folder']}/log"),
         )

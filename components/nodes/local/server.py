@@ -19,7 +19,7 @@ from psycopg import sql
 from components.database import connections
 from components.database.statements import statement
 from components.errors import HostError
-from components.logs import see
+from components.logs import Log
 from components.nodes.local.folders import CONF_FILE, OWNER_FILE, Owner, get_owner, write_private
 from components.nodes.local.installation import STAND_IN, Installation, give, unprivileged
 from components.nodes.server_settings import SERVER_SETTINGS
@@ -121,7 +121,7 @@ class LocalServer:
         self._configure()
         if not self.is_running():
             self._start(timeout)
-        server = connections.Server(self.name, HOST, self.port, "postgres", self.user, f"file:{self.log}")
+        server = connections.Server(self.name, HOST, self.port, "postgres", self.user, Log("file", str(self.log)))
         with (
             connections.translated_errors(f"making the database {database}", server),
             connections.connected(server, password, timeout=timeout) as connection,
@@ -239,5 +239,5 @@ class LocalServer:
         done = self._program(program, *arguments)
         if done.returncode:
             said = " ".join(done.stdout.split()) or f"exit code {done.returncode}"
-            msg = f"{self.name}: {program} failed: {said}; {see(f'file:{self.log}')}"
+            msg = f"{self.name}: {program} failed: {said}; {Log('file', str(self.log)).hint()}"
             raise HostError(msg)
