@@ -31,7 +31,7 @@ try:
     runtime = open_runtime(stack, settings)
     look = runtime.look(settings)
     standing = Standing.of(look.live) if look.live else None
-    plan = ShardingPlan.make(schema, settings.tables, settings.undistributed, standing)
+    plan = ShardingPlan.make(schema, settings.tables, settings.undistributed, standing, settings.shard_count)
     for warning in (*look.warnings, *plan.warnings):
         pulumi.log.warn(str(warning))
     tenancies = plan_tenants(plan, schema, settings)

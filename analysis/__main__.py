@@ -21,7 +21,7 @@ from analysis.tables import check_tables, drop_leftovers, drop_one_node, one_nod
 from cli.choice import choose_stack
 from cli.shown import is_stand_in
 from cli.stacks import find_pulumi, open_stack
-from components.database.connections import Server
+from components.access import Server
 from components.environment import print_anything
 from components.errors import StackError
 from components.logs import Log

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.conninfo import conninfo_to_dict
 
+from components.access import Server
 from components.database import roles, session
-from components.database.connections import Server, connected, lets_in, translated_errors
+from components.database.connections import connected, lets_in, translated_errors
 from components.errors import AccessError
 from components.logs import Log
 from components.nodes.local.server import HOST

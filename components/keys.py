@@ -100,9 +100,9 @@ class PlannedForeignKey:
 
 @dataclass(frozen=True)
 class DeclaredKeys:
-    """The keys that a table's turn leaves behind."""
+    """The keys that are there once a table is sharded."""
 
-    primary: tuple[str, ...] | None
+    primary: tuple[str, ...] | None = None
     """Columns of the table's primary key."""
-    foreign: tuple[PlannedForeignKey, ...]
-    """Foreign keys that are put back in its turn: its own, and those that waited for it."""
+    foreign: tuple[PlannedForeignKey, ...] = ()
+    """Foreign keys that are restored then: its own, and those that waited for it."""

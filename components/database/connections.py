@@ -9,24 +9,23 @@ from __future__ import annotations
 import os
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg import pq
 
 from components.errors import AccessError, NotReadyError, StackError
-from components.logs import Log
 from components.paths import SQL
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+
+    from components.access import Server
 
 __all__ = [
     "SETTINGS",
     "Connection",
-    "Server",
     "connected",
     "is_lost",
     "is_permanent",
@@ -94,33 +93,6 @@ def _forget_environment() -> None:
 
 
 _forget_environment()  # once, before any thread connects
-
-
-@dataclass(frozen=True)
-class Server:
-    """Where a PostgreSQL server is reached from this process; `name` is what a person calls it."""
-
-    name: str
-    host: str
-    port: int
-    database: str
-    user: str
-    log: Log | None = None
-    """None where nobody looks into it."""
-
-    @classmethod
-    def of(cls, props: Mapping[str, Any]) -> Server:
-        """Read a server from a resource's properties, where every number is a float."""
-        return cls(
-            props["name"], props["host"], int(props["port"]), props["database"], props["user"], Log.parse(props["log"])
-        )
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.host}:{self.port})"
-
-    def hint(self) -> str:
-        """Return where its log is seen, and how it ends."""
-        return self.log.hint() if self.log else ""
 
 
 def is_permanent(message: str) -> bool:

@@ -30,6 +30,7 @@ __all__ = [
     "ensure_coordinator",
     "ensure_worker",
     "get_node",
+    "get_node_of_group",
     "remove_node",
     "wait_until_node_ready",
 ]
@@ -72,6 +73,12 @@ def get_node(connection: Connection, name: str, port: int) -> PgDistNode | None:
     """Return the registered node of that address, alive or not."""
     with connection.cursor(row_factory=class_row(PgDistNode)) as cursor:
         return cursor.execute(statement("get_node"), {"name": name, "port": port}).fetchone()
+
+
+def get_node_of_group(connection: Connection, group_id: int) -> PgDistNode | None:
+    """Return the registered node of that group, whatever its address."""
+    with connection.cursor(row_factory=class_row(PgDistNode)) as cursor:
+        return cursor.execute(statement("get_node_of_group"), {"group_id": group_id}).fetchone()
 
 
 def claim(connection: Connection, cluster_id: str, stack: str, *, before: str = "") -> None:
@@ -200,9 +207,12 @@ def _identify(connection: Connection, name: str, port: int) -> NodeIdentity:
 
 
 def ensure_worker(
-    connection: Connection, name: str, port: int, identity: NodeIdentity, *, server_id: str | None
+    connection: Connection, name: str, port: int, identity: NodeIdentity, *, server_id: str | None, timeout: float
 ) -> dict[str, Any]:
     """Register the worker, or activate it where it is inactive, and prove that it is the node it is taken for.
+
+    A worker that is registered under another address is the same one where an earlier run saw its identity: it gets the new
+    address, and keeps its shards.
 
     Citus takes an address that it knows for a node that it knows, without asking it; so the node is asked before
     (`identity`) and after. `server_id` is the identity that an earlier run saw, if any.
@@ -221,6 +231,11 @@ def ensure_worker(
         raise IdentityError(msg)
     refuse_settings(connection)
     node = get_node(connection, name, port)
+    moved = get_node_of_group(connection, identity.group_id) if node is None and identity.group_id else None
+    if moved is not None and identity.server_id == server_id and identity.coordinator is not None:
+        connection.execute("select citus_update_node(%s, %s, %s)", [moved.node_id, name, port])
+        print(f"worker {moved.node_name}:{moved.node_port} has the address {name}:{port} now")  # noqa: T201 - Pulumi shows it
+        node = _wait_until_synced(connection, name, port, timeout)
     _refuse_stranger(connection, f"{name}:{port}", node, identity, server_id)
     if node is None:
         connection.execute("select citus_add_node(%s, %s)", [name, port])
@@ -232,6 +247,19 @@ def ensure_worker(
         msg = f"worker {name}:{port} was registered, but does not know it ({node}; it says {identity}): run up again"
         raise IdentityError(msg)
     return {"node_id": node.node_id, "group_id": node.group_id, "server_id": identity.server_id}
+
+
+def _wait_until_synced(connection: Connection, name: str, port: int, timeout: float) -> PgDistNode | None:
+    """Wait until Citus's daemon has told the nodes of a change of addresses."""
+
+    def attempt() -> PgDistNode | None:
+        node = get_node(connection, name, port)
+        if node is not None and not node.metadata_synced:
+            msg = "Citus has not told it yet"
+            raise NotReadyError(msg)
+        return node
+
+    return wait_until(attempt, what=f"worker {name}:{port} knows the addresses of all nodes", timeout=timeout)
 
 
 def _refuse_stranger(

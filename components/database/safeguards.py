@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from components.database import constraints
-from components.database.metadata import ShardedTable, count_rows, get_table
+from components.database.metadata import TableState, count_rows, get_table
 from components.database.statements import identifier, regclass, sequentially, statement
 from components.errors import DriftError, StackError
 from components.names import TableName
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from components import keys
     from components.database.connections import Connection
+    from components.tables import Pending
 
 __all__ = [
     "counted",
@@ -55,13 +56,13 @@ def counted(connection: Connection, *tables: TableName) -> Iterator[None]:
             raise StackError(msg)
 
 
-def restore_waiting_keys(connection: Connection, table: TableName, still_to_come: Collection[TableName]) -> None:
+def restore_waiting_keys(connection: Connection, table: TableName, pending: Collection[Pending]) -> None:
     """Put back keys that still wait: the table was sharded by hand between the run that set them aside and this one."""
     with sequentially(connection):
-        constraints.restore_foreign_keys(connection, table, still_to_come)
+        constraints.restore_foreign_keys(connection, table, pending)
 
 
-def get_existing(connection: Connection, table: TableName) -> ShardedTable:
+def get_existing(connection: Connection, table: TableName) -> TableState:
     """Return how Citus knows a table; raises DriftError where there is no such table."""
     state = get_table(connection, table)
     if state is None:

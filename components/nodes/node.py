@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pulumi
+import pulumi
 
-    from components.logs import Log
+from components.logs import Log
+
+if TYPE_CHECKING:
     from components.settings import Settings
 
 __all__ = ["Node", "node_names"]
@@ -31,6 +32,8 @@ class Node:
     node_name: str
     node_port: int
     log: Log
+    former_address: str = ""
+    """The address that it had when it last ran, where that is known."""
 
     @property
     def address(self) -> str:

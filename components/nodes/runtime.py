@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
     import pulumi
 
+    from components.access import Access
     from components.logs import Log
     from components.nodes.look import Look
     from components.nodes.node import Node
-    from components.resources.sql import ServerArgs
     from components.settings import Settings
 
 __all__ = ["Nodes", "Runtime", "open_runtime"]
@@ -63,10 +63,10 @@ class Runtime(Protocol):
         name: str,
         settings: Settings,
         cluster_id: pulumi.Output[str],
-        server: ServerArgs,
+        access: Access,
         opts: pulumi.ResourceOptions,
     ) -> Nodes:
-        """Declare the nodes; `server` is where the coordinator is reached."""
+        """Declare the nodes; `access` is to the coordinator."""
 
 
 def open_runtime(stack: str, settings: Settings) -> Runtime:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from components.names import TableName
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from components.names import TableName
 
 __all__ = [
     "Column",

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 import yaml
 
+from tests.e2e.nodes import Nodes
+
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable
 
-    from tests.e2e.nodes import Nodes
 
 ROOT: Final = Path(__file__).parents[2]
 DEADLINE: Final = 240

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from analysis.place import Place
-from components.database.connections import Server
+from components.access import Server
 from components.logs import Log
 from tests.servers import HOST, PASSWORD, USER
 

@@ -16,7 +16,8 @@ import pytest
 from psycopg import sql
 
 from components import waiting
-from components.database.connections import SETTINGS, Server, connected, translated_errors
+from components.access import Server
+from components.database.connections import SETTINGS, connected, translated_errors
 from components.errors import AccessError, NotReadyError, StackError
 from components.logs import Log
 from tests.servers import HOST, PASSWORD, USER

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import pulumi
 
-from components.database.connections import Server
+from components.access import Server
 from components.database.live import LiveCluster, get_extension_version, look_at
 from components.errors import DockerError, IdentityError
 from components.logs import Log
@@ -28,8 +28,8 @@ from components.settings import get_engine_settings, reached_at
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from components.access import Access
     from components.nodes.runtime import Nodes
-    from components.resources.sql import ServerArgs
     from components.settings import Settings
 
 __all__ = ["POSTGRES_PORT", "STOP_SECONDS", "Engine", "find_strangers", "find_undeclared", "get_engine_id"]
@@ -71,13 +71,13 @@ class Engine:
         name: str,
         settings: Settings,
         cluster_id: pulumi.Output[str],
-        server: ServerArgs,
+        access: Access,
         opts: pulumi.ResourceOptions,
     ) -> Nodes:
         """Declare the nodes as containers."""
         from components.nodes.docker.resources import DockerNodes  # noqa: PLC0415 - pulumi_docker is slow to import
 
-        return DockerNodes(name, settings, self, cluster_id, server, opts)
+        return DockerNodes(name, settings, self, cluster_id, access, opts)
 
     @cached_property
     def client(self) -> Any:

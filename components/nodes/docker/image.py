@@ -10,6 +10,7 @@ import io
 import itertools
 import re
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,7 @@ from components.nodes.locales import choose_locale, get_initial_locale, lacks_lo
 from components.nodes.versions import get_extension_problem, get_major
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "VOLUME_FOLDER",

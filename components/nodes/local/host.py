@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import pulumi
 
-from components.database.connections import Server
+from components.access import Server
 from components.database.live import get_extension_version, look_at
 from components.errors import HostError
 from components.logs import Log
@@ -26,8 +26,8 @@ from components.nodes.versions import get_extension_problem
 from components.resources.remains import Remnant, Remnants
 
 if TYPE_CHECKING:
+    from components.access import Access
     from components.nodes.runtime import Nodes
-    from components.resources.sql import ServerArgs
     from components.settings import Settings
 
 __all__ = ["LocalHost", "get_running_port"]
@@ -82,13 +82,13 @@ class LocalHost:
         name: str,
         settings: Settings,
         cluster_id: pulumi.Output[str],
-        server: ServerArgs,
+        access: Access,
         opts: pulumi.ResourceOptions,
     ) -> Nodes:
         """Declare the nodes as processes."""
         from components.nodes.local.resources import LocalNodes  # noqa: PLC0415 - which needs this module
 
-        return LocalNodes(name, settings, self, cluster_id, server, opts)
+        return LocalNodes(name, settings, self, cluster_id, access, opts)
 
     def look(self, settings: Settings) -> Look:
         """Return what is there already: folders of nodes, and the cluster where its coordinator runs."""

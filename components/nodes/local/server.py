@@ -12,10 +12,12 @@ import shutil
 import subprocess
 import uuid
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from psycopg import sql
 
+from components.access import Server
 from components.database import connections
 from components.database.statements import statement
 from components.errors import HostError
@@ -23,9 +25,6 @@ from components.logs import Log
 from components.nodes.local.folders import CONF_FILE, OWNER_FILE, Owner, get_owner, write_private
 from components.nodes.local.installation import STAND_IN, Installation, give, unprivileged
 from components.nodes.server_settings import SERVER_SETTINGS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["HOST", "LocalServer", "node_options"]
 
@@ -121,7 +120,7 @@ class LocalServer:
         self._configure()
         if not self.is_running():
             self._start(timeout)
-        server = connections.Server(self.name, HOST, self.port, "postgres", self.user, Log("file", str(self.log)))
+        server = Server(self.name, HOST, self.port, "postgres", self.user, Log("file", str(self.log)))
         with (
             connections.translated_errors(f"making the database {database}", server),
             connections.connected(server, password, timeout=timeout) as connection,
