@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from components.logs import Log
 
 __all__ = [
+    "KnownWorker",
     "NodeIdentity",
     "PgDistNode",
     "ask_node",
@@ -67,6 +68,14 @@ class NodeIdentity:
     shards: int
     """Shards of distributed tables that its own metadata says it holds."""
     wal_level: str
+
+
+@dataclass(frozen=True)
+class KnownWorker:
+    """What an earlier run saw of a worker."""
+
+    group_id: int
+    server_id: str
 
 
 def get_node(connection: Connection, name: str, port: int) -> PgDistNode | None:
@@ -207,7 +216,7 @@ def _identify(connection: Connection, name: str, port: int) -> NodeIdentity:
 
 
 def ensure_worker(
-    connection: Connection, name: str, port: int, identity: NodeIdentity, *, server_id: str | None, timeout: float
+    connection: Connection, name: str, port: int, identity: NodeIdentity, *, known: KnownWorker | None, timeout: float
 ) -> dict[str, Any]:
     """Register the worker, or activate it where it is inactive, and prove that it is the node it is taken for.
 
@@ -215,7 +224,7 @@ def ensure_worker(
     address, and keeps its shards.
 
     Citus takes an address that it knows for a node that it knows, without asking it; so the node is asked before
-    (`identity`) and after. `server_id` is the identity that an earlier run saw, if any.
+    (`identity`) and after. `known` is what an earlier run saw, if any.
 
     Returns:
         node_id, group_id and server_id.
@@ -231,12 +240,19 @@ def ensure_worker(
         raise IdentityError(msg)
     refuse_settings(connection)
     node = get_node(connection, name, port)
-    moved = get_node_of_group(connection, identity.group_id) if node is None and identity.group_id else None
-    if moved is not None and identity.server_id == server_id and identity.coordinator is not None:
+    moved = get_node_of_group(connection, known.group_id) if node is None and known else None
+    if moved is not None and known is not None:
+        former = f"{moved.node_name}:{moved.node_port}"
+        if identity.server_id != known.server_id:
+            msg = (
+                f"worker {name}:{port} is not the one that is registered as {former} (server_id {identity.server_id}, was "
+                f"{known.server_id}): correct its address, or put its old volume back"
+            )
+            raise IdentityError(msg)
         connection.execute("select citus_update_node(%s, %s, %s)", [moved.node_id, name, port])
-        print(f"worker {moved.node_name}:{moved.node_port} has the address {name}:{port} now")  # noqa: T201 - Pulumi shows it
+        print(f"worker {former} has the address {name}:{port} now")  # noqa: T201 - Pulumi shows it
         node = _wait_until_synced(connection, name, port, timeout)
-    _refuse_stranger(connection, f"{name}:{port}", node, identity, server_id)
+    _refuse_stranger(connection, f"{name}:{port}", node, identity, known.server_id if known else None)
     if node is None:
         connection.execute("select citus_add_node(%s, %s)", [name, port])
     elif not node.is_active:

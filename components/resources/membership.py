@@ -151,10 +151,9 @@ class WorkerNodeProvider(SqlProvider[WorkerNodeInputs]):
         with self.connection(inputs, doing) as connection:
             # Unlocked, for the others wait too.
             identity = nodes.wait_until_node_ready(connection, name, port, timeout, log=inputs.log)
+        known = nodes.KnownWorker(int(before["group_id"]), str(before["server_id"])) if before.get("server_id") else None
         with self.session(inputs, doing, node=(name, port)) as connection:
-            registered = nodes.ensure_worker(
-                connection, name, port, identity, server_id=before.get("server_id"), timeout=timeout
-            )
+            registered = nodes.ensure_worker(connection, name, port, identity, known=known, timeout=timeout)
             _tell(roles.spread(connection, timeout, only=(name, port)))
             return registered
 
