@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 from components.keys import DeclaredKeys
 from components.names import TableName
@@ -18,7 +19,11 @@ __all__ = [
     "ReferenceDeclaration",
     "ShardedDeclaration",
     "Sharding",
+    "get_compared",
 ]
+
+_HOW: Final = {"how": True}
+"""Metadata of a field that says how a declaration is carried out: another value alone makes no update."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Declaration:
     """A table as the settings and the schema declare it."""
 
     table: TableName
-    pending: tuple[Pending, ...] = ()
+    pending: tuple[Pending, ...] = field(default=(), metadata=_HOW)
     """Tables of the plan that a foreign key ties to this one or to its followers."""
 
 
@@ -82,7 +87,7 @@ class LocalDeclaration(Declaration):
 class ShardedDeclaration(Declaration):
     """What distributed and reference tables have in common."""
 
-    rewrite: bool = False
+    rewrite: bool = field(default=False, metadata=_HOW)
     """Whether Citus may rewrite the table, row by row, where it is sharded in another way than declared."""
     declared_keys: DeclaredKeys = DeclaredKeys()  # noqa: RUF009 - frozen
     """Keys that are there once the table is sharded."""
@@ -107,14 +112,19 @@ class DistributedDeclaration(ShardedDeclaration):
     """Distributed table whose colocation group to join; without it the table starts a group of its own."""
     shard_count: int
     """Of a group of its own."""
-    primary_key: tuple[str, ...] | None = None
+    primary_key: tuple[str, ...] | None = field(default=None, metadata=_HOW)
     """Columns of the key once distributed; by default the distribution column, then the old key's."""
-    followers: tuple[TableName, ...] = ()
+    followers: tuple[TableName, ...] = field(default=(), metadata=_HOW)
     """Tables that are colocated with it, directly or by others: they move along."""
-    former_columns: tuple[str, ...] = ()
+    former_columns: tuple[str, ...] = field(default=(), metadata=_HOW)
     """Names that files have given the distribution column before: it is the same column, and no row moves."""
 
     @property
     def sharding(self) -> Sharding:
         """Return its kind."""
         return Distributed(self.distribution_column)
+
+
+def get_compared(declaration: type[Any]) -> tuple[str, ...]:
+    """Return the fields of which another value makes an update."""
+    return tuple(it.name for it in fields(declaration) if it.name != "table" and not it.metadata.get("how"))

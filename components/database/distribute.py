@@ -1,6 +1,6 @@
 """Tables distributed, replicated or brought back: each in one transaction that either happens or does not.
 
-Takes a connection; knows nothing of Pulumi. The statements stand in sql/citus/.
+Takes a connection; knows nothing of Pulumi. The statements are in sql/citus/.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def ensure_distributed(
     One transaction: foreign keys set aside, primary key rewritten, rows moved to the shards and counted before and
     after, the local copy dropped, foreign keys restored where the other end is ready. Those to `declared.pending` wait.
 
-    A table that is sharded in another way is changed in the same manner: in place where its shards lie as they must,
+    A table that is sharded in another way is changed in the same manner: in place where its shards are placed as needed,
     else rewritten, if that is declared. `leaves` is a table that it was colocated with, and is not to be any more.
 
     Raises:

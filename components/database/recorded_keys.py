@@ -144,7 +144,7 @@ def _put_back(connection: Connection, table: TableName, key: PrimaryKey | Foreig
     except psycopg.IntegrityError as error:
         why = f"{error.diag.message_primary}; {error.diag.message_detail or ''}".rstrip(".; ")
         msg = (
-            f"table {table}: {_named(table, key)} was dropped by hand, and cannot be put back: {why}. Mend the rows, then run "
+            f"table {table}: {_named(table, key)} was dropped by hand, and cannot be put back: {why}. Correct the rows, then run "
             "up again; or drop the key in a new file of the schema folder"
         )
         raise DriftError(msg) from error

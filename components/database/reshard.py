@@ -110,9 +110,9 @@ def plan_resharding(
     if group is _Group.STAYS and not has_other_column:
         return None
     reasons = {
-        _Group.JOINS: f"is not colocated with {target} as declared, and its shards do not lie as those do",
+        _Group.JOINS: f"is not colocated with {target} as declared, and its shards are not placed like those",
         _Group.SPLITS: f"has {live.shard_count} shards, but {declared.shard_count} are declared",
-        _Group.LEAVES: f"is colocated with {leaves}, of which tenants have shards of their own, but is to leave it",
+        _Group.LEAVES: f"is colocated with {leaves}, but is not declared so, and tenants of that group have shards of their own",
     }
     reason = f"is {live.sharding}, but is declared as {declared.sharding}" if has_other_column else reasons[group]
     effect = _EFFECTS[group]
@@ -121,7 +121,7 @@ def plan_resharding(
     ):  # no group has columns of two types
         effect = _Effect("none", into=target is not None, own=target is None)
     in_place = not (has_other_column or has_other_count) and (
-        _lie_alike(connection, table, target) if target else live.shards == live.shard_count
+        _are_placed_alike(connection, table, target) if target else live.shards == live.shard_count
     )
     return ReshardPlan(
         table,
@@ -144,7 +144,7 @@ def _get_type(connection: Connection, table: TableName, column: str) -> tuple[An
     return tuple(found)
 
 
-def _lie_alike(connection: Connection, table: TableName, other: TableName) -> bool:
+def _are_placed_alike(connection: Connection, table: TableName, other: TableName) -> bool:
     where = {"table": regclass(table), "other": regclass(other)}
     return connection.execute(statement("count_unlike_shards"), where).fetchone() == (0,)
 

@@ -151,7 +151,9 @@ class WorkerNodeProvider(SqlProvider[WorkerNodeInputs]):
         with self.connection(inputs, doing) as connection:
             # Unlocked, for the others wait too.
             identity = nodes.wait_until_node_ready(connection, name, port, timeout, log=inputs.log)
-        known = nodes.KnownWorker(int(before["group_id"]), str(before["server_id"])) if before.get("server_id") else None
+        known = (
+            nodes.KnownWorker(int(before["group_id"]), str(before["server_id"])) if before.get("server_id") else None
+        )
         with self.session(inputs, doing, node=(name, port)) as connection:
             registered = nodes.ensure_worker(connection, name, port, identity, known=known, timeout=timeout)
             _tell(roles.spread(connection, timeout, only=(name, port)))
@@ -257,7 +259,7 @@ def _refuse_another_server(address: str, before: Props, server_id: str) -> None:
     if known and known != server_id:
         msg = (
             f"{address} is not the server that this stack set up: its identity is {server_id}, was {known}. Its volume was "
-            "replaced or emptied: put the old volume back. Where its data is gone for good, destroy the stack and build "
-            "it anew"
+            "replaced or emptied: put the old volume back. Where its data is gone for good, destroy the stack and "
+            "build it again"
         )
         raise IdentityError(msg)

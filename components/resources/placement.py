@@ -89,7 +89,7 @@ class ShardPlacementProvider(SqlProvider[ShardPlacementInputs]):
         return {"residency": residency}
 
     def find(self, connection: Connection, inputs: ShardPlacementInputs, state: Props) -> Props:
-        """Return where the tenants lie, and what is not as the last update left it: tenants, and workers without shards."""
+        """Return where the tenants are, and what is not as the last update left it: tenants, and workers without shards."""
         from components.database import drain, moves  # noqa: PLC0415
 
         residency: dict[str, dict[str, str]] = {}
@@ -118,7 +118,7 @@ def _addresses(connection: Connection, inputs: ShardPlacementInputs) -> dict[str
 
 
 class ShardPlacement(SqlResource, module="citus", name="ShardPlacement"):
-    """Where shards lie: each tenant that the settings name on its worker."""
+    """Where shards are placed: each tenant that the settings name on its worker."""
 
     residency: pulumi.Output[dict[str, dict[str, str]]]
     """The node of each named value, by table."""

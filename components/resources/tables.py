@@ -25,6 +25,7 @@ from components.tables import (
     Reference,
     ReferenceDeclaration,
     ShardedDeclaration,
+    get_compared,
 )
 
 if TYPE_CHECKING:
@@ -120,15 +121,7 @@ class DistributedTableProvider(TableProvider[DistributedTableInputs]):
 
     kind = "DistributedTable"
     inputs = DistributedTableInputs
-    compared = (
-        "server",
-        "distribution_column",
-        "colocate_with",
-        "shard_count",
-        "target_group",
-        "declared_keys",
-        "lost_keys",
-    )
+    compared = ("server", *get_compared(DistributedDeclaration), "target_group", "lost_keys")
     outputs = ("colocation_group", "shards", "keys")
 
     def refuse(self, before: Props, inputs: DistributedTableInputs) -> Iterable[str]:
@@ -215,12 +208,12 @@ def _announced(changed: Sequence[str], was: DistributedTableInputs, declared: Di
         return f"warning: {table}: {rewritten}"
     group = f"joins the colocation group of {target}" if target else f"leaves that of {was.colocate_with}"
     if declared.rewrite:
-        return f"{table}: {group} in place; where the shards do not lie as they must, {rewritten}"
-    return f"{table}: {group} in place, or is refused where its shards do not lie as they must"
+        return f"{table}: {group} in place; where its shards are not placed as needed, {rewritten}"
+    return f"{table}: {group} in place, or is refused where its shards are not placed as needed"
 
 
 class DistributedTable(SqlResource, module="citus", name="DistributedTable"):
-    """A table whose rows lie on the workers, by the hash of a column. Its id is `schema.table`."""
+    """A table whose rows are on the workers, by the hash of a column. Its id is `schema.table`."""
 
     colocation_group: pulumi.Output[int]
     shards: pulumi.Output[int]
@@ -259,7 +252,7 @@ class ReferenceTableProvider(TableProvider[ReferenceTableInputs]):
 
     kind = "ReferenceTable"
     inputs = ReferenceTableInputs
-    compared = ("server", "nodes", "missing", "declared_keys", "lost_keys")
+    compared = ("server", *get_compared(ReferenceDeclaration), "nodes", "missing", "lost_keys")
     outputs = ("colocation_group", "placements", "keys")
 
     def ensure(self, inputs: ReferenceTableInputs, before: Props) -> Props:
@@ -316,11 +309,11 @@ class LocalTableInputs(LocalDeclaration, TableInputs):
 
 
 class LocalTableProvider(TableProvider[LocalTableInputs]):
-    """A table whose rows lie on the coordinator alone, though they were sharded once."""
+    """A table whose rows are on the coordinator alone, and were sharded once."""
 
     kind = "LocalTable"
     inputs = LocalTableInputs
-    compared = ("server",)
+    compared = ("server", *get_compared(LocalDeclaration))
 
     def refuse(self, before: Props, inputs: LocalTableInputs) -> Iterable[str]:
         """Say what becomes of a table that no state knows of."""

@@ -504,7 +504,7 @@ def test_nodes_are_proved_again_when_their_container_is_another() -> None:
     """A node's input is its container's id, and the cluster's health looks at all of them."""
     made = declare()
     assert {node.name: node.plain["generation"] for node in made.of("WorkerNode").values()} == {
-        f"citus_worker_{number}": f"citus_worker_{number}:5432" for number in range(1, 5)
+        f"citus_worker_{number}": f"citus_worker_{number}-id" for number in range(1, 5)
     }
     assert made.of("CoordinatorNode")["citus_coordinator"].plain["generation"] == "citus_coordinator-id"
     assert made.of("ClusterHealth")["citus-health"].plain["generations"] == [f"{name}-id" for name in made.containers]
@@ -821,7 +821,7 @@ def test_a_difference_means_an_update_and_hardly_ever_a_replacement(
         (
             {},
             {"colocate_with": {"schema": "a", "name": "t"}},
-            "venta: joins the colocation group of a.t in place, or is refused where its shards do not lie as they must\n",
+            "venta: joins the colocation group of a.t in place, or is refused where its shards are not placed as needed\n",
         ),
         (
             {"colocate_with": {"schema": "a", "name": "t"}},

@@ -196,7 +196,7 @@ class Engine:
         expected = volume_name(node_names(settings)[0])
         suffix = expected.removeprefix(settings.name_prefix)
         return [
-            f"citus:namePrefix = {settings.name_prefix!r}: this stack's data is in {name} and its like. Set "
+            f"citus:namePrefix = {settings.name_prefix!r}: changing it would leave this stack's volumes behind ({name}, …). Set "
             f"{name.removesuffix(suffix)!r} back, or start another stack"
             for name, volume in self._volumes.items()
             if name != expected and name.endswith(suffix) and volume.get("Labels") == {MANAGED_BY: self.stack}

@@ -38,7 +38,7 @@ DISK_NEEDED: Final = 100 * 1024**2
 
 
 _ROOTS_FOLDER: Final = Path("/var/lib/citus-pulumi")
-"""Where data lies by default when we are root and the project where servers may not enter, such as in root's home."""
+"""Where data is by default when we are root and the project where servers may not enter, such as in root's home."""
 
 
 # --- this host, before the update --------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def node_options(installation: Installation) -> str:
 
 @dataclass(frozen=True)
 class LocalServer:
-    """One server: where it lies, where it listens, what it runs."""
+    """One server: its folder, its port, its programs."""
 
     name: str
     stack: str
@@ -176,7 +176,7 @@ class LocalServer:
             settings |= self.installation.get_citus_settings()
         quoted = {name: value.replace("'", "''") for name, value in settings.items()}
         lines = [f"{name} = '{value}'" for name, value in quoted.items()]
-        write_private(self.folder / CONF_FILE, "\n".join(["# Written anew at every change.", *lines, ""]))
+        write_private(self.folder / CONF_FILE, "\n".join(["# Rewritten at every change.", *lines, ""]))
 
     def _passfile(self, password: str) -> str:
         fields = (part.replace("\\", r"\\").replace(":", r"\:") for part in (self.user, password))
