@@ -341,7 +341,9 @@ def test_rows_without_the_new_column_are_counted(cluster: Cluster) -> None:
     t = cluster.distributed("t", "a")
     t.up()
 
-    with pytest.raises(DriftError, match=r"table t: 1 rows have NULL in the distribution column b.*nothing was changed"):
+    with pytest.raises(
+        DriftError, match=r"table t: 1 rows have NULL in the distribution column b.*nothing was changed"
+    ):
         t.up(distribution_column="b", rewrite=True)
     with pytest.raises(DriftError, match="there is no column c to distribute it by"):
         t.up(distribution_column="c", rewrite=True)

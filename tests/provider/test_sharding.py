@@ -366,7 +366,9 @@ def test_rows_without_distribution_column_are_counted(cluster: Cluster) -> None:
     )
     before = metadata(cluster)
 
-    with pytest.raises(DriftError, match=r"table t: 5 rows have NULL in the distribution column a.*nothing was changed"):
+    with pytest.raises(
+        DriftError, match=r"table t: 5 rows have NULL in the distribution column a.*nothing was changed"
+    ):
         cluster.distributed("t", "a").up()
 
     assert metadata(cluster) == before
