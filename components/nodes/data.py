@@ -15,7 +15,7 @@ from components import registry
 from components.access import Access
 from components.errors import IdentityError, NotReadyError
 from components.resources.sql import READ_TIMEOUT, SqlProvider, SqlResource
-from components.resources.wire import Given, write
+from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
     from pulumi.dynamic import ReadResult
@@ -65,7 +65,7 @@ class NodeDataProvider(SqlProvider[NodeDataInputs]):
 
     def identify(self, inputs: NodeDataInputs, outputs: Props) -> str:
         """Return the place."""
-        return str(inputs.place)
+        return known(inputs.place)
 
     def ensure(self, inputs: NodeDataInputs, before: Props) -> Props:
         """Do nothing: a node's own resources make its data."""
@@ -121,8 +121,8 @@ class NodeDataProvider(SqlProvider[NodeDataInputs]):
 
 
 def _open_place(inputs: NodeDataInputs) -> Place:
-    kind, _, where = str(inputs.place).partition(":")
-    owners = frozenset({str(inputs.owner), str(inputs.cluster_id)})
+    kind, _, where = known(inputs.place).partition(":")
+    owners = frozenset({known(inputs.owner), known(inputs.cluster_id)})
     place: Place = registry.load(registry.PLACES, kind).at(where, owners)
     return place
 

@@ -16,7 +16,7 @@ from components.access import Access
 from components.errors import IdentityError
 from components.logs import Log
 from components.resources.sql import READ_TIMEOUT, SqlProvider, SqlResource
-from components.resources.wire import Given, write
+from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
     from components.database.connections import Connection
@@ -69,7 +69,7 @@ class CoordinatorNodeProvider(SqlProvider[CoordinatorNodeInputs]):
 
         with self.session(inputs, f"registering coordinator {inputs.address}") as connection:
             former = "" if "cluster_id" in before else str(before.get("stack", ""))
-            nodes.claim(connection, str(inputs.cluster_id), inputs.stack, before=former)
+            nodes.claim(connection, known(inputs.cluster_id), inputs.stack, before=former)
             versions = nodes.ensure_coordinator(connection, inputs.node_name, inputs.node_port)
         _refuse_another_server(inputs.address, before, versions["server_id"])
         return dict(versions)

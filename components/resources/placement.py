@@ -11,7 +11,7 @@ from pulumi.dynamic import DiffResult
 from components.access import Access
 from components.names import TableName
 from components.resources.sql import SqlProvider, SqlResource
-from components.resources.wire import Given, write
+from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
     from components.database.connections import Connection
@@ -112,9 +112,8 @@ def _addresses(connection: Connection, inputs: ShardPlacementInputs) -> dict[str
     from components.database import drain  # noqa: PLC0415
 
     registered = drain.get_addresses(connection)
-    groups = [int(str(group)) for group in inputs.worker_groups] if inputs.worker_groups else []
-    known = dict(zip(inputs.workers, groups, strict=False))
-    return {worker: registered.get(known.get(worker, 0), worker) for worker in inputs.workers}
+    groups = dict(zip(inputs.workers, map(known, inputs.worker_groups or ()), strict=False))
+    return {worker: registered.get(groups.get(worker, 0), worker) for worker in inputs.workers}
 
 
 class ShardPlacement(SqlResource, module="citus", name="ShardPlacement"):

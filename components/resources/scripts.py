@@ -10,7 +10,7 @@ import pulumi
 from components.access import Access
 from components.names import TableName
 from components.resources.sql import SqlProvider, SqlResource
-from components.resources.wire import Given, write
+from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +58,7 @@ class SchemaScriptProvider(SqlProvider[SchemaScriptInputs]):
         from components.database import roles, scripts  # noqa: PLC0415
         from components.schema import passwords  # noqa: PLC0415
 
-        text = str(inputs.text)
+        text = known(inputs.text)
         with self.session(inputs, f"applying {inputs.file_name}", on_all_nodes=True) as connection:
             scripts.ensure_script(connection, inputs.file_name, text, to_shard=inputs.to_shard)
             if inputs.roles_known:
@@ -78,7 +78,7 @@ class SchemaScriptProvider(SqlProvider[SchemaScriptInputs]):
             return None
         if not inputs.roles_known:
             return {"sha256": applied}
-        unknown = roles.find_learnable(connection, inputs.server, str(inputs.text))
+        unknown = roles.find_learnable(connection, inputs.server, known(inputs.text))
         return {"sha256": applied, "roles_known": not unknown}
 
 

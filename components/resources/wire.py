@@ -28,7 +28,7 @@ else:
             return item
 
 
-__all__ = ["Given", "Props", "read", "write"]
+__all__ = ["Given", "Props", "known", "read", "write"]
 
 Props = dict[str, Any]
 """Properties as Pulumi hands them over."""
@@ -47,6 +47,11 @@ def write(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: write(item) for key, item in value.items()}
     return value
+
+
+def known(value: Given[T]) -> T:
+    """Return what an input holds: in a provider, all outputs are known."""
+    return cast("T", value)
 
 
 def read(kind: type[T], props: Props) -> T:

@@ -14,7 +14,7 @@ from pulumi.dynamic import Resource
 
 from components.errors import DockerError
 from components.resources.provider import DeclarativeProvider
-from components.resources.wire import Given, write
+from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +98,7 @@ class DestroyGuardProvider(DeclarativeProvider[DestroyGuardInputs]):
 
 
 def _owners(inputs: DestroyGuardInputs) -> frozenset[str]:
-    return frozenset({str(inputs.owner), str(inputs.cluster_id)})
+    return frozenset({known(inputs.owner), known(inputs.cluster_id)})
 
 
 def _attached(inputs: DestroyGuardInputs) -> list[str]:

@@ -23,7 +23,7 @@ from components.nodes.local.server import HOST, LocalServer
 from components.nodes.locales import DEFAULT_LOCALE
 from components.nodes.node import Node, node_names
 from components.resources.provider import DeclarativeProvider
-from components.resources.wire import Given, write
+from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,7 +120,7 @@ def _server(inputs: LocalNodeInputs) -> LocalServer:
     return LocalServer(
         name=inputs.node,
         stack=inputs.stack,
-        cluster=str(inputs.cluster_id or inputs.stack),
+        cluster=known(inputs.cluster_id) or inputs.stack,
         folder=folder,
         port=inputs.port,
         user=inputs.user,
