@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final, LiteralString
 
 from analysis.errors import DiskFullError
 from components import errors
+from components.access import Server
 from components.database.client import connected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from components.database.connections import Connection, Server
+    from components.database.connections import Connection
 
 __all__ = ["LEDGER", "SCHEMA_FILES", "Place", "statement"]
 

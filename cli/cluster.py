@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.conninfo import conninfo_to_dict
 
+from components.access import Server
 from components.database.client import connected
-from components.database.connections import Server
+from components.logs import Log
 from components.nodes.local.server import HOST
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def coordinator_of(outputs: Mapping[str, Any]) -> tuple[Server, str]:
     """Return the coordinator of a stack that is up, and its password."""
     target = {name: str(value) for name, value in conninfo_to_dict(outputs["dsn"]).items()}
     name = str(outputs["coordinator"]).rpartition(":")[0]
-    log = "file:the log in the stack's dataDir" if name == HOST else f"docker:{name}"
+    log = Log("file", "the log in the stack's dataDir") if name == HOST else Log("docker", name)
     server = Server("the coordinator", target["host"], int(target["port"]), target["dbname"], target["user"], log)
     return server, target["password"]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from cli.changes import Ask
 from cli.cluster import connected_to, is_stand_in
 from components.database.metadata import count_rows
 from components.database.statements import regclass, statement, time_limited
@@ -12,9 +14,8 @@ from components.errors import NotReadyError, StackError
 from components.names import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from cli.changes import Ask
     from components.database.connections import Connection
 
 __all__ = ["Costs", "in_words", "measure"]

@@ -18,12 +18,12 @@ from components.database.connections import is_fatal, is_node_lost, is_permanent
 from components.database.health import RUNS, SilentNode, get_silent_nodes
 from components.database.statements import get_value
 from components.errors import DiskFullError, NotReadyError, StackError
-from components.logs import see
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from components.database.connections import Connection, Server
+    from components.access import Server
+    from components.database.connections import Connection
 
 __all__ = ["connected"]
 
@@ -65,7 +65,7 @@ def _translate(error: psycopg.Error, doing: str, server: Server, connection: Con
         return NotReadyError(
             f"{doing}: the connection to {server} was lost ({said}). The transaction that was running is committed or rolled "
             f"back as a whole. Run the command again once {server.name} accepts connections",
-            hint=see(server.log),
+            hint=server.hint(),
         )
     if error.sqlstate == psycopg.errors.DiskFull.sqlstate or "No space left on device" in said:
         where = node[1] if node else f"one of {', '.join(_ask(error, connection, _get_addresses)) or server}"

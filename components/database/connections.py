@@ -17,17 +17,17 @@ import psycopg
 from psycopg import pq
 
 from components.errors import AccessError, NotReadyError
-from components.logs import see
 from components.paths import SQL
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+
+    from components.access import Server
 
 __all__ = [
     "SETTINGS",
     "Connection",
-    "Server",
     "close_idle",
     "is_fatal",
     "is_lost",
@@ -96,27 +96,6 @@ def _forget_environment() -> None:
 
 
 _forget_environment()  # once, before any thread connects
-
-
-@dataclass(frozen=True)
-class Server:
-    """Where a PostgreSQL server is reached from this process; `name` is what a person calls it."""
-
-    name: str
-    host: str
-    port: int
-    database: str
-    user: str
-    log: str
-    """Where its log is, as logs.py takes it."""
-
-    @classmethod
-    def of(cls, props: Mapping[str, Any]) -> Server:
-        """Read a server from a resource's properties, where every number is a float."""
-        return cls(props["name"], props["host"], int(props["port"]), props["database"], props["user"], props["log"])
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.host}:{self.port})"
 
 
 def is_permanent(message: str) -> bool:
@@ -233,7 +212,7 @@ def leased(server: Server, password: str, *, timeout: float, on_nodes: bool = Fa
             lambda: _connect(server, password, timeout),
             what=f"{server} takes connections",
             timeout=timeout,
-            hint=lambda: see(server.log),
+            hint=server.hint,
         )
         found = _Idle(connection, time.monotonic())
     try:

@@ -19,7 +19,8 @@ from components.errors import NotReadyError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from components.database.connections import Connection, Server
+    from components.access import Server
+    from components.database.connections import Connection
 
 __all__ = ["exclusive", "working"]
 

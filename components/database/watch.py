@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
+from components.access import Server
 from components.database import health, statements
 from components.database.client import connected
+from components.database.connections import Connection
 from components.database.health import SilentNode
 from components.errors import NotReadyError, StackError
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from components.database.connections import Connection, Server
 
 __all__ = ["abandoned", "abort_when_unreachable"]
 

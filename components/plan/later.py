@@ -6,6 +6,7 @@ another is rewriting.py's; here is what is left. `make` of plan.py asks, where t
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ from components.schema.relations import Relations
 from components.schema.rewriting import action_of, computed_first, constraint_kind, default_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from components.database.live import LiveCluster
     from components.plan.findings import Finding

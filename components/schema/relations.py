@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from components.errors import Problem
+from components.names import TableName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from components.names import TableName
 
 __all__ = [
     "Column",

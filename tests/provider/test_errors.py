@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from components.access import Server
 from components.database import statements
 from components.database.client import connected
-from components.database.connections import Server
 from components.database.session import working
 from components.errors import AccessError, NotReadyError, StackError
+from components.logs import Log
 from tests.provider.seen import eventually
 from tests.servers import HOST, PASSWORD, USER
 
@@ -29,7 +30,7 @@ BACKENDS = "from pg_stat_activity where datname = current_database() and applica
 
 def coordinator(cluster: Cluster) -> Server:
     """Return how the code under test is told of the coordinator."""
-    return Server("coordinator", HOST, cluster.coordinator.port, cluster.database, USER, "file:/no/such/log")
+    return Server("coordinator", HOST, cluster.coordinator.port, cluster.database, USER, Log("file", "/no/such/log"))
 
 
 def is_encrypted(transport: str) -> bool:

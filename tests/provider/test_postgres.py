@@ -16,9 +16,11 @@ import pytest
 from psycopg import sql
 
 from components import waiting
+from components.access import Server
 from components.database.client import connected
-from components.database.connections import SETTINGS, Server
+from components.database.connections import SETTINGS
 from components.errors import AccessError, NotReadyError, StackError
+from components.logs import Log
 from tests.servers import HOST, PASSWORD, USER
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def server(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
 
 def at(server: PostgresServer, *, database: str = "postgres", user: str = USER) -> Server:
     """Return how the code under test is told of the server."""
-    return Server("node_1", HOST, server.port, database, user, "file:/no/such/log")
+    return Server("node_1", HOST, server.port, database, user, Log("file", "/no/such/log"))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_role_that_may_not_log_in_fails_at_once(server: PostgresServer) -> None:
 
 def test_unknown_host_fails_at_once() -> None:
     """A name that does not resolve is no cause to wait."""
-    nowhere = Server("node_1", "no-such-host.invalid", 5432, "postgres", USER, "file:/no/such/log")
+    nowhere = Server("node_1", "no-such-host.invalid", 5432, "postgres", USER, Log("file", "/no/such/log"))
 
     with (
         pytest.raises(AccessError, match=r"node_1 \(no-such-host\.invalid:5432\)"),
@@ -284,8 +286,9 @@ def test_session_takes_nothing_from_role_database_or_environment(server: Postgre
     """Whatever they set, a session begins with ours, after it was used too; a variable of libpq's cannot make it fail."""
     program = """
 import json, sys
+from components.access import Server
 from components.database import client, connections
-server = connections.Server("node_1", *json.loads(sys.argv[1]), log="")
+server = Server("node_1", *json.loads(sys.argv[1]), log=None)
 for _ in range(2):
     with client.connected(server, sys.argv[2], doing="", timeout=5) as connection:
         known = {name: connection.execute(f"show {name}").fetchone()[0] for name in connections.SETTINGS}
