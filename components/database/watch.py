@@ -28,7 +28,7 @@ __all__ = ["abandoned", "abort_when_unreachable"]
 
 
 abandoned: Final[set[tuple[str, int]]] = set()
-"""Cluster and backend of steps of this run whose client has gone, and which the coordinator has yet to roll back."""
+"""Cluster and backend of steps of this run whose client has gone, and which the coordinator has yet to end."""
 
 
 @contextmanager
@@ -44,9 +44,9 @@ def abort_when_unreachable(
     """Abort what is done inside once it has waited `timeout` seconds for a node that does not answer, or for others' locks.
 
     Looks from a connection of its own, every few seconds: what ends sooner costs nothing. Work that progresses has no deadline.
-    `also` is a node that is not registered yet. Where a node does not answer, the coordinator's backend goes on waiting, and
-    rolls back when the node answers again or has been stopped; it holds the cluster's lock until then, so that no other run
-    works on half a state. Work that waits for a lock is cancelled, and rolled back at once.
+    `also` is a node that is not registered yet. Where a node does not answer, the coordinator's backend goes on waiting. When
+    the node answers again or has been stopped, it ends: rolled back, but for what was a single statement. It holds the cluster's
+    lock until then, so that no other run works on half a state. Work that waits for a lock is cancelled, and rolled back at once.
 
     Raises:
         NotReadyError: a node did not answer for too long, or a session held a lock for too long; names it.
@@ -114,8 +114,9 @@ class _Watch:
     def _cut_off(self, backend: int, silent: list[SilentNode]) -> None:
         self.nodes = tuple(it.node for it in silent)
         self.why = (
-            f"timed out: no answer for {self.timeout:.0f} s from {', '.join(map(str, silent))}. Backend {backend} on the "
-            "coordinator rolls back once they respond or restart. Fix those nodes, then run the command again"
+            f"timed out: no answer for {self.timeout:.0f} s from {', '.join(map(str, silent))}. Once they respond or restart, "
+            f"backend {backend} on the coordinator commits or rolls back its transaction as a whole. Fix those nodes, then run "
+            "the command again"
         )
         abandoned.add((self.connection.info.dsn, backend))
         with socket.socket(fileno=os.dup(self.connection.fileno())) as ours:
