@@ -80,15 +80,13 @@ class Preview:
 def preview(name: str, planned: Planned, *, refresh: bool = False, measured: bool = True) -> Preview:
     """Preview a stack of the current folder, and ask what its changes cost where its rows are `measured`."""
     previewed = Preview()
-    with collected() as reports:
-        try:
-            stack = open_stack(name)
+    try:
+        stack = open_stack(name)
+        with collected() as previewed.not_refreshed:
             stack.preview(on_event=previewed.handle_event, color="never", refresh=refresh or None)
-        except automation.CommandError as error:
-            previewed.errors = previewed.errors or [reason(error)]
-            return previewed
-        finally:
-            previewed.not_refreshed = reports()
+    except automation.CommandError as error:
+        previewed.errors = previewed.errors or [reason(error)]
+        return previewed
     asks = [ask for change in describe(previewed.steps, planned.steps) for ask in change.asks]
     if asks and not measured:
         previewed.costs = Costs(unknown="a rehearsal has no rows; a review of the stack itself asks its cluster")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 __all__ = ["NotRefreshed", "collected", "report"]
 
@@ -40,15 +40,13 @@ def report(it: NotRefreshed) -> None:
 
 
 @contextmanager
-def collected() -> Iterator[Callable[[], list[NotRefreshed]]]:
-    """Collect what is reported by runs that are started inside; yield how to get the reports so far."""
+def collected() -> Iterator[list[NotRefreshed]]:
+    """Collect what runs that are started inside report; the list is filled at the end."""
+    reports: list[NotRefreshed] = []
     with tempfile.NamedTemporaryFile("r", encoding="utf-8", prefix="citus-pulumi-") as file:
         os.environ[_VARIABLE] = file.name
-
-        def get() -> list[NotRefreshed]:
-            return [NotRefreshed(**json.loads(line)) for line in Path(file.name).read_text("utf-8").splitlines()]
-
         try:
-            yield get
+            yield reports
         finally:
             del os.environ[_VARIABLE]
+            reports += [NotRefreshed(**json.loads(line)) for line in file]

@@ -15,6 +15,7 @@ from components import waiting
 from components.database.session import LOCK
 from components.errors import AccessError, DriftError, IdentityError, NotReadyError, StackError
 from components.nodes.data import NodeDataProvider
+from components.reports import collected
 from components.resources import sql
 from tests.provider.resources import CLUSTER_ID, READY_TIMEOUT, STACK, Resource, as_on_the_wire
 from tests.servers import HOST, PASSWORD, USER
@@ -155,16 +156,22 @@ def test_dead_coordinator_is_named_at_the_deadline(servers: Cluster) -> None:
 def test_refresh_without_coordinator_leaves_nodes_as_they_were(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What cannot be asked is not taken for gone."""
+    """What cannot be asked is not taken for gone; it is reported, without what the coordinator's log says."""
     worker = cluster.worker_node(cluster.workers[0])
     worker.up()
     before = worker.state
     monkeypatch.setattr(sql, "READ_TIMEOUT", 1)
     cluster.coordinator.kill()
 
-    assert worker.refresh()
+    with collected() as reports:
+        assert worker.refresh()
+
     assert worker.state == before
     assert "not refreshed" in capsys.readouterr().out
+    (not_refreshed,) = reports
+    assert not_refreshed.resource == worker.id
+    assert "refused" in not_refreshed.cause
+    assert str(cluster.coordinator.log) not in not_refreshed.cause
 
 
 def test_coordinator_killed_while_a_worker_is_registered_converges(servers: Cluster) -> None:

@@ -252,7 +252,7 @@ def test_a_silent_coordinator_is_told_once() -> None:
     with collected() as reports:
         for resource in "ab":
             report(NotRefreshed(resource, error.message))
-        preview = Preview(not_refreshed=reports())
+    preview = Preview(not_refreshed=reports)
     assert list(_not_refreshed(preview)) == [
         "2 resources were not refreshed: timed out after 5 s (connection refused)",
         "",
