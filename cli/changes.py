@@ -117,7 +117,7 @@ def _container(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
         why = ", ".join(sorted(step.changed(*{*step.old, *step.new} - {"__defaults"}))) or "its description"
         yield Change(
             "restarted",
-            f"{name} is replaced ({why} differs): the node is down until then, and its data stays on its volume",
+            f"{name} is replaced ({why} differs): the node is down meanwhile, its data stays on its volume",
         )
 
 

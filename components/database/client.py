@@ -7,7 +7,7 @@ that was lost, or one between two nodes, whatever the words: those of libpq diff
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import psycopg
@@ -15,8 +15,8 @@ from psycopg import pq
 
 from components.database import statements
 from components.database.connections import is_fatal, is_node_lost, is_permanent, leased
-from components.database.health import RUNS, SilentNode, get_silent_nodes
-from components.database.statements import get_value
+from components.database.health import RUNS, get_silent_nodes
+from components.database.statements import get_value, time_limited
 from components.errors import DiskFullError, NotReadyError, StackError
 
 if TYPE_CHECKING:
@@ -38,29 +38,31 @@ _OF_THE_STATEMENT: Final = frozenset({"0A", "22", "23", "42", "P0"})
 
 @contextmanager
 def connected(
-    server: Server, password: str, *, doing: str, timeout: float, on_nodes: bool = False
+    server: Server, password: str, *, doing: str, timeout: float, limit: float | None = None, on_nodes: bool = False
 ) -> Iterator[Connection]:
     """Yield a connection in autocommit mode, waiting at most `timeout` seconds for the server to accept it.
 
-    It may be one that an earlier step left idle; a step that fails closes its own. Work `on_nodes` is what lets Citus use its
-    connections to the nodes.
+    It may be one that an earlier step left idle; a step that fails closes its own. No statement may take longer than
+    `limit` seconds. Work `on_nodes` is what lets Citus use its connections to the nodes.
 
     Raises:
         AccessError: the server answers and refuses the login; waiting would not help.
-        NotReadyError: no connection within the deadline; or the server or a node went away meanwhile: names it.
+        NotReadyError: no connection within the deadline, or no answer within the limit; or the server or a node went away
+            meanwhile: names it.
         DiskFullError: a node has no room on its disk.
         StackError: any other error of the database, as one line: `doing`, the message, its detail and hint, SQLSTATE.
     """
     with leased(server, password, timeout=timeout, on_nodes=on_nodes) as connection:
         try:
-            yield connection
+            with time_limited(connection, limit) if limit else nullcontext():
+                yield connection
         except psycopg.Error as error:
             raise _translate(error, doing, server, connection) from error
 
 
 def _translate(error: psycopg.Error, doing: str, server: Server, connection: Connection) -> StackError:
     said, node = _on_one_line(error), _ON_NODE.search(error.diag.context or "")
-    silent = [] if (error.sqlstate or "")[:2] in _OF_THE_STATEMENT else _ask(error, connection, _get_silent_nodes)
+    silent = [] if (error.sqlstate or "")[:2] in _OF_THE_STATEMENT else _ask(error, connection, get_silent_nodes)
     if is_fatal(error) or connection.closed:
         return NotReadyError(
             f"{doing}: the connection to {server} was lost ({said}). The transaction that was running is committed or rolled "
@@ -117,10 +119,6 @@ def _ask(error: psycopg.Error, connection: Connection, question: Callable[[Conne
         return question(connection) if get_value(connection, "has_citus") else []
     except (StackError, psycopg.Error):  # the error that is being translated says more
         return []
-
-
-def _get_silent_nodes(connection: Connection) -> list[SilentNode]:
-    return get_silent_nodes(connection, statements.PROBE_SECONDS)
 
 
 def _get_addresses(connection: Connection) -> list[str]:

@@ -54,7 +54,7 @@ class SilentNode:
         return f"{self.coordinator} → {self.node} ({self.cause})" if self.coordinator else f"{self.node} ({self.cause})"
 
 
-def get_silent_nodes(connection: Connection, timeout: float) -> list[SilentNode]:
+def get_silent_nodes(connection: Connection, timeout: float = statements.PROBE_SECONDS) -> list[SilentNode]:
     """Return the active nodes that do not answer the coordinator by SQL."""
     seconds = min(timeout, statements.PROBE_SECONDS)
     try:
@@ -85,7 +85,7 @@ def get_hindrances(
     """Return the nodes that do not answer, `also` among them, and the sessions that keep a process waiting for a lock."""
     if not get_value(connection, "has_citus"):
         return [], []
-    silent = get_silent_nodes(connection, statements.PROBE_SECONDS)
+    silent = get_silent_nodes(connection)
     if also:
         try:
             with time_limited(connection, statements.PROBE_SECONDS):

@@ -73,13 +73,11 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
     # Imported here: the driver is slow to import, and a preview of a new stack asks nobody.
     from components.database import roles  # noqa: PLC0415
     from components.database.client import connected  # noqa: PLC0415
-    from components.database.statements import statement, time_limited  # noqa: PLC0415
+    from components.database.statements import statement  # noqa: PLC0415
 
     try:
-        with (
-            connected(server, password, doing="looking at the cluster", timeout=PATIENCE) as connection,
-            time_limited(connection, PATIENCE),
-        ):
+        doing = "looking at the cluster"
+        with connected(server, password, doing=doing, timeout=PATIENCE, limit=PATIENCE) as connection:
             known = connection.execute(statement("has_ledger")).fetchone()
             if not known or not known[0]:
                 return None

@@ -93,7 +93,7 @@ def _take_lock(connection: Connection, doing: str, timeout: float) -> None:
         else:
             connection.execute("select set_config('lock_timeout', '0', false)")
             return
-    silent = get_silent_nodes(connection, statements.PROBE_SECONDS) if get_value(connection, "has_citus") else []
+    silent = get_silent_nodes(connection) if get_value(connection, "has_citus") else []
     way = (
         f"no answer from {', '.join(map(str, silent))}, and what waits for these nodes ends once they respond or restart. Fix "
         "them, then run the command again"

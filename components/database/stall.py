@@ -15,12 +15,13 @@ import psycopg
 
 from components.database.client import connected
 from components.database.moves import clean_up
-from components.database.statements import PROBE_SECONDS, statement, time_limited
+from components.database.statements import PROBE_SECONDS, statement
 from components.errors import NotReadyError, StackError
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from components.access import Server
     from components.database.connections import Connection
@@ -150,15 +151,5 @@ class _Process:
         with self._connected("looking at its progress", PROBE_SECONDS) as own:
             return own.execute(statement(query), arguments).fetchall()
 
-    @contextmanager
-    def _connected(self, doing: str, seconds: float) -> Iterator[Connection]:
-        """Yield a connection on which no statement takes longer.
-
-        Raises:
-            StackError: one did; or another error of the database.
-        """
-        with (
-            connected(self._server, self._password, doing=doing, timeout=PROBE_SECONDS) as own,
-            time_limited(own, seconds),
-        ):
-            yield own
+    def _connected(self, doing: str, limit: float) -> AbstractContextManager[Connection]:
+        return connected(self._server, self._password, doing=doing, timeout=PROBE_SECONDS, limit=limit)
