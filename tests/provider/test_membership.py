@@ -559,6 +559,7 @@ def test_paused_registered_worker_is_not_proved(cluster: Cluster) -> None:
     assert time.monotonic() - started < 15
 
 
+@pytest.mark.usefixtures("transport")
 def test_lock_of_another_run_is_waited_for_and_its_holder_named(servers: Cluster) -> None:
     """Two runs never work at the same time: the second waits, and says for whom it waited."""
     with servers.connected() as other:
