@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,7 @@ from components.database.client import connected
 from components.database.session import working
 from components.errors import AccessError, NotReadyError, StackError
 from components.logs import Log
-from tests.provider.seen import eventually
+from tests.provider.seen import GATE, eventually
 from tests.servers import HOST, PASSWORD, USER
 
 if TYPE_CHECKING:
@@ -166,3 +167,25 @@ def test_an_error_of_the_statement_is_not_blamed_on_a_node(cluster: Cluster) -> 
         connection.execute("select 1 / 0")
 
     assert not isinstance(caught.value, NotReadyError)
+
+
+def test_a_worker_that_is_killed_under_a_file_is_named(cluster: Cluster) -> None:
+    """No statement of the file is to blame; nothing of it was applied, and the next run applies it."""
+    worker = cluster.workers[0]
+    cluster.run("create table t (id int primary key); select create_distributed_table('t', 'id')")
+    script = cluster.script(
+        "010.sql", f"insert into t values (0); select pg_advisory_xact_lock({GATE}); alter table t add a int"
+    )
+    with cluster.connected() as gatekeeper, ThreadPoolExecutor() as pool:
+        gatekeeper.execute("select pg_advisory_lock(%s)", [GATE])
+        applied = pool.submit(script.up)
+        eventually(lambda: cluster.value("select count(*) from pg_locks where objid = %s and not granted", GATE))
+        worker.kill()
+        gatekeeper.execute("select pg_advisory_unlock(%s)", [GATE])
+        with pytest.raises(NotReadyError, match=r"^applying 010\.sql: .*The transaction was rolled back") as caught:
+            applied.result()
+
+    assert caught.value.nodes == (f"{HOST}:{worker.port}",)
+    worker.start()
+    assert script.up() == "create"
+    assert cluster.rows("select id, a from t") == [(0, None)]
