@@ -91,7 +91,8 @@ class LocalNodeProvider(DeclarativeProvider[LocalNodeInputs]):
         server = _server(inputs)
         if not before and get_owner(server.folder) is not None:
             print(f"{server.folder} is part of this cluster, but not in the state: adopted with its data")  # noqa: T201
-        if before and before.get("bindir") != inputs.bindir:
+        was = self.read_inputs(before) if before else inputs
+        if (was.bindir, was.port) != (inputs.bindir, inputs.port):
             server.stop()
         former = "" if "cluster_id" in before else str(before.get("stack", ""))
         return {"generation": server.ensure(self.password, inputs.database, inputs.ready_timeout, before=former)}
