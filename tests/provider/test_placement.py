@@ -340,7 +340,7 @@ def test_a_split_that_replication_repeats_for_ever_is_ended(cluster: Cluster, mo
         lambda connection, nodes: next(n for n in map(address, cluster.workers) if n not in nodes),
     )
     with till_of(cluster) as till:
-        with pytest.raises(StackError, match=r"without progress.*Nothing of it is left on any node"):
+        with pytest.raises(StackError, match=r"without progress.*Nothing of it remains on any node"):
             placed.up()
         assert_nothing_left(cluster)
         monkeypatch.undo()
