@@ -62,11 +62,11 @@ class NotReadyError(StackError):
 
 
 class DiskFullError(StackError):
-    """A node has no room left on its disk; nothing of what was under way is left."""
+    """A node has no room left on its disk; the transaction was rolled back."""
 
 
 class AccessError(StackError):
-    """A node answers, but will never let us in: wrong password, no such database, no such host."""
+    """A node refuses the login, however long one waits: wrong password, no such database; or there is no such host."""
 
 
 class IdentityError(StackError):
