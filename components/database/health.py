@@ -151,5 +151,6 @@ def wait_until_healthy(connection: Connection, timeout: float) -> int:
         return int(get_value(connection, "count_nodes")) ** 2
 
     pairs = wait_until(attempt, what="every node reaches every other", timeout=timeout, hint=lambda: RUNS)
+    connection.execute(statement("recover_transactions"))
     _answered[connection.info.dsn] = time.monotonic()
     return pairs

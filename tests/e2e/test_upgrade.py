@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
-BEFORE = "e36993cd2f6d"
+BEFORE = "e36993ca655c"
 """The last commit at which a state named the modules of providers."""
 FILE = """create table kind (code text primary key);
 create table sale (country int not null, id bigint not null, kind text references kind, primary key (country, id));

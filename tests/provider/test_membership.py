@@ -637,6 +637,15 @@ def test_dead_worker_is_unhealthy_after_a_refresh(cluster: Cluster, capsys: pyte
     assert health.up() == "same"
 
 
+def test_records_of_commits_before_a_restart_are_gone_once_the_cluster_is_healthy(cluster: Cluster) -> None:
+    """In a container, processes get the same numbers again, and a commit would meet the record of another one."""
+    cluster.run("insert into pg_dist_transaction select groupid, 'citus_0_41_1_0' from pg_dist_node where groupid > 0")
+
+    cluster.health().up()
+
+    assert cluster.value("select count(*) from pg_dist_transaction where gid = 'citus_0_41_1_0'") == 0
+
+
 def test_paused_worker_is_unhealthy_within_the_timeout(cluster: Cluster) -> None:
     """The proof of health is bounded, whatever a node does not answer."""
     cluster.workers[0].pause()

@@ -104,10 +104,11 @@ class DataFolder:
         """Remove the folder with all data, and the one around it once no node is left there."""
         shutil.rmtree(self.folder)
         around = self.folder.parent
-        if all(child.name.startswith(COPY_PREFIX) for child in around.iterdir()):
-            shutil.rmtree(around, ignore_errors=True)
-            with suppress(OSError):  # another stack's nodes are beside it
-                around.parent.rmdir()
+        with suppress(FileNotFoundError):  # the last nodes go at the same time, and another was faster
+            if all(child.name.startswith(COPY_PREFIX) for child in around.iterdir()):
+                shutil.rmtree(around, ignore_errors=True)
+                with suppress(OSError):  # another stack's nodes are in there
+                    around.parent.rmdir()
 
 
 def get_folders(around: Path) -> dict[str, Owner]:

@@ -865,6 +865,8 @@ begin
     end if;
 end $$;
 
+create function pg_catalog.recover_prepared_transactions() returns int language sql as 'select 0';
+
 revoke all on function citus_set_coordinator_host, citus_add_node, citus_activate_node, citus_disable_node,
     citus_remove_node, citus_drain_node, master_run_on_worker, run_command_on_all_nodes from public;
 
