@@ -200,7 +200,7 @@ class _Preview:
     def _managed(self) -> set[TableName]:
         """Return the local tables that foreign keys tie to a reference table, by others too, so that Citus has them."""
         kinds = self.relations.kinds
-        ends = [(table.name, fk.table) for table in self.relations.tables.values() for fk in table.foreign_keys]
+        ends = [(table.name, fk.parent) for table in self.relations.tables.values() for fk in table.foreign_keys]
         local = {name for name in self.relations.tables if name not in kinds and name not in self._declared}
         managed: set[TableName] = set()
         while True:

@@ -107,7 +107,7 @@ class Layout:
 
     def referred(self, fk: ForeignKey) -> tuple[str, ...]:
         """Return the columns that a foreign key references, as the files declare them."""
-        for name in (fk.table, self.root(fk.table)):
+        for name in (fk.parent, self.root(fk.parent)):
             table = self.schema.tables.get(name)
             if not fk.referenced and table is not None and table.primary_key is not None:
                 return table.primary_key.columns
@@ -122,11 +122,11 @@ class Layout:
             parent = self.schema.tables.get(table.parent) if table.partition and table.parent else None
             inherited = {self._meaning(fk) for fk in parent.foreign_keys} if parent else set()
             for fk in table.foreign_keys:
-                if fk.table in self.schema.tables and self._meaning(fk) not in inherited:
+                if fk.parent in self.schema.tables and self._meaning(fk) not in inherited:
                     yield table, fk
 
     def _meaning(self, fk: ForeignKey) -> tuple[object, ...]:
-        return (fk.columns, fk.table, self.referred(fk), fk.on_update, fk.on_delete, fk.full)
+        return (fk.columns, fk.parent, self.referred(fk), fk.on_update, fk.on_delete, fk.match)
 
     @cached_property
     def managed(self) -> frozenset[TableName]:
@@ -134,7 +134,7 @@ class Layout:
         tied: dict[TableName, set[TableName]] = {}
         managed: set[TableName] = set()
         for table, fk in self.foreign_keys():
-            ends = [self.root(table.name), self.root(fk.table)]
+            ends = [self.root(table.name), self.root(fk.parent)]
             for one, other in (ends, ends[::-1]):
                 if self.kind(one) == "local":
                     tied.setdefault(one, set()).update({other} if self.kind(other) == "local" else ())

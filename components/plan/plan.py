@@ -166,8 +166,8 @@ def _with_names_cut(
 def _planned(name: TableName, layout: Layout) -> PlannedTable:
     tables, table, settings = layout.settings, layout.schema.tables.get(name), layout.settings[name]
     members = {name, *(partition.name for partition in layout.partitions(name))}
-    outward = {layout.root(fk.table) for child, fk in layout.foreign_keys() if child.name in members}
-    inward = {layout.root(child.name) for child, fk in layout.foreign_keys() if fk.table in members}
+    outward = {layout.root(fk.parent) for child, fk in layout.foreign_keys() if child.name in members}
+    inward = {layout.root(child.name) for child, fk in layout.foreign_keys() if fk.parent in members}
     types = {
         other
         for other in tables
@@ -223,9 +223,9 @@ def _with_foreign_keys(planned: Iterable[PlannedTable], layout: Layout) -> Itera
     for table in planned:
         aside, restored = [], []
         for child, fk in layout.foreign_keys():
-            ends = sorted(turns.index(end) for end in {child.name, fk.table} if end in turns)
-            form = (fk.on_update, fk.on_delete, "f" if fk.full else "s")
-            key = PlannedForeignKey(child.name, fk.name, fk.table, form)
+            ends = sorted(turns.index(end) for end in {child.name, fk.parent} if end in turns)
+            form = (fk.on_update, fk.on_delete, fk.match)
+            key = PlannedForeignKey(child.name, fk.name, fk.parent, form)
             if ends and turns[ends[0]] == table.name:
                 aside.append(key)
             if ends and turns[ends[-1]] == table.name:

@@ -427,7 +427,7 @@ def _sequences(layout: Layout, order: Mapping[TableName, int]) -> Iterator[Findi
                 remedy = f"alter table {table.name} alter column {ColumnName(column.name)} type {other.type}"
                 yield found("sequence-type", table.name, message, remedy, at=table.at)
             sequence, limit = layout.schema.sequences.get(column.sequence), _LIMITS.get(column.type)
-            if sequence and limit and any(not -limit <= figure < limit for figure in sequence.figures):
+            if sequence and limit and any(not -limit <= figure < limit for figure in sequence.bounds):
                 remedy = f"alter table {table.name} alter column {ColumnName(column.name)} type bigint"
                 yield found("sequence-range", table.name, f"{at}: too small for its figures", remedy, at=sequence.at)
 
@@ -437,13 +437,13 @@ def _sequences(layout: Layout, order: Mapping[TableName, int]) -> Iterator[Findi
 
 def _foreign_key(layout: Layout, table: Table, fk: ForeignKey, order: Mapping[TableName, int]) -> Iterator[Finding]:
     """Check what ErrorIfUnsupportedForeignConstraintExists demands, in all directions, of the key as it is rewritten."""
-    at = f"{table.name} ({_listed(fk.columns)}) → {fk.table}"
-    child, parent = layout.kind(table.name), layout.kind(fk.table)
+    at = f"{table.name} ({_listed(fk.columns)}) → {fk.parent}"
+    child, parent = layout.kind(table.name), layout.kind(fk.parent)
     if child == parent == "local" and layout.root(table.name) not in layout.managed:
         return
     yield from _default_action(table, fk, at)
     if child == "local" and parent != "distributed":
-        of = table if table.partition else layout.schema.tables[fk.table]
+        of = table if table.partition else layout.schema.tables[fk.parent]
         if parent == "local" and of.partition:
             yield _of_partition(
                 layout, table, fk, f"{at}: Citus cannot manage {of.name} apart from {layout.root(of.name)}"
@@ -467,7 +467,7 @@ def _foreign_key(layout: Layout, table: Table, fk: ForeignKey, order: Mapping[Ta
             "a reference table" if child == "reference" else "a local table that foreign keys tie to a reference table"
         )
         message = f"{at}: {kind} cannot reference a distributed one"
-        remedy = f"distribute {table.name} too, colocated with {fk.table}, or remove the foreign key"
+        remedy = f"distribute {table.name} too, colocated with {fk.parent}, or remove the foreign key"
         yield found("foreign-key-to-distributed", table.name, message, remedy, at=fk.at)
     else:
         yield from _to_distributed(layout, table, fk, at, order)
@@ -486,7 +486,7 @@ def _default_action(table: Table, fk: ForeignKey, at: str) -> Iterator[Finding]:
 
 
 def _of_partition(layout: Layout, table: Table, fk: ForeignKey, message: str) -> Finding:
-    child, parent = layout.root(table.name), layout.root(fk.table)
+    child, parent = layout.root(table.name), layout.root(fk.parent)
     remedy = (
         f"tie the partitioned tables: alter table {table.name} drop constraint {ColumnName(fk.name)}; "
         f"alter table {child} add foreign key ({_listed(fk.columns)}) references {parent}"
@@ -495,14 +495,14 @@ def _of_partition(layout: Layout, table: Table, fk: ForeignKey, message: str) ->
 
 
 def _to_local(layout: Layout, table: Table, fk: ForeignKey, at: str) -> Iterator[Finding]:
-    as_reference = f"make it a reference table (citus:tables.{fk.table}: {{reference: true}}), or distribute it too"
+    as_reference = f"make it a reference table (citus:tables.{fk.parent}: {{reference: true}}), or distribute it too"
     if layout.kind(table.name) == "distributed":
-        message = f"{at}: {table.name} is spread over the workers, {fk.table} would stay on the coordinator alone"
+        message = f"{at}: {table.name} is spread over the workers, {fk.parent} would stay on the coordinator alone"
         yield found("foreign-key-to-local", table.name, message, as_reference, at=fk.at)
         return
-    message = f"{at}: {table.name} is copied to every node, {fk.table} would stay on the coordinator alone"
+    message = f"{at}: {table.name} is copied to every node, {fk.parent} would stay on the coordinator alone"
     changing = [event for event, action in (("DELETE", fk.on_delete), ("UPDATE", fk.on_update)) if action not in "ar"]
-    other = layout.schema.tables[fk.table]
+    other = layout.schema.tables[fk.parent]
     if other.partition:
         yield found("foreign-key-partition", table.name, f"{message}, and is a partition", as_reference, at=fk.at)
     elif changing:
@@ -519,24 +519,24 @@ def _to_distributed(
     """Check a foreign key from a distributed or a local table to a distributed one."""
     referred = layout.referred(fk)
     if layout.kind(table.name) == "local":
-        if not _is_key(layout, fk.table, referred):
+        if not _is_key(layout, fk.parent, referred):
             yield _lost(layout, table, fk, at, referred)
             return
         message = (
-            f"{at}: {table.name} is local and {fk.table} is not: new rows are checked, but a row of {fk.table} that is "
+            f"{at}: {table.name} is local and {fk.parent} is not: new rows are checked, but a row of {fk.parent} that is "
             f"deleted or changed leaves those that reference it behind, unnoticed"
         )
-        remedy = f"distribute {table.name} too, colocated with {fk.table}, or remove the foreign key"
+        remedy = f"distribute {table.name} too, colocated with {fk.parent}, or remove the foreign key"
         yield found("foreign-key-from-local", table.name, message, remedy, at=fk.at)
         return
-    if layout.group(table.name) != layout.group(fk.table):
+    if layout.group(table.name) != layout.group(fk.parent):
         message = f"{at}: the two are not colocated, so no worker could check it alone"
         remedy = (
-            f"citus:tables.{layout.root(table.name)}.colocateWith: {layout.root(fk.table)}, or remove the foreign key"
+            f"citus:tables.{layout.root(table.name)}.colocateWith: {layout.root(fk.parent)}, or remove the foreign key"
         )
         yield found("foreign-key-colocation", table.name, message, remedy, at=fk.at)
         return
-    by, parent_by = layout.by(table.name), layout.by(fk.table)
+    by, parent_by = layout.by(table.name), layout.by(fk.parent)
     pairs = list(zip(fk.columns, referred, strict=False))
     paired = (by, parent_by) in pairs
     if not paired and any(by == a or parent_by == b for a, b in pairs):
@@ -552,9 +552,9 @@ def _to_distributed(
     trouble = _partition_trouble(layout, table, fk, order, paired=paired)
     if trouble:
         yield _of_partition(layout, table, fk, f"{at}: {trouble}")
-    elif not _is_key(layout, fk.table, wanted):
+    elif not _is_key(layout, fk.parent, wanted):
         yield _lost(layout, table, fk, at, wanted)
-    elif fk.full and not paired:
+    elif fk.match == "f" and not paired:
         message = (
             f"{at}: with MATCH FULL and {ColumnName(by)} in front, none of ({_listed(fk.columns)}) may be NULL any more"
         )
@@ -565,20 +565,20 @@ def _partition_trouble(
     layout: Layout, table: Table, fk: ForeignKey, order: Mapping[TableName, int], *, paired: bool
 ) -> str:
     """Return why a foreign key of a single partition, or to one, does not outlive the sharding of its table."""
-    child, parent = order[layout.root(table.name)], order[layout.root(fk.table)]
+    child, parent = order[layout.root(table.name)], order[layout.root(fk.parent)]
     if table.partition and child < parent:
-        return f"{fk.table} is sharded after this partition"
+        return f"{fk.parent} is sharded after this partition"
     if table.partition and child > parent and not paired:
         return "a single partition's foreign key is not rewritten"
-    other = layout.schema.tables[fk.table]
+    other = layout.schema.tables[fk.parent]
     if not other.partition:
         return ""
     if child < parent:
-        return f"the partition {fk.table} is sharded after {table.name}"
-    key = layout.schema.tables[layout.root(fk.table)].primary_key
-    rewritten = key is not None and layout.primary_key(fk.table) != key.columns
+        return f"the partition {fk.parent} is sharded after {table.name}"
+    key = layout.schema.tables[layout.root(fk.parent)].primary_key
+    rewritten = key is not None and layout.primary_key(fk.parent) != key.columns
     if rewritten and key is not None and frozenset(layout.referred(fk)) == frozenset(key.columns) and child != parent:
-        return f"it holds the primary key of {fk.table}, which is to be rewritten"
+        return f"it holds the primary key of {fk.parent}, which is to be rewritten"
     return ""
 
 
@@ -593,15 +593,15 @@ def _is_key(layout: Layout, name: TableName, columns: tuple[str, ...]) -> bool:
 
 
 def _lost(layout: Layout, table: Table, fk: ForeignKey, at: str, columns: tuple[str, ...]) -> Finding:
-    root, by = layout.root(fk.table), layout.by(fk.table)
-    primary = layout.primary_key(fk.table) or ()
+    root, by = layout.root(fk.parent), layout.by(fk.parent)
+    primary = layout.primary_key(fk.parent) or ()
     message = (
-        f"{at}: it will reference ({_listed(columns)}), but the primary key of {fk.table} becomes ({_listed(primary)})"
+        f"{at}: it will reference ({_listed(columns)}), but the primary key of {fk.parent} becomes ({_listed(primary)})"
     )
     if by in columns:
         remedy = f"citus:tables.{root}.primaryKey: [{_listed(columns)}]"
     else:
-        remedy = f"distribute {table.name} too, colocated with {fk.table}, or remove the foreign key"
+        remedy = f"distribute {table.name} too, colocated with {fk.parent}, or remove the foreign key"
     return found("foreign-key-target", table.name, message, remedy, at=fk.at)
 
 

@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 __all__ = [
     "NOT_SHOWN",
     "SERIALS",
+    "action_of",
     "bounds_of",
     "collation_of",
+    "constraint_kind",
     "constraints_of",
     "has_subquery",
+    "is_cascade",
     "nodes",
+    "object_type",
     "ranges_of",
     "referenced",
     "scale_of",
@@ -26,7 +30,7 @@ __all__ = [
 
 _NOT_IN_TRANSACTION: Final = {
     "transaction_stmt": "begins or ends a transaction",
-    "vacuum_stmt": "VACUUM cannot run in a transaction",
+    "vacuum_stmt": "cannot run in a transaction",
     "createdb_stmt": "cannot run in a transaction",
     "dropdb_stmt": "cannot run in a transaction",
     "create_table_space_stmt": "cannot run in a transaction",
@@ -44,10 +48,30 @@ SERIALS: Final = {
 }
 
 
+def object_type(value: int) -> str:
+    """Return the name of an ObjectType, such as OBJECT_TABLE."""
+    return str(postgast.pg_query_pb2.ObjectType.Name(value))
+
+
+def constraint_kind(constraint: Any) -> str:
+    """Return a constraint's kind, such as CONSTR_CHECK."""
+    return str(postgast.pg_query_pb2.ConstrType.Name(constraint.contype))
+
+
+def action_of(command: Any) -> str:
+    """Return what an AlterTableCmd does, such as AddColumn."""
+    return str(postgast.pg_query_pb2.AlterTableType.Name(command.subtype)).removeprefix("AT_")
+
+
+def is_cascade(statement: Any) -> bool:
+    """Tell whether a DROP, or a subcommand that drops, is said with CASCADE."""
+    return str(postgast.pg_query_pb2.DropBehavior.Name(statement.behavior)) == "DROP_CASCADE"
+
+
 def why_not_in_transaction(kind: str, statement: Any) -> str | None:
-    """Return what a statement is, or why PostgreSQL runs it in no transaction; None where it does."""
+    """Return why a file may not contain a statement, which PostgreSQL runs outside a transaction alone; None where it may."""
     if _is_concurrent(kind, statement):
-        return "CONCURRENTLY cannot run in a transaction"
+        return "uses CONCURRENTLY, which cannot run in a transaction"
     if kind == "vacuum_stmt" and not statement.is_vacuumcmd:
         return None
     alone = kind == "cluster_stmt" and not statement.HasField("relation")
@@ -72,7 +96,7 @@ def constraints_of(nodes: Iterable[Any]) -> Iterator[tuple[Any, tuple[str, ...]]
     """Yield each constraint of a column with the attributes that follow it, such as DEFERRABLE."""
     held: list[tuple[Any, list[str]]] = []
     for node in nodes:
-        kind = postgast.pg_query_pb2.ConstrType.Name(node.constraint.contype)
+        kind = constraint_kind(node.constraint)
         if kind.startswith("CONSTR_ATTR") and held:
             held[-1][1].append(kind)
         else:
@@ -81,7 +105,7 @@ def constraints_of(nodes: Iterable[Any]) -> Iterator[tuple[Any, tuple[str, ...]]
 
 
 def nodes(message: Any, kind: str, *, but: frozenset[str] = frozenset()) -> Iterator[Any]:
-    """Yield every node of a kind within a tree, however deep, and nothing that lies within nodes of the kinds `but`."""
+    """Yield every node of a kind within a tree, however deep, except within nodes of the kinds `but`."""
     waiting = [message]
     while waiting:
         for field, value in waiting.pop().ListFields():
@@ -108,7 +132,7 @@ def referenced(column: Any) -> tuple[str, str]:
 
 
 NOT_SHOWN: Final = frozenset({"func_call", "sub_link"})
-"""Nodes whose columns need not be grouped: a function might be an aggregate, a subquery has columns of its own."""
+"""Nodes whose columns need no GROUP BY: a function may be an aggregate, a subquery has columns of its own."""
 
 
 def has_subquery(statement: Any) -> bool:
@@ -117,7 +141,7 @@ def has_subquery(statement: Any) -> bool:
 
 
 def bounds_of(options: Iterable[Any]) -> Iterator[int]:
-    """Yield what START, MINVALUE and MAXVALUE of a sequence are given as."""
+    """Yield START, MINVALUE and MAXVALUE of a sequence, as far as they are given."""
     for node in options:
         option = node.def_elem
         if option.defname in ("start", "minvalue", "maxvalue"):

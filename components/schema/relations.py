@@ -53,7 +53,7 @@ class SqlFile:
 
 @dataclass(frozen=True)
 class Column:
-    """A column as declared; `type` is PostgreSQL's own name of it, such as `int4`, or a type of the files."""
+    """A column as declared; `type` is PostgreSQL's own name for it, such as `int4`, or a type that the files create."""
 
     name: str
     type: str
@@ -65,7 +65,7 @@ class Column:
     scale: int = 0
     """Of numeric (precision, scale)."""
     sequence: TableName | None = None
-    """What its default takes the next value of; a serial column's own sequence too."""
+    """The sequence of the `nextval` in its default; a serial column's own sequence too."""
     former: tuple[str, ...] = ()
     """Names that it had before it was renamed."""
 
@@ -94,16 +94,16 @@ class ForeignKey:
     """
 
     columns: tuple[str, ...]
-    table: TableName
+    parent: TableName
     referenced: tuple[str, ...]
     on_update: str
     on_delete: str
     at: Position
     name: str
     set_columns: tuple[str, ...] = ()
-    """Columns of ON DELETE SET NULL (…) and its like, where only some are set."""
-    full: bool = False
-    """MATCH FULL."""
+    """Columns of ON DELETE SET NULL (…) or SET DEFAULT (…), where only some are set."""
+    match: str = "s"
+    """One letter as in pg_constraint: s simple, f full."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Table:
-    """A table once every file has run. `columns` is None where the files alone do not tell them."""
+    """A table as the statements so far make it. `columns` is None where the files alone do not tell them."""
 
     name: TableName
     at: Position
@@ -172,20 +172,20 @@ class UserType:
     """Types that it is made of: a domain's base, a composite's columns."""
     collation: str = ""
     columns: dict[str, Column] | None = None
-    """A composite's."""
+    """Of a composite type."""
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """A sequence that a file creates, with the figures that it names."""
+    """A sequence that a file creates."""
 
     at: Position
-    figures: tuple[int, ...] = ()
+    bounds: tuple[int, ...] = ()
     """START, MINVALUE and MAXVALUE as far as they are given."""
 
 
 class Relations:
-    """Everything that statements have created so far. Its methods change it as PostgreSQL would, with what depends."""
+    """All that statements have created so far. Its methods apply DDL with PostgreSQL's cascades."""
 
     def __init__(self) -> None:
         self.tables: dict[TableName, Table] = {}
@@ -220,7 +220,7 @@ class Relations:
             if table.name == name or table.partition or cascade:
                 self.tables.pop(table.name, None)
         if cascade:
-            self._drop_foreign_keys(lambda fk: fk.table == name)
+            self._drop_foreign_keys(lambda fk: fk.parent == name)
 
     def drop_key(self, table: Table, name: str, *, cascade: bool) -> None:
         """Remove the table's key or foreign key of that name; with CASCADE also the foreign keys that point to it."""
@@ -236,7 +236,7 @@ class Relations:
             meant = {frozenset(key.columns) for key in gone} | {
                 frozenset[str]() for key in gone if key.kind == "primary key"
             }
-            self._drop_foreign_keys(lambda fk: fk.table == table.name and frozenset(fk.referenced) in meant)
+            self._drop_foreign_keys(lambda fk: fk.parent == table.name and frozenset(fk.referenced) in meant)
 
     def drop_column(self, table: Table, column: str) -> None:
         """Remove a column, and the keys and foreign keys that it is in."""
@@ -249,7 +249,7 @@ class Relations:
             )
         )
         key = table.primary_key.columns if table.primary_key else ()
-        self._drop_foreign_keys(lambda fk: fk.table == table.name and column in (fk.referenced or key))
+        self._drop_foreign_keys(lambda fk: fk.parent == table.name and column in (fk.referenced or key))
 
     def _drop_foreign_keys(self, gone: Callable[[ForeignKey], bool]) -> None:
         for table in list(self.tables.values()):
@@ -260,7 +260,7 @@ class Relations:
         del self.tables[table.name]
         self.put(replace(table, name=name))
         for other in list(self.tables.values()):
-            fks = tuple(replace(fk, table=name) if fk.table == table.name else fk for fk in other.foreign_keys)
+            fks = tuple(replace(fk, parent=name) if fk.parent == table.name else fk for fk in other.foreign_keys)
             parents = tuple(name if parent == table.name else parent for parent in other.parents)
             self.put(replace(other, foreign_keys=fks, parents=parents))
         for view, relation in self.others.items():
@@ -289,7 +289,7 @@ class Relations:
         self.put(replace(table, columns=columns, keys=keys, foreign_keys=fks))
         for other in list(self.tables.values()):
             fks = tuple(
-                replace(fk, referenced=renamed(fk.referenced)) if fk.table == table.name else fk
+                replace(fk, referenced=renamed(fk.referenced)) if fk.parent == table.name else fk
                 for fk in other.foreign_keys
             )
             self.put(replace(other, foreign_keys=fks))

@@ -1,0 +1,147 @@
+"""CREATE of tables and views, and of what belongs to a table: indexes, triggers, policies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from components.schema.definitions import (
+    EXPRESSION,
+    LIKE_INDEXES,
+    as_like,
+    key_of,
+    merged,
+    with_column,
+    with_constraint,
+    without_duplicate_unique,
+)
+from components.schema.parse_tree import NOT_SHOWN, has_subquery, nodes, object_type, ranges_of, referenced
+from components.schema.relations import OtherRelation, Policy, Table, Trigger
+
+if TYPE_CHECKING:
+    from components.names import TableName
+    from components.schema.scope import Handler, Scope
+
+__all__ = ["HANDLERS"]
+
+
+def _create_table(scope: Scope, statement: Any) -> None:
+    name = scope.name(statement.relation)
+    if name in scope.relations.tables and statement.if_not_exists:
+        return
+    parents = tuple(scope.name(node.range_var) for node in statement.inh_relations)
+    partition = statement.HasField("partbound")
+    table = Table(
+        name,
+        scope.at,
+        persistence=statement.relation.relpersistence,
+        parents=parents,
+        partition=partition,
+        partitioned=statement.HasField("partspec"),
+        partition_columns=tuple(node.partition_elem.name for node in statement.partspec.part_params),
+    )
+    if statement.HasField("of_typename"):
+        row = scope.relations.types.get(scope.listed_name(statement.of_typename.names))
+        table = replace(table, columns=dict(row.columns) if row and row.columns else None)
+    for parent in parents:
+        source = scope.relations.tables.get(parent)
+        table = merged(table, source, keys=partition)
+    for element in statement.table_elts:
+        kind = element.WhichOneof("node")
+        if kind == "column_def":
+            table = with_column(scope, table, element.column_def)
+        elif kind == "constraint":
+            table = with_constraint(scope, table, element.constraint, ())
+        elif kind == "table_like_clause":
+            clause = element.table_like_clause
+            source = scope.table(clause.relation)
+            table = merged(table, source and as_like(source, clause.options), keys=bool(clause.options & LIKE_INDEXES))
+    scope.relations.put(without_duplicate_unique(table))
+
+
+def _create_table_as(scope: Scope, statement: Any) -> None:
+    if object_type(statement.objtype) == "OBJECT_MATVIEW":
+        view = OtherRelation("materialized view", scope.at, _keys_needed(scope, statement.query))
+        scope.relations.others[scope.name(statement.into.rel)] = view
+    elif not (statement.if_not_exists and scope.table(statement.into.rel)):
+        _create_from_query(scope, statement.into.rel)
+
+
+def _select_into(scope: Scope, statement: Any) -> None:
+    if statement.HasField("into_clause"):
+        _create_from_query(scope, statement.into_clause.rel)
+
+
+def _create_from_query(scope: Scope, relation: Any) -> None:
+    name = scope.name(relation)
+    scope.relations.put(Table(name, scope.at, columns=None, persistence=relation.relpersistence))
+
+
+def _create_view(scope: Scope, statement: Any) -> None:
+    scope.relations.others[scope.name(statement.view)] = OtherRelation(
+        "view", scope.at, _keys_needed(scope, statement.query)
+    )
+
+
+def _keys_needed(scope: Scope, query: Any) -> frozenset[TableName]:
+    """Return the tables by whose primary key the query groups while it shows other columns of them."""
+    needed = set()
+    for select in nodes(query, "select_stmt"):
+        grouped = {referenced(node.column_ref) for node in select.group_clause if node.HasField("column_ref")}
+        if not grouped:
+            continue
+        clauses = (*select.target_list, select.having_clause)
+        columns = [it for clause in clauses for it in nodes(clause, "column_ref", but=NOT_SHOWN)]
+        shown = {referenced(column) for column in columns}
+        ranges = list(ranges_of(select.from_clause))
+        for range_ in ranges:
+            table = scope.table(range_)
+            if table is not None and table.columns is not None and table.primary_key is not None:
+                names = {range_.alias.aliasname or range_.relname} | ({""} if len(ranges) == 1 else set())
+                own = {column for of, column in grouped if of in names}
+                others = {column for of, column in shown if of in names and column in {*table.columns, "*"}}
+                if own.issuperset(table.primary_key.columns) and others - own:
+                    needed.add(table.name)
+    return frozenset(needed)
+
+
+def _create_foreign_table(scope: Scope, statement: Any) -> None:
+    scope.relations.others[scope.name(statement.base_stmt.relation)] = OtherRelation("foreign table", scope.at)
+
+
+def _create_index(scope: Scope, statement: Any) -> None:
+    table = scope.table(statement.relation)
+    if table is not None and statement.unique:
+        columns = tuple(param.index_elem.name or EXPRESSION for param in statement.index_params)
+        key = replace(
+            key_of(table, "unique index", columns, scope.at, statement.idxname),
+            included=tuple(param.index_elem.name for param in statement.index_including_params),
+            referable=not statement.HasField("where_clause") and EXPRESSION not in columns,
+        )
+        scope.relations.put(replace(table, keys=(*table.keys, key)))
+
+
+def _create_trigger(scope: Scope, statement: Any) -> None:
+    table = scope.table(statement.relation)
+    if table is not None:
+        kept = tuple(trigger for trigger in table.triggers if trigger.name != statement.trigname)
+        scope.relations.put(replace(table, triggers=(*kept, Trigger(statement.trigname, scope.at))))
+
+
+def _create_policy(scope: Scope, statement: Any) -> None:
+    table = scope.table(statement.table)
+    if table is not None:
+        policy = Policy(statement.policy_name, scope.at, has_subquery(statement))
+        scope.relations.put(replace(table, policies=(*table.policies, policy)))
+
+
+HANDLERS: Final[dict[str, Handler]] = {
+    "create_stmt": _create_table,
+    "create_table_as_stmt": _create_table_as,
+    "select_stmt": _select_into,
+    "view_stmt": _create_view,
+    "create_foreign_table_stmt": _create_foreign_table,
+    "index_stmt": _create_index,
+    "create_trig_stmt": _create_trigger,
+    "create_policy_stmt": _create_policy,
+}
