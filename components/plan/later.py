@@ -13,10 +13,10 @@ import postgast
 
 from components.names import ColumnName, TableName
 from components.plan.findings import found
-from components.schema.parse_tree import SERIALS, constraints_of, nodes
+from components.schema.parse_tree import SERIALS, action_of, constraint_kind, constraints_of, nodes
 from components.schema.parser import FileReader
 from components.schema.relations import Relations
-from components.schema.rewriting import action_of, computed_first, constraint_kind, default_name
+from components.schema.rewriting import computed_first, default_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -6,7 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from components.names import TableName
-from components.schema.parse_tree import SERIALS, collation_of, constraint_kind, constraints_of, nodes, scale_of
+from components.schema.parse_tree import (
+    SERIALS,
+    collation_of,
+    constraint_kind,
+    constraints_of,
+    nodes,
+    scale_of,
+    strings,
+)
 from components.schema.relations import Column, ForeignKey, Key
 
 if TYPE_CHECKING:
@@ -96,10 +104,10 @@ def with_constraint(
     """Return the table with a constraint; one that names no columns, as a column's own, is on `own_columns`."""
     kind = constraint_kind(constraint)
     at = scope.file.position(constraint.location)
-    named = tuple(key.string.sval for key in constraint.keys) or own_columns
+    named = strings(constraint.keys) or own_columns
     deferrable = bool(constraint.deferrable) or "CONSTR_ATTR_DEFERRABLE" in attributes
     if kind in ("CONSTR_PRIMARY", "CONSTR_UNIQUE"):
-        included = tuple(key.string.sval for key in constraint.including)
+        included = strings(constraint.including)
         if constraint.indexname:
             index = next((key for key in table.keys if key.name == constraint.indexname), None)
             named, included = (index.columns, index.included) if index else (named, included)
@@ -116,16 +124,16 @@ def with_constraint(
         key = key_of(table, "exclude", columns, at, constraint.conname)
         return replace(table, keys=(*table.keys, replace(key, unequal=unequal, referable=False)))
     if kind == "CONSTR_FOREIGN":
-        columns = tuple(key.string.sval for key in constraint.fk_attrs) or own_columns
+        columns = strings(constraint.fk_attrs) or own_columns
         fk = ForeignKey(
             columns,
             scope.name(constraint.pktable),
-            tuple(key.string.sval for key in constraint.pk_attrs),
+            strings(constraint.pk_attrs),
             constraint.fk_upd_action,
             constraint.fk_del_action,
             at,
             constraint.conname or default_key_name(table, columns, "fkey"),
-            set_columns=tuple(key.string.sval for key in constraint.fk_del_set_cols),
+            set_columns=strings(constraint.fk_del_set_cols),
             match=constraint.fk_matchtype,
         )
         return replace(table, foreign_keys=(*table.foreign_keys, fk))

@@ -40,9 +40,7 @@ class Schema(Relations):
             PlanError: the folder or a file cannot be read, or does not parse (file, line, column).
         """
         if not folder.is_dir():
-            msg = (
-                f"citus:schemaDir = {str(folder)!r}: there is no such folder: create it, or name the one that has your SQL files"
-            )
+            msg = f"citus:schemaDir = {str(folder)!r}: there is no such folder: create it, or name the one with your SQL files"
             raise PlanError(msg)
         files = []
         for path in sorted(folder.glob("*.sql"), key=lambda path: path.name):

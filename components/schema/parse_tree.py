@@ -24,6 +24,8 @@ __all__ = [
     "ranges_of",
     "referenced",
     "scale_of",
+    "set_strings",
+    "strings",
     "why_not_in_transaction",
 ]
 
@@ -66,6 +68,18 @@ def action_of(command: Any) -> str:
 def is_cascade(statement: Any) -> bool:
     """Tell whether a DROP, or a subcommand that drops, is said with CASCADE."""
     return str(postgast.pg_query_pb2.DropBehavior.Name(statement.behavior)) == "DROP_CASCADE"
+
+
+def strings(listed: Iterable[Any]) -> tuple[str, ...]:
+    """Return the texts of a list of String nodes, such as the columns of a key."""
+    return tuple(node.string.sval for node in listed)
+
+
+def set_strings(listed: Any, texts: Iterable[str]) -> None:
+    """Give a list of String nodes these texts, and no others."""
+    del listed[:]
+    for text in texts:
+        listed.add().string.sval = text
 
 
 def why_not_in_transaction(kind: str, statement: Any) -> str | None:
