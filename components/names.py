@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 import string
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
-__all__ = ["ColumnName", "TableName"]
+__all__ = ["IDENTIFIER_BYTES", "ColumnName", "TableName", "listed", "truncate_identifier"]
+
+IDENTIFIER_BYTES: Final = 63
+"""Longest name that PostgreSQL keeps whole, in bytes (NAMEDATALEN - 1)."""
 
 _PART = re.compile(r'"(?:[^"\0\ud800-\udfff]|"")+"|[^\W\d][\w$]*')
 _PLAIN = re.compile(r"[^\W\dA-Z](?:[^\WA-Z]|\$)*")
@@ -102,3 +107,13 @@ class ColumnName(_SqlName):
     def __str__(self) -> str:
         """Return the name as it is spelled in SQL."""
         return _quoted(self.name)
+
+
+def listed(columns: Iterable[str]) -> str:
+    """Return columns as SQL lists them."""
+    return ", ".join(str(ColumnName(column)) for column in columns)
+
+
+def truncate_identifier(name: str) -> str:
+    """Return the name as PostgreSQL keeps it: 63 bytes of it, and no half of a character."""
+    return name.encode()[:IDENTIFIER_BYTES].decode(errors="ignore")

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from components.errors import SettingsError
-from components.names import ColumnName, TableName
+from components.names import IDENTIFIER_BYTES, ColumnName, TableName
 
 __all__ = ["PROJECT", "Settings", "TableSettings", "reached_at"]
 
@@ -50,10 +50,6 @@ LOCALE: Final = r"C|POSIX|[A-Za-z_]+\.(UTF-8|utf-?8)(@[a-z]+)?"
 
 STRUCTURED: Final = ("tables", "tenants")
 """Settings that are mappings of table names."""
-
-
-IDENTIFIER_BYTES: Final = 63
-"""Longest name that PostgreSQL keeps whole, in bytes (NAMEDATALEN - 1)."""
 
 
 class _Model(BaseModel):

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 from components.errors import PlanError
 from components.keys import DeclaredKeys, PlannedForeignKey
-from components.names import ColumnName, TableName
-from components.plan.findings import found
+from components.plan.later import check_later
 from components.plan.layout import Layout
-from components.plan.rules import check_plan, check_settings, truncate_identifier
+from components.plan.rules import check_plan, check_settings
+from components.plan.rules.names import truncate_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from components.kinds import Sharding
+    from components.names import TableName
     from components.plan.findings import Finding
     from components.plan.later import Standing
     from components.schema.files import Schema
@@ -122,45 +123,16 @@ class ShardingPlan:
         standing: Standing | None = None,
     ) -> ShardingPlan:
         """Return the plan with all that speaks against it, whether it can be carried out or not."""
-        tables, findings = _with_names_cut(tables)
+        tables, findings = truncate_names(tables)
         layout = Layout(schema, tables)
         planned = tuple(_in_order({name: _planned(name, layout) for name in tables}))
         findings += check_settings(layout)
         if not any(finding.severity == "error" for finding in findings):
             findings += check_plan(layout, {table.name: number for number, table in enumerate(planned)})
         if standing is not None:
-            from components.plan.later import check_later  # noqa: PLC0415 - takes a while, as psycopg does
-
             findings = [*check_later(schema.files, standing, tables), *findings]
         turns = tuple(_with_foreign_keys(planned, layout))
         return cls(tuple(schema.files), turns, tuple(findings), tuple(undistributed))
-
-
-def _with_names_cut(
-    tables: Mapping[TableName, TableSettings],
-) -> tuple[dict[TableName, TableSettings], list[Finding]]:
-    """Return the settings with every name as PostgreSQL keeps it, and a warning for each that it cuts."""
-
-    def table_cut(name: TableName) -> TableName:
-        return TableName(truncate_identifier(name.schema), truncate_identifier(name.name))
-
-    def column_cut(name: ColumnName) -> ColumnName:
-        return ColumnName(truncate_identifier(name.name))
-
-    known: dict[TableName, TableSettings] = {}
-    findings = []
-    for name, settings in tables.items():
-        changes = {
-            "distribute_by": settings.distribute_by and column_cut(settings.distribute_by),
-            "colocate_with": settings.colocate_with and table_cut(settings.colocate_with),
-            "primary_key": settings.primary_key and tuple(map(column_cut, settings.primary_key)),
-        }
-        short, kept = table_cut(name), settings.model_copy(update=changes)
-        if (short, kept) != (name, settings):
-            message = "PostgreSQL keeps 63 bytes of a name"
-            findings.append(found("name-cut", short, message, "write it as it is kept", setting=f"citus:tables.{name}"))
-        known[short] = kept
-    return known, findings
 
 
 def _planned(name: TableName, layout: Layout) -> PlannedTable:
@@ -186,7 +158,7 @@ def _planned(name: TableName, layout: Layout) -> PlannedTable:
         related=tuple(sorted((outward | inward) & tables.keys() - {name})),
         after=tuple(sorted(before | ({settings.colocate_with} if settings.colocate_with else set()))),
         rewrite=settings.rewrite,
-        group=None if settings.reference else layout.group(name),
+        group=None if settings.reference else layout.colocation_root(name),
         old_key=key.columns if key else None,
         new_key=layout.primary_key(name) if key else None,
         former_columns=tuple(it for it in column.former if table and it not in (table.columns or {})) if column else (),

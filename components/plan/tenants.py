@@ -79,7 +79,7 @@ def _findings(plan: ShardingPlan, schema: Schema, settings: Settings) -> Iterabl
         kind = columns[by].type if by in columns else ""
         for value in [*tenants.pin, *tenants.spread]:
             if kind in _INTEGERS and not _fits(value, _INTEGERS[kind]):
-                yield f"{at}: {value!r} is no value of {by}, which is {kind}: correct it"
+                yield f"{at}: {value!r} is not a valid {kind}, the type of the distribution column {by}: correct it"
 
 
 def _generated_before(schema: Schema, table: PlannedTable) -> str | None:

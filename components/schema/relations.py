@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from components.names import TableName
 
@@ -194,6 +194,31 @@ class Relations:
         self.collations: dict[TableName, bool] = {}
         """Whether each is deterministic."""
         self.sequences: dict[TableName, Sequence] = {}
+
+    def user_type(self, name: str) -> UserType | None:
+        """Return the type of that name, if the files create it."""
+        for known, found in self.types.items():
+            if name == (known.name if known.schema == "public" else str(known)):
+                return found
+        return None
+
+    def type_kind(self, name: str) -> str:
+        """Return the kind of a type that the files create, such as enum; empty for any other."""
+        user_type = self.user_type(name)
+        return user_type.kind if user_type else ""
+
+    def type_parts(self, name: str) -> Iterator[str]:
+        """Yield the type without brackets, and the types that it consists of."""
+        plain = name.removesuffix("[]")
+        yield plain
+        user_type = self.user_type(plain)
+        for part in user_type.parts if user_type else ():
+            yield from self.type_parts(part)
+
+    def base_type(self, name: str) -> str:
+        """Return the type behind a domain; any other as it is."""
+        user_type = self.user_type(name)
+        return self.base_type(user_type.parts[0]) if user_type and user_type.kind == "domain" else name
 
     def put(self, table: Table) -> None:
         """Add the table, or put it in the place of what it was."""

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from cli.standing import standing_of
 from components.names import TableName
-from components.plan.findings import RULES
 from components.plan.later import Standing
 from components.plan.plan import ShardingPlan
+from components.plan.rules import RULES
 from components.resources.tables import DistributedTableProvider
 from components.schema.files import Schema
 from components.schema.relations import SqlFile
