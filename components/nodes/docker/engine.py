@@ -237,7 +237,11 @@ class Engine:
         Something of that name exists only where Pulumi does not know of it: its state was lost, or a run was killed.
         A container goes and comes back on its volume; a volume stays as it is, with all data. A preview only looks.
         """
-        clear = getattr(self, f"_clear_{kind}")
+        clear = {
+            "container": self._clear_container,
+            "network": self._clear_network,
+            "volume": self._clear_volume,
+        }[kind]
 
         def hook(args: pulumi.ResourceHookArgs) -> None:
             import docker as sdk  # noqa: PLC0415
