@@ -1,13 +1,13 @@
 """Reads statements, parsed by PostgreSQL's own grammar, into relations. Runs no SQL and knows nothing of sharding.
 
-The statements are handled by subject: types.py, create.py and alter.py.
+The statements are handled by subject: create.py and alter.py.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from components.schema import alter, create, types
+from components.schema import alter, create
 from components.schema.parse_tree import why_not_in_transaction
 from components.schema.scope import Scope
 
@@ -55,7 +55,6 @@ def _set(scope: Scope, statement: Any) -> None:
 _HANDLERS: Final[dict[str, Handler]] = {
     "create_schema_stmt": _create_schema,
     "variable_set_stmt": _set,
-    **types.HANDLERS,
     **create.HANDLERS,
     **alter.HANDLERS,
 }

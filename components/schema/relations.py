@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,10 +48,18 @@ class SqlFile:
     name: str
     text: str
 
+    @cached_property
+    def _lines(self) -> tuple[bytes, list[int]]:
+        """The text in UTF-8, and where in it each line begins."""
+        text = self.text.encode()
+        return text, [0, *(match.end() for match in re.finditer(b"\n", text))]
+
     def position(self, offset: int) -> Position:
         """Turn an offset in bytes of the text's UTF-8 into a line and a column."""
-        before = self.text.encode()[: max(offset, 0)].decode(errors="ignore")
-        return Position(self.name, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        text, starts = self._lines
+        end = min(max(offset, 0), len(text))
+        line = bisect_right(starts, end)
+        return Position(self.name, line, len(text[starts[line - 1] : end].decode(errors="ignore")) + 1)
 
 
 @dataclass(frozen=True)

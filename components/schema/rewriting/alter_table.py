@@ -30,7 +30,7 @@ from components.schema.rewriting.text import Sql, compose, deparsed, expression,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from components.schema.rewriting.known import Known, Step
+    from components.schema.rewriting import Known, Step
 
 __all__ = ["alter_table", "as_table_constraint"]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from components.names import TableName
-    from components.schema.rewriting.known import Known
+    from components.schema.rewriting import Known
 
 __all__ = ["TABLE_CONSTRAINTS", "ConstraintNames", "default_name", "foreign_key", "pair_distribution_columns", "waits"]
 

@@ -14,7 +14,7 @@ from components.schema.rewriting.constraints import ConstraintNames, foreign_key
 from components.schema.rewriting.text import Sql, compose, deparsed, quote_literal
 
 if TYPE_CHECKING:
-    from components.schema.rewriting.known import Known, Step
+    from components.schema.rewriting import Known, Step
 
 __all__ = ["create_table", "drop_indexes", "rename_constraint"]
 

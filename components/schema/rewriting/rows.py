@@ -11,7 +11,7 @@ from components.schema.parse_tree import nodes
 from components.schema.rewriting.text import compose, deparsed, key_matches
 
 if TYPE_CHECKING:
-    from components.schema.rewriting.known import Known, Step
+    from components.schema.rewriting import Known, Step
 
 __all__ = ["computed_first", "insert"]
 
