@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
-__all__ = ["IDENTIFIER_BYTES", "ColumnName", "TableName", "listed", "truncate_identifier"]
+__all__ = ["IDENTIFIER_BYTES", "ColumnName", "TableName", "default_name", "listed", "truncate_identifier"]
 
 IDENTIFIER_BYTES: Final = 63
 """Longest name that PostgreSQL keeps whole, in bytes (NAMEDATALEN - 1)."""
@@ -117,3 +117,16 @@ def listed(columns: Iterable[str]) -> str:
 def truncate_identifier(name: str) -> str:
     """Return the name as PostgreSQL keeps it: 63 bytes of it, and no half of a character."""
     return name.encode()[:IDENTIFIER_BYTES].decode(errors="ignore")
+
+
+def default_name(table: str, columns: str, suffix: str, limit: int = IDENTIFIER_BYTES) -> str:
+    """Return the name that makeObjectName of PostgreSQL makes: the longer of table and columns is truncated until all fit."""
+    one, two = table.encode(), columns.encode()
+    room = limit - len(suffix.encode()) - 1 - (1 if two else 0)
+    while len(one) + len(two) > room:
+        if len(one) > len(two):
+            one = one[:-1]
+        else:
+            two = two[:-1]
+    parts: Iterable[str] = (one.decode(errors="ignore"), two.decode(errors="ignore"), suffix)
+    return "_".join(part for part in parts if part)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from components.names import TableName
+from components.names import TableName, default_name
 from components.schema.parse_tree import action_of, object_type
 from components.schema.relations import Relations
-from components.schema.rewriting import default_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -20,7 +20,9 @@ __all__ = ["HANDLERS"]
 _OTHERS: Final = frozenset({"OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_FOREIGN_TABLE"})
 
 
-_COLUMN_ACTIONS: Final = frozenset({"AddColumn", "DropColumn", "AlterColumnType", "SetNotNull", "DropExpression"})
+_COLUMN_ACTIONS: Final = frozenset(
+    {"AddColumn", "DropColumn", "AlterColumnType", "ColumnDefault", "SetNotNull", "DropNotNull", "DropExpression"}
+)
 """What ALTER TABLE does to the partitions and child tables of a table too."""
 
 

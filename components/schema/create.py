@@ -9,8 +9,10 @@ from components.names import TableName
 from components.schema.definitions import (
     EXPRESSION,
     LIKE_INDEXES,
+    as_inherited,
     as_like,
     column_of,
+    free_name,
     key_of,
     merged,
     with_column,
@@ -22,6 +24,7 @@ from components.schema.parse_tree import (
     bounds_of,
     collation_of,
     has_subquery,
+    label_of,
     nodes,
     object_type,
     ranges_of,
@@ -55,7 +58,7 @@ def _create_table(scope: Scope, statement: Any) -> None:
         table = replace(table, columns=dict(row.columns) if row and row.columns else None)
     for parent in parents:
         source = scope.relations.tables.get(parent)
-        table = merged(table, source, keys=partition)
+        table = merged(table, source and as_inherited(source), keys=partition)
     for element in statement.table_elts:
         kind = element.WhichOneof("node")
         if kind == "column_def":
@@ -123,11 +126,14 @@ def _create_index(scope: Scope, statement: Any) -> None:
     table = scope.table(statement.relation)
     if table is not None and statement.unique:
         columns = tuple(param.index_elem.name or EXPRESSION for param in statement.index_params)
-        key = replace(
-            key_of(table, "unique index", columns, scope.at, statement.idxname),
-            included=tuple(param.index_elem.name for param in statement.index_including_params),
-            referable=not statement.HasField("where_clause") and EXPRESSION not in columns,
+        included = tuple(param.index_elem.name for param in statement.index_including_params)
+        labels = (
+            *(param.index_elem.name or label_of(param.index_elem.expr) for param in statement.index_params),
+            *included,
         )
+        name = statement.idxname or free_name(table, labels, "idx")
+        key = key_of(table, "unique index", columns, scope.at, name, included)
+        key = replace(key, referable=not statement.HasField("where_clause") and EXPRESSION not in columns)
         scope.relations.put(replace(table, keys=(*table.keys, key)))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from components.names import TableName
+from components.names import TableName, default_name
 from components.schema.parse_tree import (
     SERIALS,
     collation_of,
@@ -18,14 +19,18 @@ from components.schema.parse_tree import (
 from components.schema.relations import Column, ForeignKey, Key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from components.schema.relations import Position, Table
     from components.schema.scope import Scope
 
 __all__ = [
     "EXPRESSION",
     "LIKE_INDEXES",
+    "as_inherited",
     "as_like",
     "column_of",
+    "free_name",
     "key_of",
     "merged",
     "sequence_of",
@@ -55,6 +60,9 @@ LIKE_INDEXES: Final = 1 << 6
 def with_column(scope: Scope, table: Table, definition: Any) -> Table:
     """Return the table with a column that a ColumnDef defines, and with the column's constraints."""
     column = column_of(scope, definition, table.name)
+    if not column.type and column.name in (table.columns or {}):  # options of a column, in PARTITION OF and OF
+        known = (table.columns or {})[column.name]
+        column = replace(known, not_null=known.not_null or column.not_null, sequence=column.sequence or known.sequence)
     if table.columns is not None:
         table = replace(table, columns={**table.columns, column.name: column})
     for constraint, attributes in constraints_of(definition.constraints):
@@ -69,7 +77,7 @@ def column_of(scope: Scope, definition: Any, table: TableName | None = None) -> 
     serial = len(names) == 1 and names[0].string.sval in SERIALS
     sequence = None
     if serial and table is not None:
-        sequence = TableName(table.schema, f"{table.name}_{definition.colname}_seq")
+        sequence = TableName(table.schema, default_name(table.name, definition.colname, "seq"))
     elif "CONSTR_DEFAULT" in constraints:
         sequence = sequence_of(scope, constraints["CONSTR_DEFAULT"].raw_expr)
     identity = "CONSTR_IDENTITY" in constraints
@@ -113,8 +121,8 @@ def with_constraint(
             named, included = (index.columns, index.included) if index else (named, included)
             table = replace(table, keys=tuple(other for other in table.keys if other is not index))
         name = constraint.conname or constraint.indexname
-        key = key_of(table, "primary key" if kind == "CONSTR_PRIMARY" else "unique", named, at, name)
-        key = replace(key, included=included, referable=not deferrable)
+        key = key_of(table, "primary key" if kind == "CONSTR_PRIMARY" else "unique", named, at, name, included)
+        key = replace(key, referable=not deferrable)
         return replace(table, keys=(*table.keys, key))
     if kind == "CONSTR_EXCLUSION":
         parts = [node.list.items for node in constraint.exclusions]
@@ -132,7 +140,7 @@ def with_constraint(
             constraint.fk_upd_action,
             constraint.fk_del_action,
             at,
-            constraint.conname or default_key_name(table, columns, "fkey"),
+            constraint.conname or free_name(table, columns, "fkey"),
             set_columns=strings(constraint.fk_del_set_cols),
             match=constraint.fk_matchtype,
         )
@@ -146,19 +154,24 @@ def merged(table: Table, source: Table | None, *, keys: bool) -> Table:
         return replace(table, columns=None)
     table = replace(table, columns={**source.columns, **table.columns})
     copied = (
-        tuple(
-            replace(
-                key_of(table, key.kind, key.columns, key.at, ""),
-                included=key.included,
-                unequal=key.unequal,
-                referable=key.referable,
-            )
-            for key in source.keys
+        replace(
+            key_of(table, key.kind, key.columns, key.at, "", key.included),
+            unequal=key.unequal,
+            referable=key.referable,
         )
-        if keys
-        else ()
+        for key in source.keys
     )
-    return replace(table, keys=(*copied, *table.keys))
+    return replace(table, keys=(*copied, *table.keys)) if keys else table
+
+
+def as_inherited(source: Table) -> Table:
+    """Return the table as its children inherit it: NOT NULL is inherited, identity is not (PostgreSQL 14 to 16)."""
+    key = source.primary_key.columns if source.primary_key else ()
+    columns = source.columns and {
+        name: replace(column, identity=False, not_null=column.not_null or name in key)
+        for name, column in source.columns.items()
+    }
+    return replace(source, columns=columns)
 
 
 def without_duplicate_unique(table: Table) -> Table:
@@ -187,11 +200,17 @@ def as_like(source: Table, options: int) -> Table:
     return replace(source, columns=source.columns and {name: like(column) for name, column in source.columns.items()})
 
 
-def key_of(table: Table, kind: str, columns: tuple[str, ...], at: Position, name: str) -> Key:
+def key_of(
+    table: Table, kind: str, columns: tuple[str, ...], at: Position, name: str, included: tuple[str, ...] = ()
+) -> Key:
     """Return a key with its name, or with the one that PostgreSQL gives it."""
     suffix = {"primary key": "pkey", "unique": "key", "exclude": "excl", "unique index": "idx"}[kind]
-    return Key(kind, columns, at, name or default_key_name(table, () if kind == "primary key" else columns, suffix))
+    named = () if kind == "primary key" else (*columns, *included)
+    return Key(kind, columns, at, name or free_name(table, named, suffix), included)
 
 
-def default_key_name(table: Table, columns: tuple[str, ...], suffix: str) -> str:
-    return "_".join((table.name.name, *columns, suffix))
+def free_name(table: Table, columns: Iterable[str], suffix: str) -> str:
+    """Return the name that PostgreSQL gives to a key or a foreign key: with a number if the table has the name already."""
+    taken = {key.name for key in table.keys} | {fk.name for fk in table.foreign_keys}
+    made = (default_name(table.name.name, "_".join(columns), f"{suffix}{number or ''}") for number in count())
+    return next(name for name in made if name not in taken)

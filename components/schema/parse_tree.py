@@ -19,6 +19,7 @@ __all__ = [
     "constraints_of",
     "has_subquery",
     "is_cascade",
+    "label_of",
     "nodes",
     "object_type",
     "ranges_of",
@@ -143,6 +144,18 @@ def referenced(column: Any) -> tuple[str, str]:
     """Return the table's name or alias, empty where there is none, and the column, `*` for all."""
     *of, name = ("*" if node.HasField("a_star") else node.string.sval for node in column.fields)
     return (of[-1] if of else "", name)
+
+
+def label_of(expression: Any) -> str:
+    """Return the word for an expression in an index's name (FigureIndexColname of PostgreSQL)."""
+    if expression.HasField("func_call"):
+        return str(expression.func_call.funcname[-1].string.sval)
+    if expression.HasField("column_ref"):
+        return str(expression.column_ref.fields[-1].string.sval)
+    if expression.HasField("type_cast"):
+        label = label_of(expression.type_cast.arg)
+        return label if label != "expr" else str(expression.type_cast.type_name.names[-1].string.sval)
+    return "coalesce" if expression.HasField("coalesce_expr") else "expr"
 
 
 NOT_SHOWN: Final = frozenset({"func_call", "sub_link"})

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from components.names import ColumnName, TableName
+from components.names import ColumnName, TableName, default_name
 from components.plan.findings import Rule
 from components.schema.parse_tree import SERIALS, action_of, constraint_kind, constraints_of, object_type
-from components.schema.rewriting import default_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from components.keys import ForeignKey
+from components.names import default_name
 from components.schema.rewriting.alter_table import alter_table
-from components.schema.rewriting.constraints import default_name
 from components.schema.rewriting.ddl import create_table, drop_indexes, rename_constraint
 from components.schema.rewriting.rows import computed_first, insert
 

@@ -9,12 +9,10 @@ from components.keys import ForeignKey
 from components.schema.parse_tree import constraint_kind, nodes, set_strings, strings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from components.names import TableName
     from components.schema.rewriting import Known
 
-__all__ = ["TABLE_CONSTRAINTS", "ConstraintNames", "default_name", "foreign_key", "pair_distribution_columns", "waits"]
+__all__ = ["TABLE_CONSTRAINTS", "ConstraintNames", "foreign_key", "pair_distribution_columns", "waits"]
 
 
 TABLE_CONSTRAINTS: Final = {
@@ -67,19 +65,6 @@ def _naming(constraint: Any) -> tuple[str, str]:
         return "", "pkey"
     columns = constraint.fk_attrs if kind == "CONSTR_FOREIGN" else (*constraint.keys, *constraint.including)
     return "_".join(strings(columns)), TABLE_CONSTRAINTS[kind]
-
-
-def default_name(table: str, columns: str, suffix: str, limit: int = 63) -> str:
-    """Return the name that makeObjectName of PostgreSQL makes: the longer of the first two is cut, until all fit."""
-    one, two = table.encode(), columns.encode()
-    room = limit - len(suffix.encode()) - 1 - (1 if two else 0)
-    while len(one) + len(two) > room:
-        if len(one) > len(two):
-            one = one[:-1]
-        else:
-            two = two[:-1]
-    parts: Iterable[str] = (one.decode(errors="ignore"), two.decode(errors="ignore"), suffix)
-    return "_".join(part for part in parts if part)
 
 
 def _referenced(constraint: Any, parent: TableName, known: Known) -> tuple[str, ...]:
