@@ -1,7 +1,7 @@
-"""Later files: those that come to a cluster whose tables are sharded already, and what Citus would refuse of them. Pure.
+"""Later files, which are run on a cluster whose tables are sharded already, and what Citus would refuse of them. Pure.
 
 A file that was applied is not judged: its effect is known from the cluster. What Citus refuses in one form and takes in another
-is rewritten (schema/rewriting/); the rest is found by rules/later_….py. `draft` of plan.py asks, if there is a cluster.
+is rewritten (schema/rewriting/); the rest is found by the rules of rules/later_….py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Standing", "check_later"]
 
 @dataclass(frozen=True)
 class Standing:
-    """What stands in a cluster that is up: the files that were applied there, and the tables that are sharded."""
+    """The state of a running cluster: the files that were applied there, and the tables that are sharded."""
 
     files: Collection[str]
     """Names of the files that were applied."""

@@ -88,12 +88,12 @@ class ShardingPlan:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """Return what stands in the way of the plan."""
+        """Return the findings that block the plan."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """Return what works but hurts."""
+        """Return the findings that do not block the plan."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
     @classmethod
@@ -104,10 +104,10 @@ class ShardingPlan:
         undistributed: Iterable[TableName] = (),
         standing: Standing | None = None,
     ) -> ShardingPlan:
-        """Put the declared tables in order; where a cluster stands, also judge the files that come to it.
+        """Put the declared tables in order; if there is a running cluster, also judge the later files.
 
         Raises:
-            PlanError: with one line for each error: where, what, why, and what mends it.
+            PlanError: with one line for each error: where, what, why, and the remedy.
         """
         plan = cls.draft(schema, tables, undistributed, standing)
         if plan.errors:
@@ -122,7 +122,7 @@ class ShardingPlan:
         undistributed: Iterable[TableName] = (),
         standing: Standing | None = None,
     ) -> ShardingPlan:
-        """Return the plan with all that speaks against it, whether it can be carried out or not."""
+        """Return the plan with all its findings, whether it can be carried out or not."""
         tables, findings = truncate_names(tables)
         layout = Layout(schema, tables)
         planned = tuple(_in_order({name: _planned(name, layout) for name in tables}))
@@ -168,8 +168,8 @@ def _planned(name: TableName, layout: Layout) -> PlannedTable:
 def _in_order(planned: dict[TableName, PlannedTable]) -> Iterable[PlannedTable]:
     """Yield reference tables first, then each table after those it needs; a cycle of foreign keys is cut.
 
-    A foreign key may point to a table that comes later: it is put aside and restored when both ends stand. So
-    colocation alone binds, and what remains of a cycle may come in any order; the names' order is the steady one.
+    A foreign key may reference a table that comes later: it is set aside, and restored once both tables are sharded. So only
+    colocation determines the order within a cycle; the rest is sorted by name, to be the same in each run.
     """
     done: set[TableName] = set()
     waiting = sorted(planned.values(), key=lambda table: (not table.reference, table.name))
@@ -188,8 +188,8 @@ def _in_order(planned: dict[TableName, PlannedTable]) -> Iterable[PlannedTable]:
 def _with_foreign_keys(planned: Iterable[PlannedTable], layout: Layout) -> Iterable[PlannedTable]:
     """Yield the tables with the foreign keys that are set aside and restored in the turn of each.
 
-    As keys.set_foreign_keys_aside and keys.restore_foreign_keys do it: a key is dropped in the turn of the first of its
-    ends, and put back in that of the last.
+    As constraints.set_foreign_keys_aside and constraints.restore_foreign_keys do it: a key is dropped in the turn of the first of
+    its two tables, and added again in that of the last.
     """
     turns = [table.name for table in planned]
     for table in planned:

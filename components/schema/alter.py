@@ -55,7 +55,7 @@ def _drop(scope: Scope, kind: str, name: TableName, *, cascade: bool) -> None:
 
 
 def _drop_of(scope: Scope, name: TableName, dropped: str) -> None:
-    """Remove the triggers and policies of that name: a trigger and a policy that share one are rare enough."""
+    """Remove the triggers and policies of that name: that a trigger and a policy share a name is rare enough."""
     table = scope.relations.tables.get(name)
     if table is not None:
         triggers = tuple(trigger for trigger in table.triggers if trigger.name != dropped)

@@ -97,7 +97,7 @@ def _create_view(scope: Scope, statement: Any) -> None:
 
 
 def _keys_needed(scope: Scope, query: Any) -> frozenset[TableName]:
-    """Return the tables by whose primary key the query groups while it shows other columns of them."""
+    """Return the tables that the query groups by primary key while it shows other columns of them."""
     needed = set()
     for select in nodes(query, "select_stmt"):
         grouped = {referenced(node.column_ref) for node in select.group_clause if node.HasField("column_ref")}

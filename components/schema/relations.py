@@ -55,7 +55,7 @@ class SqlFile:
         return text, [0, *(match.end() for match in re.finditer(b"\n", text))]
 
     def position(self, offset: int) -> Position:
-        """Turn an offset in bytes of the text's UTF-8 into a line and a column."""
+        """Return the place of an offset, in bytes of the text's UTF-8."""
         text, starts = self._lines
         end = min(max(offset, 0), len(text))
         line = bisect_right(starts, end)
@@ -78,7 +78,7 @@ class Column:
     sequence: TableName | None = None
     """The sequence of the `nextval` in its default; a serial column's own sequence too."""
     former: tuple[str, ...] = ()
-    """Names that it had before it was renamed."""
+    """Its names before it was renamed."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,11 @@ class Key:
     at: Position
     name: str
     included: tuple[str, ...] = ()
-    """Columns of INCLUDE, which the index carries and does not compare."""
+    """Columns of INCLUDE, which the index stores and does not compare."""
     unequal: tuple[str, ...] = ()
     """Columns that EXCLUDE compares by another operator than =."""
     referable: bool = True
-    """Whether a foreign key may point to it: not deferrable, not partial, no expression."""
+    """Whether a foreign key may reference it: not deferrable, not partial, no expression."""
 
 
 @dataclass(frozen=True)
@@ -166,12 +166,12 @@ class Table:
 
 @dataclass(frozen=True)
 class OtherRelation:
-    """A relation that is no table: a view, a materialized view, a foreign table."""
+    """A relation other than a table: a view, a materialized view, a foreign table."""
 
     kind: str
     at: Position
     keys: frozenset[TableName] = frozenset()
-    """Tables whose primary key it needs: it groups by the key, and shows other columns of them."""
+    """Tables on whose primary key it depends: it groups by the key, and shows other columns of them."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class UserType:
 
     kind: str
     parts: tuple[str, ...] = ()
-    """Types that it is made of: a domain's base, a composite's columns."""
+    """Types that it consists of: a domain's base, a composite's columns."""
     collation: str = ""
     columns: dict[str, Column] | None = None
     """Of a composite type."""
@@ -232,7 +232,7 @@ class Relations:
         return self.base_type(user_type.parts[0]) if user_type and user_type.kind == "domain" else name
 
     def put(self, table: Table) -> None:
-        """Add the table, or put it in the place of what it was."""
+        """Add the table, or replace its earlier version."""
         self.tables[table.name] = table
 
     def children(self, name: TableName) -> list[Table]:
@@ -259,7 +259,7 @@ class Relations:
             self._drop_foreign_keys(lambda fk: fk.parent == name)
 
     def drop_key(self, table: Table, name: str, *, cascade: bool) -> None:
-        """Remove the table's key or foreign key of that name; with CASCADE also the foreign keys that point to it."""
+        """Remove the table's key or foreign key of that name; with CASCADE also the foreign keys that reference it."""
         gone = [key for key in table.keys if key.name == name]
         self.put(
             replace(
@@ -275,7 +275,7 @@ class Relations:
             self._drop_foreign_keys(lambda fk: fk.parent == table.name and frozenset(fk.referenced) in meant)
 
     def drop_column(self, table: Table, column: str) -> None:
-        """Remove a column, and the keys and foreign keys that it is in."""
+        """Remove a column, and the keys and foreign keys that contain it."""
         self.put(
             replace(
                 table,
@@ -292,7 +292,7 @@ class Relations:
             self.put(replace(table, foreign_keys=tuple(fk for fk in table.foreign_keys if not gone(fk))))
 
     def move(self, table: Table, name: TableName) -> None:
-        """Give the table another name; foreign keys to it and its children follow."""
+        """Rename the table, also in the foreign keys that reference it and in its children."""
         del self.tables[table.name]
         self.put(replace(table, name=name))
         for other in list(self.tables.values()):
@@ -304,7 +304,7 @@ class Relations:
             self.others[view] = replace(relation, keys=keys)
 
     def rename_column(self, table: Table, old: str, new: str) -> None:
-        """Give a column of the table another name; keys and the foreign keys to it follow."""
+        """Rename a column, also in keys and in the foreign keys that reference it."""
 
         def renamed(columns: Iterable[str]) -> tuple[str, ...]:
             return tuple(new if column == old else column for column in columns)
@@ -331,7 +331,7 @@ class Relations:
             self.put(replace(other, foreign_keys=fks))
 
     def rename_index(self, index: TableName, new: str | None) -> None:
-        """Give the index another name, or none: an index is in the schema of its table."""
+        """Rename the index, or remove it: an index is in the schema of its table."""
         for table in list(self.tables.values()):
             named = {key.name: key for key in table.keys}
             if table.name.schema == index.schema and index.name in named:

@@ -648,7 +648,7 @@ def test_a_preview_names_the_worker_of_each_tenant(
         ({"venta": {"spread": [2**31]}}, "'2147483648' is not a valid int4"),
         (
             {"venta": {"spread": [1]}, "sucursal": {"spread": [2]}},
-            "citus:tenants.sucursal: venta is colocated with it, and their tenants lie together: name one of the two",
+            "citus:tenants.sucursal: it is colocated with venta, so both have the same tenants: name one of the two",
         ),
     ],
 )
