@@ -75,7 +75,7 @@ show: setup ## show nodes, tables and shards of the running cluster
 	@$(RUN) show --stack '$(STACK)'
 
 .PHONY: residency
-residency: setup ## prove, row by row, that tenants lie on their workers
+residency: setup ## prove, row by row, that tenants are on their workers
 	@$(RUN) residency --stack '$(STACK)'
 
 SCALE ?= 100000

@@ -10,8 +10,7 @@ import pulumi
 
 from components.cluster import CitusCluster
 from components.errors import StackError
-from components.nodes.docker.engine import Engine
-from components.nodes.local.host import LocalHost
+from components.nodes.runtime import open_runtime
 from components.plan.later import Standing
 from components.plan.plan import ShardingPlan
 from components.plan.tenants import plan_tenants
@@ -29,18 +28,18 @@ try:
     settings = load_settings()
     schema = Schema.read(Path(settings.schema_dir))
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    host = Engine(stack, settings.adopt) if settings.runtime == "docker" else LocalHost(stack, Path.cwd())
-    look = host.look(settings)
+    runtime = open_runtime(stack, settings)
+    look = runtime.look(settings)
     standing = Standing.of(look.live) if look.live else None
-    plan = ShardingPlan.make(schema, settings.tables, settings.undistributed, standing)
+    plan = ShardingPlan.make(schema, settings.tables, settings.undistributed, standing, settings.shard_count)
     for warning in (*look.warnings, *plan.warnings):
         pulumi.log.warn(str(warning))
     tenancies = plan_tenants(plan, schema, settings)
-    host.check(settings)
+    runtime.check(settings)
 except StackError as error:
     pulumi.log.error(str(error))
     sys.exit(ERROR_WAS_SHOWN)
 
-cluster = CitusCluster(settings.name_prefix, settings, plan, tenancies, host, look)
+cluster = CitusCluster(settings.name_prefix, settings, plan, tenancies, runtime, look)
 for name, value in cluster.outputs.items():
     pulumi.export(name, value)

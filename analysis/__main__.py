@@ -21,9 +21,10 @@ from analysis.tables import check_tables, drop_leftovers, drop_one_node, one_nod
 from cli.choice import choose_stack
 from cli.shown import is_stand_in
 from cli.stacks import find_pulumi, open_stack
-from components.database.connections import Server
+from components.access import Server
 from components.environment import print_anything
 from components.errors import StackError
+from components.logs import Log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,7 @@ def find_cluster(outputs: Mapping[str, Any]) -> tuple[Place, dict[str, Any]]:
         port=int(str(target["port"])),
         database=str(target["dbname"]),
         user=str(target["user"]),
-        log="file:the log in the stack's dataDir" if is_local else f"docker:{name}",
+        log=Log("file", "the log in the stack's dataDir") if is_local else Log("docker", name),
     )
     about = {
         "citus": versions["citus"],

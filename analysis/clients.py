@@ -98,13 +98,13 @@ def bench_writes(place: Place, script: str, *, clients: int, seconds: int) -> fl
 
 
 def _in_container(place: Place, script: str, how: list[str]) -> str:
-    kind, _, name = place.server.log.partition(":")
-    if kind != "docker":
+    log = place.server.log
+    if log is None or log.kind != "docker":
         msg = "there is no pgbench on this host to measure writes with: install PostgreSQL's client programs"
         raise AnalysisError(msg)
     from components.nodes.docker.endpoint import connect, get_endpoint  # noqa: PLC0415 - only where this host has no pgbench
 
-    container = connect(get_endpoint()).containers.get(name)
+    container = connect(get_endpoint()).containers.get(log.where)
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         member = tarfile.TarInfo(_SCRIPT)

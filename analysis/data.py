@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis import binary
 from analysis.world import (
@@ -33,7 +34,6 @@ from analysis.world import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
 
 __all__ = ["BLOCK", "LARGEST", "SMALLEST", "VERSION", "Batch", "Block", "Dataset", "Totals", "expected_rows"]
 

@@ -6,13 +6,14 @@ Sizes that Citus tells in words are exact below 10 kB, and rounded to whole unit
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from analysis.results import NodeShare, PlanNode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["BLOCK", "Explained", "Task", "parse_size"]
 

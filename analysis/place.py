@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final, LiteralString
 import psycopg
 
 from analysis.errors import DiskFullError
+from components.access import Server
 from components.database import connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from components.database.connections import Connection, Server
+    from components.database.connections import Connection
 
 __all__ = ["LEDGER", "SCHEMA_FILES", "Place", "statement"]
 

@@ -11,6 +11,7 @@ import platform
 import resource
 import statistics
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 from analysis.clients import bench_writes
 from analysis.data import Dataset
 from analysis.errors import AnalysisError
+from analysis.explain import Explained
 from analysis.load import analyze, copy_static, fill
-from analysis.place import statement
+from analysis.place import Place, statement
 from analysis.race import race
 from analysis.results import (
     TURN,
@@ -46,14 +48,12 @@ from analysis.scenarios import (
 )
 from analysis.tables import plain_tables, sharded_tables
 from analysis.world import COUNTRIES
+from components.database.connections import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from analysis.explain import Explained
     from analysis.load import Loaded
-    from analysis.place import Place
-    from components.database.connections import Connection
 
 __all__ = ["CLIENTS", "SCALES", "SHARD_COUNTS", "Plan", "measure"]
 

@@ -13,6 +13,7 @@ from analysis.errors import AnalysisError, DataError
 from analysis.place import LEDGER, SCHEMA_FILES, statement
 from components.database.metadata import get_table
 from components.names import TableName
+from components.tables import Distributed, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -108,14 +109,10 @@ def check_tables(connection: Connection, schema: str = "public") -> int:
         table = get_table(connection, TableName(schema, name))
         if table is None:
             continue
-        kind = "reference" if name in REFERENCE else "distributed"
-        column = KEY if kind == "distributed" else None
-        if (table.kind, table.distribution_column) != (kind, column):
-            by = f" by {table.distribution_column}" if table.distribution_column else ""
-            wrong.append(
-                f"{name} is a {table.kind} table{by}, expected a {kind} one{f' by {column}' if column else ''}"
-            )
-        elif kind == "distributed":
+        expected = Reference() if name in REFERENCE else Distributed(KEY)
+        if table.sharding != expected:
+            wrong.append(f"{name} is {table.sharding}, expected {expected}")
+        elif isinstance(table.sharding, Distributed):
             groups.add(table.colocation_group)
             counts.add(table.shard_count)
     if len(groups) > 1:

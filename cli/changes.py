@@ -5,6 +5,7 @@ Pulumi shows that a dynamic resource is updated. This says what that does to the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -12,7 +13,7 @@ from components.names import TableName
 from components.resources.tables import KINDS, get_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 __all__ = ["SECTIONS", "Ask", "Change", "Step", "describe"]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from cli.changes import Ask
 from cli.shown import is_stand_in
 from components.database.connections import open_session
 from components.database.metadata import count_rows
@@ -15,9 +17,8 @@ from components.database.statements import regclass, statement
 from components.names import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from cli.changes import Ask
     from components.database.connections import Connection
 
 __all__ = ["Costs", "in_words", "measure"]

@@ -19,6 +19,7 @@ from cli.standing import read_standing
 from components.errors import PlanError, SettingsError
 from components.names import TableName
 from components.plan.findings import Finding
+from components.plan.later import Standing
 from components.plan.plan import ShardingPlan
 from components.plan.tenants import plan_tenants
 from components.schema.files import Schema
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from components.keys import PlannedForeignKey
-    from components.plan.later import Standing
     from components.plan.plan import PlannedTable
     from components.plan.tenants import Tenancy
 
@@ -193,7 +193,7 @@ def _steps(
 ) -> Iterator[dict[str, Any]]:
     """Yield what an update does, in its order (components/cluster.py)."""
     steps: list[dict[str, Any]] = [{"kind": "file", "file": str(folder / file.name)} for file in plan.files]
-    steps += [{"kind": "local", "table": str(table)} for table in plan.undistributed]
+    steps += [{"kind": "local", "table": str(it.table)} for it in plan.undistributed]
     steps += [{"kind": "table", **_table(table, shard_count)} for table in plan.tables]
     steps += [
         {"kind": "tenants", "table": str(it.table), "pin": dict(it.pin), "spread": list(it.spread)} for it in tenancies
@@ -206,11 +206,11 @@ def _table(table: PlannedTable, shard_count: int) -> dict[str, Any]:
     changed = table.old_key is not None and table.old_key != table.new_key
     return {
         "table": str(table.name),
-        "how": "reference" if table.reference else "distributed",
+        "how": "distributed" if table.distribution_column else "reference",
         "column": table.distribution_column,
         "colocateWith": str(table.colocate_with) if table.colocate_with else None,
         "group": str(table.group) if table.group else None,
-        "shardCount": None if table.reference else shard_count,
+        "shardCount": shard_count if table.distribution_column else None,
         "primaryKey": {"from": list(table.old_key or ()), "to": list(table.new_key or ())} if changed else None,
         "after": [str(name) for name in table.after],
         "setAside": [_foreign_key(key) for key in table.set_aside],

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.conninfo import conninfo_to_dict
 
+from components.access import Server
 from components.database import roles, session
-from components.database.connections import Server, connected, lets_in, translated_errors
+from components.database.connections import connected, lets_in, translated_errors
 from components.errors import AccessError
+from components.logs import Log
 from components.nodes.local.server import HOST
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def ensure_role(outputs: Mapping[str, Any], role: str, password: str) -> None:
     target = conninfo_to_dict(outputs["dsn"])
     name = str(outputs["coordinator"]).rpartition(":")[0]
     where = str(target["host"]), int(str(target["port"])), str(target["dbname"]), str(target["user"])
-    log = "file:the log in the stack's dataDir" if name == HOST else f"docker:{name}"
+    log = Log("file", "the log in the stack's dataDir") if name == HOST else Log("docker", name)
     server = Server("the coordinator", *where, log)
     doing = f"letting the nodes know role {role}"
     with (

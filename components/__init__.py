@@ -3,4 +3,4 @@
 Small on purpose: the process that runs the dynamic providers imports this package at every start.
 """
 
-from components import providers as providers
+from components import registry as registry

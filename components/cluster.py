@@ -7,29 +7,34 @@ from urllib.parse import quote
 
 import pulumi
 
-from components.nodes.docker.engine import Engine
+from components.access import Access, Server
 from components.nodes.look import Look
 from components.nodes.node import node_names
-from components.resources.identity import ClusterIdentity
-from components.resources.membership import ClusterHealth, CoordinatorNode, WorkerNode
-from components.resources.placement import ShardPlacement
-from components.resources.scripts import SchemaScript
+from components.resources.identity import ClusterIdentity, ClusterIdentityInputs
+from components.resources.membership import (
+    ClusterHealth,
+    ClusterHealthInputs,
+    CoordinatorNode,
+    CoordinatorNodeInputs,
+    WorkerNode,
+    WorkerNodeInputs,
+)
+from components.resources.placement import ShardPlacement, ShardPlacementInputs, TenantsInputs
+from components.resources.scripts import SchemaScript, SchemaScriptInputs
 from components.resources.tables import DistributedTable, LocalTable, ReferenceTable
 from components.schema import passwords
 from components.settings import reached_at
+from components.tables import DistributedDeclaration, ReferenceDeclaration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from components.database.live import LiveCluster
-    from components.names import TableName
-    from components.nodes.docker.resources import DockerNodes
-    from components.nodes.local.host import LocalHost
-    from components.nodes.local.resources import LocalNodes
+    from components.nodes.node import Node
+    from components.nodes.runtime import Runtime
     from components.plan.plan import PlannedTable, ShardingPlan
     from components.plan.tenants import Tenancy
     from components.resources.remains import Remnants
-    from components.resources.sql import ServerArgs
     from components.settings import Settings
 
 __all__ = ["CitusCluster"]
@@ -53,7 +58,7 @@ class CitusCluster(pulumi.ComponentResource):
         settings: Settings,
         plan: ShardingPlan,
         tenancies: Sequence[Tenancy],
-        host: Engine | LocalHost,
+        runtime: Runtime,
         look: Look | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -62,32 +67,33 @@ class CitusCluster(pulumi.ComponentResource):
         look = look or Look()
         self.identity = ClusterIdentity(
             "identity",  # the same name whatever the prefix: another prefix is to be refused, not another cluster
-            {
-                "runtime": settings.runtime,
-                "name_prefix": settings.name_prefix,
-                "user": settings.user,
-                "database": settings.database,
-                "adopt": settings.adopt,
-                "stack": host.stack,
-                "engine": look.engine,
-                "found": look.remnants.as_props(),
-                "obstacles": list(look.obstacles),
-            },
+            ClusterIdentityInputs(
+                runtime=settings.runtime,
+                name_prefix=settings.name_prefix,
+                user=settings.user,
+                database=settings.database,
+                adopt=settings.adopt,
+                stack=runtime.stack,
+                engine=look.engine,
+                found=look.remnants.found,
+                obstacles=look.obstacles,
+            ),
             pulumi.ResourceOptions(parent=self),
         )
         self.identity.cluster_id.apply(lambda cluster_id: _name_undeclared(look.remnants, cluster_id))
         self.identity.cluster_id.apply(lambda cluster_id: _name_unknown_roles(look.live, cluster_id))
-        address = reached_at(settings.bind_address)
-        self._server: ServerArgs = {
-            "name": node_names(settings)[0],
-            "host": address,
-            "port": settings.port,
-            "database": settings.database,
-            "user": settings.user,
-            "log": host.log(settings, node_names(settings)[0]),
-        }
-        nodes = _nodes(
-            name, settings, host, self.identity.cluster_id, self._server, pulumi.ResourceOptions(parent=self)
+        address, coordinator_name = reached_at(settings.bind_address), node_names(settings)[0]
+        server = Server(
+            name=coordinator_name,
+            host=address,
+            port=settings.port,
+            database=settings.database,
+            user=settings.user,
+            log=runtime.log(settings, coordinator_name),
+        )
+        self._access = Access(server=server, ready_timeout=settings.ready_timeout)
+        nodes = runtime.declare(
+            name, settings, self.identity.cluster_id, self._access, pulumi.ResourceOptions(parent=self)
         )
         coordinator = nodes.coordinator
         # What lives in the cluster's database goes with the coordinator's server: a destroy asks the database nothing.
@@ -95,61 +101,54 @@ class CitusCluster(pulumi.ComponentResource):
 
         self.coordinator = CoordinatorNode(
             coordinator.name,
-            {
-                "server": self._server,
-                "node_name": coordinator.node_name,
-                "node_port": coordinator.node_port,
-                "generation": coordinator.generation,
-                "stack": host.stack,
-                "cluster_id": self.identity.cluster_id,
-                "ready_timeout": settings.ready_timeout,
-            },
+            CoordinatorNodeInputs(
+                **vars(self._access),
+                node_name=coordinator.node_name,
+                node_port=coordinator.node_port,
+                generation=coordinator.generation,
+                stack=runtime.stack,
+                cluster_id=self.identity.cluster_id,
+            ),
             self._after([coordinator.resource]),
         )
         self.workers: list[WorkerNode] = []
         for node in nodes.workers:
             # One after the other, so that every run gives them the same groups, and the same shards.
             before = self.workers[-1] if self.workers else self.coordinator
-            worker = WorkerNode(
-                node.name,
-                {
-                    "server": self._server,
-                    "node_name": node.node_name,
-                    "node_port": node.node_port,
-                    "generation": node.generation,
-                    "log": node.log,
-                    "ready_timeout": settings.ready_timeout,
-                },
-                self._after([before, node.resource]),
+            inputs = WorkerNodeInputs(
+                **vars(self._access),
+                node_name=node.node_name,
+                node_port=node.node_port,
+                generation=node.generation,
+                log=node.log,
             )
-            self.workers.append(worker)
+            self.workers.append(WorkerNode(node.name, inputs, self._after([before, node.resource])))
+        generations = tuple(node.generation for node in (coordinator, *nodes.workers))
         health = ClusterHealth(
             f"{name}-health",
-            server=self._server,
-            generations=[node.generation for node in (coordinator, *nodes.workers)],
-            ready_timeout=settings.ready_timeout,
-            opts=self._after(self.workers),
+            ClusterHealthInputs(**vars(self._access), generations=generations),
+            self._after(self.workers),
         )
         workers = [node.address for node in nodes.workers]
         last = self._local_tables(plan, self._scripts(plan, health))
         self.tables = self._tables(plan, last, health, [coordinator.address, *workers])
         self.placement = ShardPlacement(
             f"{name}-placement",
-            {
-                "server": self._server,
-                "workers": workers,
-                "leaving": self.identity.cluster_id.apply(lambda it: _leaving(look.live, it, workers)),
-                "tenants": [
-                    {
-                        "table": tenancy.table,
-                        "pin": {value: workers[number - 1] for value, number in tenancy.pin.items()},
-                        "spread": list(tenancy.spread),
-                    }
+            ShardPlacementInputs(
+                **vars(self._access),
+                workers=tuple(workers),
+                worker_groups=tuple(worker.group_id for worker in self.workers),
+                leaving=self.identity.cluster_id.apply(lambda it: _leaving(look.live, it, nodes.workers)),
+                tenants=tuple(
+                    TenantsInputs(
+                        table=tenancy.table,
+                        pin={value: workers[number - 1] for value, number in tenancy.pin.items()},
+                        spread=tuple(tenancy.spread),
+                    )
                     for tenancy in tenancies
-                ],
-                "groups": [self.tables[str(tenancy.table)].colocation_group for tenancy in tenancies],
-                "ready_timeout": settings.ready_timeout,
-            },
+                ),
+                groups=tuple(self.tables[str(tenancy.table)].colocation_group for tenancy in tenancies),
+            ),
             self._after([last, *self.workers, *self.tables.values()]),
         )
         nodes.guard([self.placement, last])
@@ -163,10 +162,10 @@ class CitusCluster(pulumi.ComponentResource):
             "dsn": self.dsn,
             "psql": self.psql,
             "coordinator": self.coordinator.id,
-            "workers": [worker.id for worker in self.workers],
+            "workers": workers,
             "versions": {"citus": self.coordinator.citus_version, "postgres": self.coordinator.postgres_version},
             "tables": {
-                **{str(table): {"kind": "local"} for table in plan.undistributed},
+                **{str(it.table): {"kind": "local"} for it in plan.undistributed},
                 **{str(table.name): self._describe(table) for table in plan.tables},
             },
             "residency": self.placement.residency,
@@ -179,93 +178,48 @@ class CitusCluster(pulumi.ComponentResource):
     def _scripts(self, plan: ShardingPlan, health: ClusterHealth) -> pulumi.Resource:
         last: pulumi.Resource = health
         for file in plan.files:
-            last = SchemaScript(
-                file.name,
-                server=self._server,
+            inputs = SchemaScriptInputs(
+                **vars(self._access),
                 file_name=file.name,
-                # Only where it must be one, for a preview to show all others.
+                # A secret only where it must be one, for a preview to show all others.
                 text=pulumi.Output.secret(file.text) if passwords.hold(file.text) else file.text,
-                gives_passwords=bool(passwords.find_changes(file.text)),
-                to_shard=[table.name for table in plan.tables],
-                ready_timeout=self._settings.ready_timeout,
-                opts=self._after([last]),
+                roles_known=True if passwords.find_changes(file.text) else None,
+                to_shard=tuple(table.name for table in plan.tables),
             )
+            last = SchemaScript(file.name, inputs, self._after([last]))
         return last
 
     def _local_tables(self, plan: ShardingPlan, last: pulumi.Resource) -> pulumi.Resource:
-        everything = plan.declared()
-        for table in plan.undistributed:
-            last = LocalTable(
-                str(table),
-                {
-                    "server": self._server,
-                    "table": table,
-                    "still_to_come": {name: how for name, how in everything.items() if name != table},
-                    "ready_timeout": self._settings.ready_timeout,
-                },
-                self._after([last]),
-            )
+        for declaration in plan.undistributed:
+            last = LocalTable(str(declaration.table), declaration, self._access, self._after([last]))
         return last
 
     def _tables(
         self, plan: ShardingPlan, schema: pulumi.Resource, health: ClusterHealth, addresses: list[str]
     ) -> dict[str, DistributedTable | ReferenceTable]:
         made: dict[str, DistributedTable | ReferenceTable] = {}
-        followers = _followers(plan)
-        related = {table.name: set(table.related) for table in plan.tables}
         for table in plan.tables:
-            moving = [table.name, *followers[table.name]]
-            tied = set().union(*(related[name] for name in moving)) - {table.name}
-            still_to_come = plan.declared(tied)
-            opts = self._after([schema, health, *(made[str(name)] for name in table.after)])
-            if table.distribution_column is None:
-                made[str(table.name)] = ReferenceTable(
-                    str(table.name),
-                    {
-                        "server": self._server,
-                        "table": table.name,
-                        "nodes": addresses,
-                        "rewrite": table.rewrite,
-                        "still_to_come": still_to_come,
-                        "declared_keys": table.keys,
-                        "ready_timeout": self._settings.ready_timeout,
-                    },
-                    opts,
-                )
-            else:
-                made[str(table.name)] = DistributedTable(
-                    str(table.name),
-                    {
-                        "server": self._server,
-                        "table": table.name,
-                        "distribution_column": table.distribution_column,
-                        "colocate_with": table.colocate_with,
-                        "shard_count": self._settings.shard_count,
-                        "primary_key": table.primary_key,
-                        "rewrite": table.rewrite,
-                        "followers": followers[table.name],
-                        "target_group": made[str(table.colocate_with)].colocation_group
-                        if table.colocate_with
-                        else None,
-                        "still_to_come": still_to_come,
-                        "declared_keys": table.keys,
-                        "former_columns": table.former_columns,
-                        "ready_timeout": self._settings.ready_timeout,
-                    },
-                    opts,
-                )
+            name = str(table.name)
+            opts = self._after([schema, health, *(made[str(other)] for other in table.after)])
+            match table.declaration:
+                case ReferenceDeclaration():
+                    made[name] = ReferenceTable(name, table.declaration, self._access, addresses, opts)
+                case DistributedDeclaration(colocate_with=target):
+                    group = made[str(target)].colocation_group if target else None
+                    made[name] = DistributedTable(name, table.declaration, self._access, group, opts)
         return made
 
     def _describe(self, table: PlannedTable) -> dict[str, pulumi.Input[str | int]]:
         made = self.tables[str(table.name)]
-        if isinstance(made, ReferenceTable):
-            return {"kind": "reference", "placements": made.placements, "colocationGroup": made.colocation_group}
-        return {
-            "kind": "distributed",
-            "distributionColumn": table.distribution_column or "",
-            "colocationGroup": made.colocation_group,
-            "shardCount": made.shards,
-        }
+        if isinstance(made, DistributedTable) and isinstance(table.declaration, DistributedDeclaration):
+            return {
+                "kind": "distributed",
+                "distributionColumn": table.declaration.distribution_column,
+                "colocationGroup": made.colocation_group,
+                "shardCount": made.shards,
+            }
+        assert isinstance(made, ReferenceTable)  # noqa: S101 - the only other kind
+        return {"kind": "reference", "placements": made.placements, "colocationGroup": made.colocation_group}
 
 
 def _name_undeclared(remnants: Remnants, cluster_id: str) -> None:
@@ -282,44 +236,15 @@ def _name_unknown_roles(live: LiveCluster | None, cluster_id: str) -> None:
             pulumi.log.warn(line)
 
 
-def _leaving(live: LiveCluster | None, cluster_id: str, workers: Sequence[str]) -> list[str]:
+def _leaving(live: LiveCluster | None, cluster_id: str, declared: Sequence[Node]) -> tuple[str, ...]:
     """Return the workers that are registered and not declared any more; a preview names them."""
     if live is None or live.cluster_id != cluster_id:
-        return []
-    leaving = [worker for worker in live.workers if worker.address not in workers]
+        return ()
+    staying = {address for node in declared for address in (node.address, node.former_address)}
+    leaving = [worker for worker in live.workers if worker.address not in staying]
     for worker in leaving:
         pulumi.log.warn(
             f"worker {worker.address} is registered, and no setting declares it: its {worker.shards} shards move to the other "
             "workers, then it is unregistered"
         )
-    return [worker.address for worker in leaving]
-
-
-def _followers(plan: ShardingPlan) -> dict[TableName, list[TableName]]:
-    """Return the tables that are colocated with each one, directly or by others."""
-    targets = {table.name: table.colocate_with for table in plan.tables}
-    followers: dict[TableName, list[TableName]] = {name: [] for name in targets}
-    for name, direct in targets.items():
-        target = direct
-        while target is not None:
-            followers[target].append(name)
-            target = targets[target]
-    return followers
-
-
-def _nodes(
-    name: str,
-    settings: Settings,
-    host: Engine | LocalHost,
-    cluster_id: pulumi.Output[str],
-    server: ServerArgs,
-    opts: pulumi.ResourceOptions,
-) -> DockerNodes | LocalNodes:
-    # Imported here: one of the two is needed, and each takes a while.
-    if isinstance(host, Engine):
-        from components.nodes.docker.resources import DockerNodes  # noqa: PLC0415
-
-        return DockerNodes(name, settings, host, cluster_id, server, opts)
-    from components.nodes.local.resources import LocalNodes  # noqa: PLC0415
-
-    return LocalNodes(name, settings, host, cluster_id, server, opts)
+    return tuple(worker.address for worker in leaving)

@@ -34,7 +34,7 @@ class IdentityError(StackError):
 
 
 class DriftError(StackError):
-    """What is in the database contradicts what is declared, and mending it could lose data."""
+    """What is in the database contradicts what is declared, and changing it could lose data."""
 
 
 class ReshardingError(DriftError):

@@ -81,7 +81,7 @@ def rewritten_foreign_key(key: ForeignKey, child_column: str, parent_column: str
     if child_column in key.columns or parent_column in key.referenced:
         msg = (
             f"{key.child}: foreign key {key.name} to {key.parent} pairs a distribution column with another column, but "
-            f"must pair {child_column} with {parent_column}: mend the foreign key"
+            f"must pair {child_column} with {parent_column}: correct the foreign key"
         )
         raise DriftError(msg)
     return replace(key, columns=(child_column, *key.columns), referenced=(parent_column, *key.referenced))
@@ -100,9 +100,9 @@ class PlannedForeignKey:
 
 @dataclass(frozen=True)
 class DeclaredKeys:
-    """The keys that a table's turn leaves behind."""
+    """The keys that are there once a table is sharded."""
 
-    primary: tuple[str, ...] | None
+    primary: tuple[str, ...] | None = None
     """Columns of the table's primary key."""
-    foreign: tuple[PlannedForeignKey, ...]
-    """Foreign keys that are put back in its turn: its own, and those that waited for it."""
+    foreign: tuple[PlannedForeignKey, ...] = ()
+    """Foreign keys that are restored then: its own, and those that waited for it."""

@@ -103,7 +103,7 @@ Tenant = Annotated[
 
 
 class TenantSettings(_Model):
-    """Tenants of one colocation group that are to lie on workers of their own."""
+    """Tenants of one colocation group that are to be on workers of their own."""
 
     pin: dict[Tenant, int] = Field(default_factory=dict)
     """The number of each value's worker."""

@@ -9,24 +9,23 @@ from __future__ import annotations
 import os
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg import pq
 
 from components.errors import AccessError, NotReadyError, StackError
-from components.logs import see
 from components.paths import SQL
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+
+    from components.access import Server
 
 __all__ = [
     "SETTINGS",
     "Connection",
-    "Server",
     "connected",
     "is_lost",
     "is_permanent",
@@ -94,27 +93,6 @@ def _forget_environment() -> None:
 
 
 _forget_environment()  # once, before any thread connects
-
-
-@dataclass(frozen=True)
-class Server:
-    """Where a PostgreSQL server is reached from this process; `name` is what a person calls it."""
-
-    name: str
-    host: str
-    port: int
-    database: str
-    user: str
-    log: str
-    """Where its log is, as logs.py takes it."""
-
-    @classmethod
-    def of(cls, props: Mapping[str, Any]) -> Server:
-        """Read a server from a resource's properties, where every number is a float."""
-        return cls(props["name"], props["host"], int(props["port"]), props["database"], props["user"], props["log"])
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.host}:{self.port})"
 
 
 def is_permanent(message: str) -> bool:
@@ -214,7 +192,7 @@ def connected(server: Server, password: str, *, timeout: float) -> Iterator[Conn
         lambda: _connect(server, password, timeout),
         what=f"{server} takes connections",
         timeout=timeout,
-        hint=lambda: see(server.log),
+        hint=server.hint,
     )
     try:
         yield connection
@@ -264,7 +242,7 @@ def translated_errors(doing: str, server: Server) -> Iterator[None]:
         if is_lost(error):
             msg = (
                 f"{doing}: {server} went away in the middle ({said}); what was under way is done as a whole or not at all: "
-                f"run up again once it is back; {see(server.log)}"
+                f"run up again once it is back; {server.hint()}"
             )
             raise NotReadyError(msg) from error
         msg = f"{doing}: {said}"

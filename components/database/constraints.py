@@ -7,7 +7,6 @@ loses none of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
@@ -17,13 +16,15 @@ from psycopg.rows import dict_row
 from components.database.metadata import get_table
 from components.database.statements import identifier, statement
 from components.keys import ForeignKey, PrimaryKey, rewritten_foreign_key
+from components.tables import Distributed, Local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from components.database.connections import Connection
-    from components.database.metadata import ShardedTable
+    from components.database.metadata import TableState
     from components.names import TableName
+    from components.tables import Pending
 
 __all__ = [
     "add_foreign_key",
@@ -166,19 +167,18 @@ def rewrite_primary_key(connection: Connection, table: TableName, new: PrimaryKe
     _comment(connection, table, new)
 
 
-def _is_to_change(state: ShardedTable, table: TableName, still_to_come: Collection[TableName]) -> bool:
-    declared = still_to_come[table] if isinstance(still_to_come, Mapping) else None
-    if declared is None:
-        return state.kind == "local"
-    return bool(declared != (state.kind, state.distribution_column))
+def restore_foreign_keys(connection: Connection, table: TableName, pending: Collection[Pending]) -> None:
+    """Restore the table's foreign keys whose other end is as it will stay, rewritten where both are distributed.
 
-
-def restore_foreign_keys(connection: Connection, table: TableName, still_to_come: Collection[TableName]) -> None:
-    """Put back the table's foreign keys whose other end is as it will stay, rewritten where both are distributed.
-
-    To call in a transaction. A key to a table of `still_to_come` that is not as declared yet, or lies in another
-    colocation group, waits in the ledger: the turn of that table restores it.
+    To call in a transaction. A key to a pending table that is not as declared yet, or is in another colocation group, waits in
+    the ledger: the turn of that table restores it.
     """
+    declared = {it.table: it.sharding for it in pending}
+
+    def is_to_change(other: TableName, state: TableState) -> bool:
+        sharding = declared[other]
+        return isinstance(state.sharding, Local) if sharding is None else sharding != state.sharding
+
     rows = connection.execute(statement("get_set_aside"), {"schema": table.schema, "name": table.name}).fetchall()
     for (definition,) in rows:
         key = ForeignKey.of(definition)
@@ -186,13 +186,13 @@ def restore_foreign_keys(connection: Connection, table: TableName, still_to_come
         if child is None or parent is None:
             continue
         other, other_state = (key.parent, parent) if key.child == table else (key.child, child)
-        if other != table and other in still_to_come:
-            both = child.distribution_column and parent.distribution_column
+        both = isinstance(child.sharding, Distributed) and isinstance(parent.sharding, Distributed)
+        if other != table and other in declared:
             apart = both and child.colocation_group != parent.colocation_group
-            if apart or _is_to_change(other_state, other, still_to_come):
+            if apart or is_to_change(other, other_state):
                 continue
-        if child.distribution_column and parent.distribution_column:
-            key = rewritten_foreign_key(key, child.distribution_column, parent.distribution_column)
+        if isinstance(child.sharding, Distributed) and isinstance(parent.sharding, Distributed):
+            key = rewritten_foreign_key(key, child.sharding.column, parent.sharding.column)
         if not any(
             live.child == key.child and live.name == key.name for live in get_foreign_keys(connection, key.child)
         ):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from components.database.connections import Connection
 
-__all__ = ["ensure_left", "ensure_shards_allowed", "get_idle_workers", "get_leaving", "get_workers"]
+__all__ = ["ensure_left", "ensure_shards_allowed", "get_addresses", "get_idle_workers", "get_leaving", "get_workers"]
 
 
 def get_idle_workers(connection: Connection, nodes: Sequence[str]) -> list[str]:
@@ -24,9 +24,14 @@ def get_idle_workers(connection: Connection, nodes: Sequence[str]) -> list[str]:
     return [node for node, known in found.items() if known is not None and not known.should_have_shards]
 
 
+def get_addresses(connection: Connection) -> dict[int, str]:
+    """Return the address (`name:port`) of each registered worker, by its group."""
+    return {group: f"{name}:{port}" for name, port, group in connection.execute(statement("get_workers"))}
+
+
 def get_workers(connection: Connection) -> list[str]:
     """Return all registered workers as `name:port`, whoever registered them."""
-    return [f"{name}:{port}" for name, port in connection.execute(statement("get_workers"))]
+    return list(get_addresses(connection).values())
 
 
 def get_leaving(connection: Connection, staying: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ Asks the coordinator's metadata once, for a few seconds at most; changes nothing
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,9 +13,7 @@ from components.errors import StackError
 from components.names import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from components.database.connections import Server
+    from components.access import Server
 
 __all__ = ["LiveCluster", "LiveTable", "LiveWorker", "get_extension_version", "look_at"]
 

@@ -6,27 +6,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from psycopg import sql
-from psycopg.rows import class_row
+from psycopg.rows import dict_row
 
 from components.database.statements import identifier, regclass, statement
 from components.names import TableName
+from components.tables import Distributed, Local, Reference, Sharding
 
 if TYPE_CHECKING:
     from components.database.connections import Connection
 
-__all__ = ["ShardedTable", "count_rows", "get_colocated", "get_table"]
-
-
-# --- tables ----------------------------------------------------------------------------------------------------------
+__all__ = ["TableState", "count_rows", "get_colocated", "get_table"]
 
 
 @dataclass(frozen=True)
-class ShardedTable:
-    """How Citus knows a table. `kind` is distributed, reference or local (one that Citus merely manages is local)."""
+class TableState:
+    """How Citus knows a table. One that it merely manages is local."""
 
     oid: int
-    kind: str
-    distribution_column: str | None
+    sharding: Sharding
     colocation_group: int | None
     shard_count: int | None
     """Into how many shards it was split; None where it is local."""
@@ -35,10 +32,17 @@ class ShardedTable:
     placements: int
 
 
-def get_table(connection: Connection, table: TableName) -> ShardedTable | None:
+def get_table(connection: Connection, table: TableName) -> TableState | None:
     """Return what the table is now; None where there is no such table."""
-    with connection.cursor(row_factory=class_row(ShardedTable)) as cursor:
-        return cursor.execute(statement("get_table"), {"schema": table.schema, "name": table.name}).fetchone()
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(statement("get_table"), {"schema": table.schema, "name": table.name}).fetchone()
+    return TableState(sharding=as_sharding(row.pop("kind"), row.pop("distribution_column")), **row) if row else None
+
+
+def as_sharding(kind: str, column: str | None) -> Sharding:
+    """Return the kind of table that a statement of sql/citus/ tells."""
+    kinds: dict[str, Sharding] = {"distributed": Distributed(column or ""), "reference": Reference()}
+    return kinds.get(kind, Local())
 
 
 def get_colocated(connection: Connection, table: TableName) -> dict[TableName, str]:

@@ -37,7 +37,7 @@ __all__ = [
 
 
 SMALL: Final = 16 * 1024**2
-"""Bytes of a shard, and of those that lie with it, below which it is moved with writes waiting."""
+"""Bytes of a shard and those colocated with it, below which it is moved with writes waiting."""
 
 
 CLEANUP_SECONDS: Final = 20
@@ -67,7 +67,7 @@ class TenantShard:
 
 
 def get_tenant_shard(connection: Connection, table: TableName, value: str) -> TenantShard:
-    """Return where the rows of a value lie, whether there are any or not.
+    """Return the shard of a value's rows, whether there are any or not.
 
     Raises:
         StackError: the value is none of the distribution column's type.
@@ -149,7 +149,7 @@ def get_residency(connection: Connection, table: TableName, values: Sequence[str
 
 
 def get_replication_room(connection: Connection, shard: TenantShard, targets: Collection[str]) -> int:
-    """Return to how many nodes a shard's node can replicate it, and those that lie with it, at the same time.
+    """Return to how many nodes at a time a shard's node can replicate it and those colocated with it.
 
     Raises:
         StackError: to none, or one of the targets could not receive it; names the settings of PostgreSQL to raise.
@@ -187,7 +187,7 @@ def get_node_id(connection: Connection, node: str) -> int:
 
 
 def move_shard(connection: Connection, table: TableName, shard: TenantShard, node: str) -> None:
-    """Move a shard, and those that lie with it, to a node."""
+    """Move a shard, and those colocated with it, to a node."""
     name, port = parse_address(node)
     mode, reason = get_transfer_mode(connection, shard.shard_id)
     tell_writes_wait(f"moving shard {shard.shard_id} of {table} to {node}", mode, reason)
@@ -198,6 +198,6 @@ def move_shard(connection: Connection, table: TableName, shard: TenantShard, nod
 
 
 def get_transfer_mode(connection: Connection, shard: int) -> tuple[str, str | None]:
-    """Return how to move a shard and those that lie with it; why not online, where they are too big for writes to wait."""
+    """Return how to move a shard and those colocated with it; and why not online, where they are too big for writes to wait."""
     row = connection.execute(statement("get_transfer_mode"), {"shard": shard, "small": SMALL}).fetchone()
     return (str(row[0]), row[1]) if row else ("auto", None)

@@ -13,15 +13,16 @@ from components.database.connections import is_permanent
 from components.database.node_settings import refuse_settings
 from components.database.statements import get_value, statement, time_limited
 from components.errors import AccessError, DriftError, IdentityError, NotReadyError, StackError
-from components.logs import see
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
     import psycopg
 
     from components.database.connections import Connection
+    from components.logs import Log
 
 __all__ = [
+    "KnownWorker",
     "NodeIdentity",
     "PgDistNode",
     "ask_node",
@@ -30,6 +31,7 @@ __all__ = [
     "ensure_coordinator",
     "ensure_worker",
     "get_node",
+    "get_node_of_group",
     "remove_node",
     "wait_until_node_ready",
 ]
@@ -68,10 +70,24 @@ class NodeIdentity:
     wal_level: str
 
 
+@dataclass(frozen=True)
+class KnownWorker:
+    """What an earlier run saw of a worker."""
+
+    group_id: int
+    server_id: str
+
+
 def get_node(connection: Connection, name: str, port: int) -> PgDistNode | None:
     """Return the registered node of that address, alive or not."""
     with connection.cursor(row_factory=class_row(PgDistNode)) as cursor:
         return cursor.execute(statement("get_node"), {"name": name, "port": port}).fetchone()
+
+
+def get_node_of_group(connection: Connection, group_id: int) -> PgDistNode | None:
+    """Return the registered node of that group, whatever its address."""
+    with connection.cursor(row_factory=class_row(PgDistNode)) as cursor:
+        return cursor.execute(statement("get_node_of_group"), {"group_id": group_id}).fetchone()
 
 
 def claim(connection: Connection, cluster_id: str, stack: str, *, before: str = "") -> None:
@@ -171,7 +187,7 @@ def ask_node(connection: Connection, name: str, port: int, command: str) -> str:
     raise NotReadyError(cause)
 
 
-def wait_until_node_ready(connection: Connection, name: str, port: int, timeout: float, *, log: str) -> NodeIdentity:
+def wait_until_node_ready(connection: Connection, name: str, port: int, timeout: float, *, log: Log) -> NodeIdentity:
     """Wait until a node answers the coordinator by SQL, make sure it has the extension, and return who it is.
 
     Raises:
@@ -187,7 +203,7 @@ def wait_until_node_ready(connection: Connection, name: str, port: int, timeout:
         attempt,
         what=f"worker {name}:{port} answers the coordinator",
         timeout=timeout,
-        hint=lambda: see(log),
+        hint=log.hint,
     )
     with time_limited(connection, timeout):
         if has_citus != "t":
@@ -200,12 +216,15 @@ def _identify(connection: Connection, name: str, port: int) -> NodeIdentity:
 
 
 def ensure_worker(
-    connection: Connection, name: str, port: int, identity: NodeIdentity, *, server_id: str | None
+    connection: Connection, name: str, port: int, identity: NodeIdentity, *, known: KnownWorker | None, timeout: float
 ) -> dict[str, Any]:
     """Register the worker, or activate it where it is inactive, and prove that it is the node it is taken for.
 
+    A worker that is registered under another address is the same one where an earlier run saw its identity: it gets the new
+    address, and keeps its shards.
+
     Citus takes an address that it knows for a node that it knows, without asking it; so the node is asked before
-    (`identity`) and after. `server_id` is the identity that an earlier run saw, if any.
+    (`identity`) and after. `known` is what an earlier run saw, if any.
 
     Returns:
         node_id, group_id and server_id.
@@ -221,7 +240,19 @@ def ensure_worker(
         raise IdentityError(msg)
     refuse_settings(connection)
     node = get_node(connection, name, port)
-    _refuse_stranger(connection, f"{name}:{port}", node, identity, server_id)
+    moved = get_node_of_group(connection, known.group_id) if node is None and known else None
+    if moved is not None and known is not None:
+        former = f"{moved.node_name}:{moved.node_port}"
+        if identity.server_id != known.server_id:
+            msg = (
+                f"worker {name}:{port} is not the one that is registered as {former} (server_id {identity.server_id}, was "
+                f"{known.server_id}): correct its address, or put its old volume back"
+            )
+            raise IdentityError(msg)
+        connection.execute("select citus_update_node(%s, %s, %s)", [moved.node_id, name, port])
+        print(f"worker {former} has the address {name}:{port} now")  # noqa: T201 - Pulumi shows it
+        node = _wait_until_synced(connection, name, port, timeout)
+    _refuse_stranger(connection, f"{name}:{port}", node, identity, known.server_id if known else None)
     if node is None:
         connection.execute("select citus_add_node(%s, %s)", [name, port])
     elif not node.is_active:
@@ -232,6 +263,19 @@ def ensure_worker(
         msg = f"worker {name}:{port} was registered, but does not know it ({node}; it says {identity}): run up again"
         raise IdentityError(msg)
     return {"node_id": node.node_id, "group_id": node.group_id, "server_id": identity.server_id}
+
+
+def _wait_until_synced(connection: Connection, name: str, port: int, timeout: float) -> PgDistNode | None:
+    """Wait until Citus's daemon has told the nodes of a change of addresses."""
+
+    def attempt() -> PgDistNode | None:
+        node = get_node(connection, name, port)
+        if node is not None and not node.metadata_synced:
+            msg = "Citus has not told it yet"
+            raise NotReadyError(msg)
+        return node
+
+    return wait_until(attempt, what=f"worker {name}:{port} knows the addresses of all nodes", timeout=timeout)
 
 
 def _refuse_stranger(

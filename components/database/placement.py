@@ -40,15 +40,15 @@ __all__ = ["ensure_tenants", "limit_nodes", "split_points", "spread"]
 def ensure_tenants(
     connection: Connection, table: TableName, pins: Mapping[str, str], alike: Sequence[str], nodes: Sequence[str]
 ) -> dict[str, TenantShard]:
-    """Give each value a shard of its own in the whole colocation group, on its node; nothing moves that lies right.
+    """Give each value a shard of its own in the whole colocation group, on its node; nothing moves that is placed right.
 
     `pins` gives a value its node (`name:port`); the values `alike` are spread over `nodes`.
 
     Returns:
-        Where each value lies.
+        The shard of each value.
 
     Raises:
-        DriftError: two values that have one hash are to lie on different nodes; nothing was moved.
+        DriftError: two values with the same hash are declared on different nodes; nothing was moved.
         StackError: Citus would put rows into wrong shards when it splits one; nothing was moved.
     """
     shards = {value: get_tenant_shard(connection, table, value) for value in [*pins, *alike]}
@@ -85,7 +85,7 @@ def _get_hashes(connection: Connection, table: TableName, values: Sequence[str])
 def _refuse_twins(table: TableName, hashes: Mapping[str, int], goals: Mapping[str, str]) -> None:
     for value, other in combinations(goals, 2):
         if hashes[value] == hashes[other] and goals[value] != goals[other]:
-            msg = f"citus:tenants.{table}: {value} and {other} have the same hash, so they lie together: pin both to one worker"
+            msg = f"citus:tenants.{table}: {value} and {other} have the same hash, so they share a shard: pin both to one worker"
             raise DriftError(msg)
 
 
@@ -120,7 +120,7 @@ def limit_nodes(apart: Mapping[int, str], stays: str, away: str, limit: int) -> 
 def _split(
     connection: Connection, table: TableName, shard: TenantShard, apart: Mapping[int, str], nodes: Sequence[str]
 ) -> None:
-    """Split a shard, and those that lie with it, so that each of these hashes has a shard of its own.
+    """Split a shard, and those colocated with it, so that each of these hashes has a shard of its own.
 
     With writes waiting, each part goes to its node at once. Online, a part that stayed would wait for ever where a row is
     updated just then: all parts leave, and those between the hashes come back. The caller moves hashes that are not on
@@ -158,7 +158,7 @@ def _refuse_wrong_parts(connection: Connection, table: TableName, shard: TenantS
         what = f"{generated} has a generated column" if generated else f"a column of {dropped} was dropped that stood"
         msg = (
             f"citus:tenants.{table}: {what} before its distribution column, and Citus would put rows into wrong shards: "
-            "nothing was moved. Write the table anew with the distribution column first"
+            "nothing was moved. Recreate the table with the distribution column first"
         )
         if not generated:
             msg += ", or give its colocation group another shardCount with rewrite: true, which leaves that column out"

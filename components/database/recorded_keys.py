@@ -6,8 +6,8 @@ a person added, or that a file dropped in a way that no parser sees, is never to
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -18,11 +18,10 @@ from components.errors import DriftError
 from components.keys import ForeignKey, PrimaryKey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from components.database.connections import Connection
     from components.keys import DeclaredKeys
     from components.names import TableName
+    from components.tables import ShardedDeclaration
 
 __all__ = ["RecordedKeys", "find_key_drift", "restore_recorded_keys"]
 
@@ -33,23 +32,6 @@ class RecordedKeys:
 
     primary: PrimaryKey | None = None
     foreign: tuple[ForeignKey, ...] = ()
-
-    @classmethod
-    def of(cls, props: Mapping[str, Any] | None) -> RecordedKeys:
-        """Read what `as_props` wrote; None is of a table that is new."""
-        if not props:
-            return cls()
-        row = props.get("primary")
-        columns = {key: tuple(row.get(key) or ()) for key in ("columns", "included")} if row else {}
-        primary = PrimaryKey(**{**row, **columns}) if row else None
-        return cls(primary, tuple(ForeignKey.of(key) for key in props.get("foreign") or ()))
-
-    def as_props(self) -> dict[str, Any]:
-        """Return it as properties of a resource."""
-        return {
-            "primary": asdict(self.primary) if self.primary else None,
-            "foreign": [asdict(key) for key in self.foreign],
-        }
 
     def within(self, declared: DeclaredKeys) -> RecordedKeys:
         """Return those of the keys that are declared."""
@@ -104,8 +86,9 @@ def _shown(key: ForeignKey, connection: Connection) -> str:
     return f"({constraints.define(key).as_string(connection)})"
 
 
-def find_key_drift(connection: Connection, table: TableName, declared: DeclaredKeys, kept: RecordedKeys) -> list[str]:
+def find_key_drift(connection: Connection, declaration: ShardedDeclaration, kept: RecordedKeys) -> list[str]:
     """Return a line for each declared key that is not as an update left it, or waits in the ledger."""
+    table, declared = declaration.table, declaration.declared_keys
     gone, changed = _find_lost(connection, table, declared, kept)
     waiting = [
         ForeignKey.of(definition)
@@ -128,9 +111,7 @@ def _named(table: TableName, key: PrimaryKey | ForeignKey) -> str:
     return f"primary key {key.name} of {table} ({', '.join(key.columns)})"
 
 
-def restore_recorded_keys(
-    connection: Connection, table: TableName, declared: DeclaredKeys, kept: RecordedKeys
-) -> RecordedKeys:
+def restore_recorded_keys(connection: Connection, declaration: ShardedDeclaration, kept: RecordedKeys) -> RecordedKeys:
     """Put back keys that were dropped by hand since the last update; all of them, or none.
 
     Returns:
@@ -139,6 +120,7 @@ def restore_recorded_keys(
     Raises:
         DriftError: a key was changed by hand, or the rows do not allow it any more; nothing was changed.
     """
+    table, declared = declaration.table, declaration.declared_keys
     gone, changed = _find_lost(connection, table, declared, kept)
     if changed:
         msg = (
@@ -162,7 +144,7 @@ def _put_back(connection: Connection, table: TableName, key: PrimaryKey | Foreig
     except psycopg.IntegrityError as error:
         why = f"{error.diag.message_primary}; {error.diag.message_detail or ''}".rstrip(".; ")
         msg = (
-            f"table {table}: {_named(table, key)} was dropped by hand, and cannot be put back: {why}. Mend the rows, then run "
+            f"table {table}: {_named(table, key)} was dropped by hand, and cannot be put back: {why}. Correct the rows, then run "
             "up again; or drop the key in a new file of the schema folder"
         )
         raise DriftError(msg) from error

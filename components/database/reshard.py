@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from components import keys
 from components.database import constraints
-from components.database.metadata import ShardedTable, get_colocated, get_table
+from components.database.metadata import get_colocated, get_table
 from components.database.safeguards import (
     counted,
     explain_duplicates,
@@ -18,29 +18,46 @@ from components.database.safeguards import (
 )
 from components.database.statements import regclass, statement
 from components.errors import DriftError
+from components.keys import ForeignKey, rewritten_primary_key
+from components.names import TableName
+from components.tables import Distributed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
     from components.database.connections import Connection
-    from components.names import TableName
+    from components.database.metadata import TableState
+    from components.tables import DistributedDeclaration
 
-__all__ = ["ReshardPlan", "ReshardPolicy", "colocate", "reshard", "undistribute"]
+__all__ = ["ReshardPlan", "colocate", "plan_resharding", "reshard", "undistribute"]
+
+
+# --- what is to be done ------------------------------------------------------------------------------------------------
+
+
+class _Group(Enum):
+    """What becomes of a table's colocation group."""
+
+    STAYS = "stays"
+    JOINS = "joins another table's"
+    LEAVES = "leaves that of a table, and starts one of its own"
+    SPLITS = "gets another number of shards"
 
 
 @dataclass(frozen=True)
-class ReshardPolicy:
-    """How a table that is sharded already may be changed."""
-
-    rewrite: bool = False
-    """Row by row, where the shards as they are will not do."""
-    followers: Sequence[TableName] = ()
-    """Tables declared as colocated with it, directly or by others, which move along."""
-    leaves: TableName | None = None
-    """A table that it was colocated with, and is not to be any more."""
+class _Effect:
+    followers: Literal["none", "declared", "all"]
+    """Which tables of its group move along."""
+    into: bool
+    """Whether it goes to the group of its colocation target."""
+    own: bool
+    """Whether it gets a group with the declared number of shards."""
 
 
-# --- changes of tables that are sharded ------------------------------------------------------------------------------
+_EFFECTS: Final = {
+    _Group.STAYS: _Effect("none", into=False, own=False),  # another column: those that get it too come in their turn
+    _Group.JOINS: _Effect("declared", into=True, own=False),
+    _Group.LEAVES: _Effect("declared", into=False, own=True),
+    _Group.SPLITS: _Effect("all", into=False, own=True),
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +65,7 @@ class ReshardPlan:
     """What it takes to bring a distributed table to its declaration."""
 
     table: TableName
-    what: str
+    reason: str
     """How the table is, and how it is declared."""
     column: str | None
     """The new distribution column, where it is another."""
@@ -66,58 +83,58 @@ class ReshardPlan:
         """Return all the tables that move."""
         return [self.table, *self.followers]
 
-    @classmethod
-    def of(
-        cls,
-        connection: Connection,
-        table: TableName,
-        state: ShardedTable,
-        column: str,
-        colocate_with: TableName | None,
-        shard_count: int,
-        change: ReshardPolicy,
-    ) -> ReshardPlan | None:
-        """Compare the table with its declaration; None where it is as declared."""
-        group = [other for other in get_colocated(connection, table) if other != table]
-        followers = [other for other in change.followers if other in group]
-        joins = colocate_with is not None and colocate_with not in group
-        leaves = colocate_with is None and change.leaves in group and change.leaves not in followers
-        splits = colocate_with is None and state.shard_count != shard_count
-        other_column = state.distribution_column != column
-        if other_column:
-            what = f"is distributed by {state.distribution_column}, but is declared as distributed by {column}"
-        elif joins:
-            what = f"is not colocated with {colocate_with} as declared, and its shards do not lie as those do"
-        elif splits:
-            what = f"has {state.shard_count} shards, but {shard_count} are declared"
-        elif leaves:
-            what = f"is colocated with {change.leaves}, of which tenants have shards of their own, but is to leave it"
-        else:
-            return None
-        other_type = other_column and _type(connection, table, column) != _type(
-            connection, table, state.distribution_column
-        )
-        alone = other_type and colocate_with is None
-        in_place = not (other_column or splits) and (
-            _lie_alike(connection, table, colocate_with) if colocate_with else state.shards == state.shard_count
-        )
-        if other_type or not (joins or leaves or splits):
-            followers = []  # those that are to have the new column too come in their turn
-        elif splits and not leaves:
-            followers = group
-        new_group = splits or leaves or alone
-        return cls(
-            table,
-            what,
-            column if other_column else None,
-            colocate_with if joins or other_type else None,
-            shard_count if new_group else None,
-            tuple(followers),
-            in_place,
-        )
+
+def plan_resharding(
+    connection: Connection, live: TableState, column: str, declared: DistributedDeclaration, leaves: TableName | None
+) -> ReshardPlan | None:
+    """Compare a distributed table with its declaration; None where it is as declared.
+
+    Args:
+        connection: to the coordinator.
+        live: the table as it is.
+        column: its distribution column now.
+        declared: how it is to be.
+        leaves: a table that it was colocated with, and is not to be any more.
+    """
+    table, target = declared.table, declared.colocate_with
+    others = [other for other in get_colocated(connection, table) if other != table]
+    followers = {"none": [], "declared": [it for it in declared.followers if it in others], "all": others}
+    has_other_count = target is None and live.shard_count != declared.shard_count
+    if target is not None:
+        group = _Group.STAYS if target in others else _Group.JOINS
+    elif leaves in others and leaves not in followers["declared"]:
+        group = _Group.LEAVES
+    else:
+        group = _Group.SPLITS if has_other_count else _Group.STAYS
+    has_other_column = column != declared.distribution_column
+    if group is _Group.STAYS and not has_other_column:
+        return None
+    reasons = {
+        _Group.JOINS: f"is not colocated with {target} as declared, and its shards are not placed like those",
+        _Group.SPLITS: f"has {live.shard_count} shards, but {declared.shard_count} are declared",
+        _Group.LEAVES: f"is colocated with {leaves}, but is not declared so, and tenants of that group have shards of their own",
+    }
+    reason = f"is {live.sharding}, but is declared as {declared.sharding}" if has_other_column else reasons[group]
+    effect = _EFFECTS[group]
+    if has_other_column and _get_type(connection, table, column) != _get_type(
+        connection, table, declared.distribution_column
+    ):  # no group has columns of two types
+        effect = _Effect("none", into=target is not None, own=target is None)
+    in_place = not (has_other_column or has_other_count) and (
+        _are_placed_alike(connection, table, target) if target else live.shards == live.shard_count
+    )
+    return ReshardPlan(
+        table,
+        reason,
+        declared.distribution_column if has_other_column else None,
+        target if effect.into else None,
+        declared.shard_count if effect.own else None,
+        tuple(followers[effect.followers]),
+        in_place,
+    )
 
 
-def _type(connection: Connection, table: TableName, column: str | None) -> tuple[Any, ...]:
+def _get_type(connection: Connection, table: TableName, column: str) -> tuple[Any, ...]:
     found = connection.execute(statement("get_column_type"), {"table": regclass(table), "column": column}).fetchone()
     if found is None:
         msg = (
@@ -127,61 +144,62 @@ def _type(connection: Connection, table: TableName, column: str | None) -> tuple
     return tuple(found)
 
 
-def _lie_alike(connection: Connection, table: TableName, other: TableName) -> bool:
+def _are_placed_alike(connection: Connection, table: TableName, other: TableName) -> bool:
     where = {"table": regclass(table), "other": regclass(other)}
     return connection.execute(statement("count_unlike_shards"), where).fetchone() == (0,)
 
 
-def colocate(connection: Connection, move: ReshardPlan, still_to_come: Collection[TableName]) -> None:
+# --- doing it ----------------------------------------------------------------------------------------------------------
+
+
+def colocate(connection: Connection, plan: ReshardPlan, declared: DistributedDeclaration) -> None:
     """Let the tables, their partitions too, change their colocation group; no row moves."""
 
-    def is_cut(key: keys.ForeignKey) -> bool:
+    def is_cut(key: ForeignKey) -> bool:
         other = key.parent if key.child in moving else key.child
-        state = get_table(connection, other)
-        return other not in moving and state is not None and state.kind == "distributed"
+        live = get_table(connection, other)
+        return other not in moving and live is not None and isinstance(live.sharding, Distributed)
 
-    with locked(connection, *sorted(move.tables)):
-        moving = with_partitions(connection, *move.tables)
+    with locked(connection, *sorted(plan.tables)):
+        moving = with_partitions(connection, *plan.tables)
         for table in moving:
             constraints.set_foreign_keys_aside(connection, table, is_cut)
-        into = regclass(move.into) if move.into else "none"
+        into = regclass(plan.into) if plan.into else "none"
         for table in moving:
             connection.execute(statement("update_colocation"), {"table": regclass(table), "colocate_with": into})
-            into = regclass(move.into or move.table)
+            into = regclass(plan.into or plan.table)
         for table in moving:
-            constraints.restore_foreign_keys(connection, table, still_to_come)
+            constraints.restore_foreign_keys(connection, table, declared.pending)
 
 
-def reshard(
-    connection: Connection, move: ReshardPlan, primary_key: tuple[str, ...] | None, still_to_come: Collection[TableName]
-) -> None:
-    """Let Citus write the tables anew, row by row, and drop the old ones."""
-    moving = with_partitions(connection, *move.tables)
-    with preserving_comments_and_grants(connection, *move.tables), counted(connection, *move.tables):
+def reshard(connection: Connection, plan: ReshardPlan, declared: DistributedDeclaration) -> None:
+    """Let Citus rewrite the tables, row by row, and drop the old ones. To call in a transaction that has locked them."""
+    moving = with_partitions(connection, *plan.tables)
+    with preserving_comments_and_grants(connection, *plan.tables), counted(connection, *plan.tables):
         old = new = None
-        if move.column is not None:
-            refuse_nulls(connection, move.table, move.column)
-            old = constraints.get_primary_key(connection, move.table)
-            new = old and keys.rewritten_primary_key(old, move.column, primary_key)
+        if plan.column is not None:
+            refuse_nulls(connection, plan.table, plan.column)
+            old = constraints.get_primary_key(connection, plan.table)
+            new = old and rewritten_primary_key(old, plan.column, declared.primary_key)
         for table in moving:
             constraints.set_foreign_keys_aside(connection, table)
         if old and new != old:
-            constraints.drop_primary_key(connection, move.table, old)
+            constraints.drop_primary_key(connection, plan.table, old)
         how = {
-            "table": regclass(move.table),
-            "column": move.column,
-            "shard_count": move.shard_count,
-            "colocate_with": regclass(move.into) if move.into else "none" if move.shard_count else None,
+            "table": regclass(plan.table),
+            "column": plan.column,
+            "shard_count": plan.shard_count,
+            "colocate_with": regclass(plan.into) if plan.into else "none" if plan.shard_count else None,
         }
         connection.execute(statement("alter_distributed_table"), how)
-        for table in move.followers:
+        for table in plan.followers:
             how = {"table": regclass(table), "column": None, "shard_count": None}
-            connection.execute(statement("alter_distributed_table"), {**how, "colocate_with": regclass(move.table)})
+            connection.execute(statement("alter_distributed_table"), {**how, "colocate_with": regclass(plan.table)})
         if old and new and new != old:
-            with explain_duplicates(connection, move.table, old, new):
-                constraints.add_primary_key(connection, move.table, new)
+            with explain_duplicates(connection, plan.table, old, new):
+                constraints.add_primary_key(connection, plan.table, new)
     for table in moving:
-        constraints.restore_foreign_keys(connection, table, still_to_come)
+        constraints.restore_foreign_keys(connection, table, declared.pending)
 
 
 def undistribute(connection: Connection, table: TableName) -> None:

@@ -29,7 +29,8 @@ from components.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from components.database.connections import Connection, Server
+    from components.access import Server
+    from components.database.connections import Connection
     from components.schema.passwords import PasswordChange
 
 __all__ = [

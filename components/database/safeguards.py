@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from components.database import constraints
-from components.database.metadata import ShardedTable, count_rows, get_table
+from components.database.metadata import TableState, count_rows, get_table
 from components.database.statements import identifier, regclass, sequentially, statement
 from components.errors import DriftError, StackError
 from components.names import TableName
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from components import keys
     from components.database.connections import Connection
+    from components.tables import Pending
 
 __all__ = [
     "counted",
@@ -51,17 +52,20 @@ def counted(connection: Connection, *tables: TableName) -> Iterator[None]:
     for table, before in counts.items():
         after = count_rows(connection, table)
         if after != before:
-            msg = f"table {table}: it had {before} rows, but {after} came through; everything was rolled back"
+            msg = (
+                f"table {table}: its row count changed from {before} to {after} while it was sharded; everything was rolled "
+                "back"
+            )
             raise StackError(msg)
 
 
-def restore_waiting_keys(connection: Connection, table: TableName, still_to_come: Collection[TableName]) -> None:
+def restore_waiting_keys(connection: Connection, table: TableName, pending: Collection[Pending]) -> None:
     """Put back keys that still wait: the table was sharded by hand between the run that set them aside and this one."""
     with sequentially(connection):
-        constraints.restore_foreign_keys(connection, table, still_to_come)
+        constraints.restore_foreign_keys(connection, table, pending)
 
 
-def get_existing(connection: Connection, table: TableName) -> ShardedTable:
+def get_existing(connection: Connection, table: TableName) -> TableState:
     """Return how Citus knows a table; raises DriftError where there is no such table."""
     state = get_table(connection, table)
     if state is None:
@@ -75,7 +79,7 @@ def refuse_nulls(connection: Connection, table: TableName, column: str) -> None:
     nulls = count_rows(connection, table, sql.SQL("{} is null").format(sql.Identifier(column)))
     if nulls:
         msg = (
-            f"table {table}: {nulls} rows have no {column}, so no worker could own them; nothing was changed. Give each of "
+            f"table {table}: {nulls} rows have NULL in the distribution column {column}; nothing was changed. Give each of "
             f"them a {column}, then run up again"
         )
         raise DriftError(msg)
@@ -99,7 +103,7 @@ def explain_duplicates(
         msg = (
             f"table {table}: {row[0] if row else 'some'} values of the new primary key ({', '.join(new.columns)}) occur more "
             f"than once ({error.diag.message_detail}); the old key ({', '.join(old.columns)}) is kept. Name other columns in "
-            f"citus:tables.{table}.primaryKey, or mend the rows"
+            f"citus:tables.{table}.primaryKey, or correct the rows"
         )
         raise DriftError(msg) from error
 
@@ -134,7 +138,7 @@ def with_partitions(connection: Connection, *tables: TableName) -> list[TableNam
 
 @contextmanager
 def preserving_comments_and_grants(connection: Connection, *tables: TableName) -> Iterator[None]:
-    """Give back in the end what Citus leaves behind of tables that it writes anew."""
+    """Restore in the end the comments and grants that Citus drops of tables that it rewrites."""
     commands = [
         command
         for table in tables

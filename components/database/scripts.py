@@ -19,6 +19,7 @@ from components.database.statements import regclass, sequentially, statement
 from components.errors import DriftError, StackError
 from components.names import TableName
 from components.schema import passwords
+from components.tables import Distributed, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -186,7 +187,7 @@ class _Later:
 
         def is_to_reference(key: ForeignKey) -> bool:
             parent = get_table(connection, key.parent)
-            return key.child == table and parent is not None and parent.kind == "reference"
+            return key.child == table and parent is not None and isinstance(parent.sharding, Reference)
 
         for table in self._to_shard:
             if _Live(connection, self._to_shard).is_pending(table):
@@ -242,7 +243,7 @@ class _Live:
     def distribution_column(self, table: TableName) -> str | None:
         """Return its distribution column."""
         state = get_table(self._connection, table)
-        return state.distribution_column if state else None
+        return state.sharding.column if state and isinstance(state.sharding, Distributed) else None
 
     def is_pending(self, table: TableName) -> bool:
         """Tell whether it is local, and sharded later in the same update."""

@@ -22,7 +22,8 @@ from components.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from components.database.connections import Connection, Server
+    from components.access import Server
+    from components.database.connections import Connection
 
 __all__ = ["ended_when_stalled"]
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from components.access import Server
 from components.database import health, session, statements
-from components.database.connections import connected
+from components.database.connections import Connection, connected
 from components.errors import NotReadyError, StackError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from components.database.connections import Connection, Server
 
 __all__ = ["ended_when_unreachable"]
 

@@ -6,80 +6,100 @@ data goes with its NodeData alone, in a destroy of the whole cluster, or after i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, Self
 
 import pulumi
 
-from components.errors import IdentityError, NotReadyError, StackError
-from components.resources.sql import READ_TIMEOUT, ServerArgs, SqlProvider, SqlResource
+from components import registry
+from components.access import Access
+from components.errors import IdentityError, NotReadyError
+from components.resources.sql import READ_TIMEOUT, SqlProvider, SqlResource
+from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
     from pulumi.dynamic import ReadResult
 
-    from components.nodes.docker.volumes import DataVolume
-    from components.nodes.local.folders import DataFolder
-
-__all__ = ["NodeData", "NodeDataArgs"]
+    from components.resources.wire import Props
 
 
-class NodeDataArgs(TypedDict):
+__all__ = ["NodeData", "NodeDataInputs", "Place"]
+
+
+class Place(Protocol):
+    """Where a node's data is: a volume, or a folder."""
+
+    @classmethod
+    def at(cls, where: str, owners: frozenset[str]) -> Self:
+        """Return the place of that name; `owners` are those that its cluster's things name."""
+
+    def exists(self) -> bool:
+        """Tell whether it is there, as part of the cluster."""
+
+    def cluster_lives(self) -> bool:
+        """Tell whether any node of the cluster has not been removed or stopped for good."""
+
+    def remove(self) -> None:
+        """Remove it with all data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeDataInputs(Access):
     """Inputs of NodeData."""
 
-    server: ServerArgs
-    """The coordinator."""
     node_name: str
     node_port: int
     is_coordinator: bool
-    place: pulumi.Input[str]
+    place: Given[str]
     """Where the data is: `volume:<name>` or `folder:<path>`."""
-    owner: pulumi.Input[str]
+    owner: Given[str]
     """The owner that the place itself names: the cluster's id, or a stack's name where it was made before there were ids."""
-    cluster_id: pulumi.Input[str]
-    ready_timeout: int
+    cluster_id: Given[str]
 
 
-class NodeDataProvider(SqlProvider):
+class NodeDataProvider(SqlProvider[NodeDataInputs]):
     """Stands for a node's data. Only its deletion does something."""
 
+    inputs = NodeDataInputs
     compared = ("server", "node_port", "place", "owner", "cluster_id")
 
-    def identify(self, props: dict[str, Any]) -> str:
+    def identify(self, inputs: NodeDataInputs, outputs: Props) -> str:
         """Return the place."""
-        return str(props["place"])
+        return known(inputs.place)
 
-    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+    def ensure(self, inputs: NodeDataInputs, before: Props) -> Props:
         """Do nothing: a node's own resources make its data."""
         return {}
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+    def read(self, id_: str, props: Props) -> ReadResult:
         """Return it as it is."""
-        return self.seen(id_, props)
+        return self.read_result(id_, props)
 
-    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+    def delete(self, _id: str, _props: Props) -> None:
         """Remove the data, where the whole cluster goes, or where the worker was drained and unregistered.
 
         Raises:
             IdentityError: the node is still part of the cluster; nothing was removed.
         """
-        place = _place(_props)
+        inputs = self.read_inputs(_props)
+        place = _open_place(inputs)
         if not place.exists():
             return
         if place.cluster_lives():
-            self._refuse_while_needed(_props, place)
+            access = replace(self.as_set(_props), ready_timeout=READ_TIMEOUT)
+            self._refuse_while_needed(inputs, access, place)
         place.remove()
 
-    def _refuse_while_needed(self, props: dict[str, Any], place: DataVolume | DataFolder) -> None:
+    def _refuse_while_needed(self, inputs: NodeDataInputs, access: Access, place: Place) -> None:
         from components.database import drain, nodes  # noqa: PLC0415
 
-        name, port = props["node_name"], int(props["node_port"])
+        name, port = inputs.node_name, inputs.node_port
         kept = f"{place} is kept, with its data"
-        if props["is_coordinator"]:
+        if inputs.is_coordinator:
             msg = f"{kept}: it is the coordinator's, and other parts of its cluster are still there. `pulumi destroy` removes all"
             raise IdentityError(msg)
         try:
-            with self.connection(
-                {**self.as_set(props), "ready_timeout": READ_TIMEOUT}, f"removing {place}"
-            ) as connection:
+            with self.connection(access, f"removing {place}") as connection:
                 node = nodes.get_node(connection, name, port)
                 held = nodes.count_shards(connection, name, port)
                 staying = drain.get_workers(connection)
@@ -100,24 +120,16 @@ class NodeDataProvider(SqlProvider):
             raise IdentityError(msg)
 
 
-def _place(props: dict[str, Any]) -> DataVolume | DataFolder:
-    kind, _, where = str(props["place"]).partition(":")
-    owners = {str(props["owner"]), str(props["cluster_id"])}
-    if kind == "volume":
-        from components.nodes.docker.volumes import DataVolume  # noqa: PLC0415
-
-        return DataVolume(where, frozenset(owners))
-    if kind == "folder":
-        from components.nodes.local.folders import DataFolder  # noqa: PLC0415
-
-        return DataFolder.at(where, frozenset(owners))
-    msg = f"{props['place']}: no such kind of place"
-    raise StackError(msg)
+def _open_place(inputs: NodeDataInputs) -> Place:
+    kind, _, where = known(inputs.place).partition(":")
+    owners = frozenset({known(inputs.owner), known(inputs.cluster_id)})
+    place: Place = registry.load(registry.PLACES, kind).at(where, owners)
+    return place
 
 
 class NodeData(SqlResource, module="citus", name="NodeData"):
     """A node's volume or data folder. Its id is the place."""
 
-    def __init__(self, name: str, args: NodeDataArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, inputs: NodeDataInputs, opts: pulumi.ResourceOptions | None = None) -> None:
         once = pulumi.ResourceOptions(delete_before_replace=True)  # what must not go is refused before anything is made
-        super().__init__(NodeDataProvider(), name, {**args}, pulumi.ResourceOptions.merge(opts, once))
+        super().__init__(NodeDataProvider(), name, write(inputs), pulumi.ResourceOptions.merge(opts, once))

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from components.database.live import LiveCluster
 from components.resources.remains import Remnants
-
-if TYPE_CHECKING:
-    from components.database.live import LiveCluster
 
 __all__ = ["Look"]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pulumi
+import pulumi
 
+from components.logs import Log
+
+if TYPE_CHECKING:
     from components.settings import Settings
 
 __all__ = ["Node", "node_names"]
@@ -29,8 +31,9 @@ class Node:
     """Changes when the node's server is another one."""
     node_name: str
     node_port: int
-    log: str
-    """Where its log is, as logs.py takes it."""
+    log: Log
+    former_address: str = ""
+    """The address that it had when it last ran, where that is known."""
 
     @property
     def address(self) -> str:

@@ -6,20 +6,21 @@ is rewritten (schema/rewriting/); the rest is found by the rules of rules/later_
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import postgast
 
+from components.names import TableName
 from components.plan.later_tables import LaterTables
 from components.plan.rules import later_definitions, later_rows
 from components.schema.parser import FileReader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from components.database.live import LiveCluster
-    from components.names import TableName
     from components.plan.findings import Finding
     from components.schema.relations import SqlFile
 

@@ -6,24 +6,24 @@ Pure: reads no settings by itself, runs no SQL. Refuses here, at preview, what C
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.errors import PlanError
 from components.keys import DeclaredKeys, PlannedForeignKey
+from components.names import TableName
+from components.plan.findings import Finding
 from components.plan.later import check_later
 from components.plan.layout import Layout
 from components.plan.rules import check_plan, check_settings
 from components.plan.rules.names import truncate_names
+from components.schema.relations import SqlFile
+from components.tables import DistributedDeclaration, Local, LocalDeclaration, Pending, ReferenceDeclaration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from components.kinds import Sharding
-    from components.names import TableName
-    from components.plan.findings import Finding
     from components.plan.later import Standing
     from components.schema.files import Schema
-    from components.schema.relations import SqlFile
     from components.settings import TableSettings
 
 __all__ = ["PlannedTable", "ShardingPlan"]
@@ -31,20 +31,13 @@ __all__ = ["PlannedTable", "ShardingPlan"]
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """One table of the plan, ready to be declared."""
+    """One table of the plan: its declaration, and what the plan tells of the way to it."""
 
-    name: TableName
-    reference: bool
-    distribution_column: str | None
-    colocate_with: TableName | None
-    primary_key: tuple[str, ...] | None
-    """Only where the settings name it; else the key follows from the distribution column."""
+    declaration: DistributedDeclaration | ReferenceDeclaration
     related: tuple[TableName, ...]
     """Tables of the plan that a foreign key ties to this one, in either direction."""
     after: tuple[TableName, ...]
-    """Tables of the plan that must stand before this one: its colocation target and those it references."""
-    rewrite: bool = False
-    """Whether it may be rewritten where it is sharded in another way than declared."""
+    """Tables of the plan that must be there before this one: its colocation target and those it references."""
     group: TableName | None = None
     """The table that starts the colocation group; none of a reference table."""
     old_key: tuple[str, ...] | None = None
@@ -53,20 +46,26 @@ class PlannedTable:
     """Columns of the primary key once the table is sharded."""
     set_aside: tuple[PlannedForeignKey, ...] = ()
     """Foreign keys that are dropped in this table's turn."""
-    restored: tuple[PlannedForeignKey, ...] = ()
-    """Foreign keys that are put back in this table's turn: its own, and those that waited for it."""
-    former_columns: tuple[str, ...] = ()
-    """Names that the distribution column had before files renamed it, and that no other column has now."""
 
     @property
-    def sharding(self) -> Sharding:
-        """Return how it is declared."""
-        return ("reference" if self.reference else "distributed", self.distribution_column)
+    def name(self) -> TableName:
+        """Return the table."""
+        return self.declaration.table
 
     @property
-    def keys(self) -> DeclaredKeys:
-        """Return the keys that its turn leaves behind."""
-        return DeclaredKeys(self.new_key, self.restored)
+    def distribution_column(self) -> str | None:
+        """Return the column by which the table is distributed; None of a reference table."""
+        return self.declaration.distribution_column if isinstance(self.declaration, DistributedDeclaration) else None
+
+    @property
+    def colocate_with(self) -> TableName | None:
+        """Return the table whose colocation group this one joins."""
+        return self.declaration.colocate_with if isinstance(self.declaration, DistributedDeclaration) else None
+
+    @property
+    def restored(self) -> tuple[PlannedForeignKey, ...]:
+        """Return the foreign keys that are restored in this table's turn: its own, and those that waited for it."""
+        return self.declaration.declared_keys.foreign
 
 
 @dataclass(frozen=True)
@@ -75,16 +74,9 @@ class ShardingPlan:
 
     files: tuple[SqlFile, ...]
     tables: tuple[PlannedTable, ...]
-    findings: tuple[Finding, ...] = ()
-    undistributed: tuple[TableName, ...] = ()
+    undistributed: tuple[LocalDeclaration, ...] = ()
     """Tables that are to be local again."""
-
-    def declared(self, tables: Iterable[TableName] | None = None) -> dict[TableName, Sharding]:
-        """Return how these tables of the plan are declared, by default all, and always those that are to be local."""
-        wanted = None if tables is None else set(tables)
-        planned = {table.name: table.sharding for table in self.tables if wanted is None or table.name in wanted}
-        local: Sharding = ("local", None)
-        return {**dict(sorted(planned.items())), **dict.fromkeys(self.undistributed, local)}
+    findings: tuple[Finding, ...] = ()
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -103,13 +95,14 @@ class ShardingPlan:
         tables: Mapping[TableName, TableSettings],
         undistributed: Iterable[TableName] = (),
         standing: Standing | None = None,
+        shard_count: int = 32,
     ) -> ShardingPlan:
         """Put the declared tables in order; if there is a running cluster, also judge the later files.
 
         Raises:
             PlanError: with one line for each error: where, what, why, and the remedy.
         """
-        plan = cls.draft(schema, tables, undistributed, standing)
+        plan = cls.draft(schema, tables, undistributed, standing, shard_count)
         if plan.errors:
             raise PlanError("\n".join(map(str, plan.errors)))
         return plan
@@ -121,21 +114,22 @@ class ShardingPlan:
         tables: Mapping[TableName, TableSettings],
         undistributed: Iterable[TableName] = (),
         standing: Standing | None = None,
+        shard_count: int = 32,
     ) -> ShardingPlan:
         """Return the plan with all its findings, whether it can be carried out or not."""
         tables, findings = truncate_names(tables)
         layout = Layout(schema, tables)
-        planned = tuple(_in_order({name: _planned(name, layout) for name in tables}))
+        planned = tuple(_in_order({name: _planned(name, layout, shard_count) for name in tables}))
         findings += check_settings(layout)
         if not any(finding.severity == "error" for finding in findings):
             findings += check_plan(layout, {table.name: number for number, table in enumerate(planned)})
         if standing is not None:
             findings = [*check_later(schema.files, standing, tables), *findings]
-        turns = tuple(_with_foreign_keys(planned, layout))
-        return cls(tuple(schema.files), turns, tuple(findings), tuple(undistributed))
+        turns = _with_pending(list(_with_foreign_keys(planned, layout)), undistributed, layout)
+        return cls(tuple(schema.files), *turns, tuple(findings))
 
 
-def _planned(name: TableName, layout: Layout) -> PlannedTable:
+def _planned(name: TableName, layout: Layout, shard_count: int) -> PlannedTable:
     tables, table, settings = layout.settings, layout.schema.tables.get(name), layout.settings[name]
     members = {name, *(partition.name for partition in layout.partitions(name))}
     outward = {layout.root(fk.parent) for child, fk in layout.foreign_keys() if child.name in members}
@@ -149,19 +143,29 @@ def _planned(name: TableName, layout: Layout) -> PlannedTable:
     before = (outward | types | {layout.root(name)}) & tables.keys() - {name}
     key = table.primary_key if table else None
     column = layout.distribution_column(name)
+    new_key = layout.primary_key(name) if key else None
+    sharded: dict[str, Any] = {"table": name, "rewrite": settings.rewrite, "declared_keys": DeclaredKeys(new_key)}
+    declaration: DistributedDeclaration | ReferenceDeclaration
+    if settings.distribute_by is None:
+        declaration = ReferenceDeclaration(**sharded)
+    else:
+        declaration = DistributedDeclaration(
+            **sharded,
+            distribution_column=settings.distribute_by.name,
+            colocate_with=settings.colocate_with,
+            shard_count=shard_count,
+            primary_key=tuple(column.name for column in settings.primary_key) if settings.primary_key else None,
+            former_columns=tuple(it for it in column.former if table and it not in (table.columns or {}))
+            if column
+            else (),
+        )
     return PlannedTable(
-        name=name,
-        reference=settings.reference,
-        distribution_column=settings.distribute_by.name if settings.distribute_by else None,
-        colocate_with=settings.colocate_with,
-        primary_key=tuple(column.name for column in settings.primary_key) if settings.primary_key else None,
+        declaration,
         related=tuple(sorted((outward | inward) & tables.keys() - {name})),
         after=tuple(sorted(before | ({settings.colocate_with} if settings.colocate_with else set()))),
-        rewrite=settings.rewrite,
         group=None if settings.reference else layout.colocation_root(name),
         old_key=key.columns if key else None,
-        new_key=layout.primary_key(name) if key else None,
-        former_columns=tuple(it for it in column.former if table and it not in (table.columns or {})) if column else (),
+        new_key=new_key,
     )
 
 
@@ -172,7 +176,7 @@ def _in_order(planned: dict[TableName, PlannedTable]) -> Iterable[PlannedTable]:
     colocation determines the order within a cycle; the rest is sorted by name, to be the same in each run.
     """
     done: set[TableName] = set()
-    waiting = sorted(planned.values(), key=lambda table: (not table.reference, table.name))
+    waiting = sorted(planned.values(), key=lambda table: (table.group is not None, table.name))
     while waiting:
         ready = (
             [table for table in waiting if done.issuperset(table.after)]
@@ -202,4 +206,29 @@ def _with_foreign_keys(planned: Iterable[PlannedTable], layout: Layout) -> Itera
                 aside.append(key)
             if ends and turns[ends[-1]] == table.name:
                 restored.append(key)
-        yield replace(table, set_aside=tuple(aside), restored=tuple(restored))
+        keys = replace(table.declaration.declared_keys, foreign=tuple(restored))
+        yield replace(table, set_aside=tuple(aside), declaration=replace(table.declaration, declared_keys=keys))
+
+
+def _with_pending(
+    tables: Sequence[PlannedTable], undistributed: Iterable[TableName], layout: Layout
+) -> tuple[tuple[PlannedTable, ...], tuple[LocalDeclaration, ...]]:
+    """Return the tables, and those that are to be local, each with what other steps of the same update make of its relations."""
+    local = [Pending(name, Local()) for name in undistributed]
+    sharded = {table.name: Pending(table.name, table.declaration.sharding) for table in tables}
+    related = {table.name: set(table.related) for table in tables}
+    planned = []
+    for table in tables:
+        followers = tuple(
+            it.name for it in tables if it is not table and table.name in layout.colocation_chain(it.name)
+        )
+        tied = set().union(*(related[name] for name in (table.name, *followers))) - {table.name}
+        changes: dict[str, Any] = {"pending": (*(sharded[name] for name in sorted(tied)), *local)}
+        if isinstance(table.declaration, DistributedDeclaration):
+            changes["followers"] = followers
+        planned.append(replace(table, declaration=replace(table.declaration, **changes)))
+    all_sharded = [sharded[name] for name in sorted(sharded)]
+    return tuple(planned), tuple(
+        LocalDeclaration(table=it.table, pending=(*all_sharded, *(other for other in local if other != it)))
+        for it in local
+    )

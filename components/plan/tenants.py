@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from components.errors import PlanError
+from components.names import TableName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from components.names import TableName
     from components.plan.plan import PlannedTable, ShardingPlan
     from components.schema.files import Schema
     from components.settings import Settings

@@ -8,23 +8,31 @@ renamed, and another state with the same names does not take it over.
 from __future__ import annotations
 
 import uuid
-from typing import Any, Final, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import pulumi
-from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource
+from pulumi.dynamic import CheckResult, DiffResult, Resource
 
 from components.errors import IdentityError
 from components.resources.provider import DeclarativeProvider
-from components.resources.remains import Remnants
+from components.resources.remains import Remnant, Remnants
+from components.resources.wire import write
 
-__all__ = ["ClusterIdentity", "ClusterIdentityArgs"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from components.resources.wire import Props
+
+__all__ = ["ClusterIdentity", "ClusterIdentityInputs"]
 
 
 FIXED: Final = {"runtime": "runtime", "name_prefix": "namePrefix", "user": "user", "database": "database"}
 """Inputs that no update may change, with their settings: the data was made with them."""
 
 
-class ClusterIdentityArgs(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class ClusterIdentityInputs:
     """Inputs of ClusterIdentity."""
 
     runtime: str
@@ -37,26 +45,32 @@ class ClusterIdentityArgs(TypedDict):
     """Full name of the stack."""
     engine: str
     """Id of the Docker Engine that the nodes are on; empty where they are processes of this host."""
-    found: list[dict[str, Any]]
-    """What is there already, as `Remnants.as_props` writes it. It is checked, and never reaches the state."""
-    obstacles: list[str]
+    found: tuple[Remnant, ...] = ()
+    """What is there already. It is checked, and never reaches the state."""
+    obstacles: tuple[str, ...] = ()
     """What else is in the way; likewise."""
 
 
-class ClusterIdentityProvider(DeclarativeProvider):
+class ClusterIdentityProvider(DeclarativeProvider[ClusterIdentityInputs]):
     """Makes the id, or takes over the one that a person names. Deleting it does nothing."""
 
+    inputs = ClusterIdentityInputs
     outputs = ("cluster_id",)
 
-    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Refuse, at preview, what would leave the data behind, or take over a cluster that the state does not know."""
-        found = Remnants.of(news.pop("found", []))
-        obstacles = news.pop("obstacles", [])
+    def refuse(self, before: Props, inputs: ClusterIdentityInputs) -> Sequence[str]:
+        """Refuse what would leave the data behind, or take over a cluster that the state does not know."""
+        found = Remnants(inputs.found)
         # In this order: who follows the advice to choose another port must not leave the data behind.
-        problems = (_changed(_olds, news, found) if _olds else _in_the_way(news, found)) or obstacles
-        return CheckResult(news, [CheckFailure("", problem) for problem in problems])
+        return (_changed(before, inputs, found) if before else _in_the_way(inputs, found)) or inputs.obstacles
 
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+    def check(self, _olds: Props, news: Props) -> CheckResult:
+        """Refuse what cannot be, and keep what was found out of the state."""
+        checked = super().check(_olds, news)
+        return CheckResult(
+            {name: it for name, it in news.items() if name not in ("found", "obstacles")}, checked.failures
+        )
+
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         """Return that nothing changes but, where it was, the name of the provider.
 
         Raises:
@@ -70,25 +84,24 @@ class ClusterIdentityProvider(DeclarativeProvider):
             raise IdentityError(msg)
         return DiffResult(changes=self.is_renamed(_olds, _news))
 
-    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
-        """Keep the id."""
-        return {"cluster_id": olds["cluster_id"]}
+    def identify(self, inputs: ClusterIdentityInputs, outputs: Props) -> str:
+        """Return the cluster's id."""
+        return str(outputs["cluster_id"])
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Return the id that is taken over, or a new one."""
-        cluster_id = props["adopt"] or str(uuid.uuid4())
-        return CreateResult(cluster_id, {**props, "cluster_id": cluster_id})
+    def ensure(self, inputs: ClusterIdentityInputs, before: Props) -> Props:
+        """Keep the id; make one where there is none, or take over the one that is adopted."""
+        return {"cluster_id": before.get("cluster_id") or inputs.adopt or str(uuid.uuid4())}
 
 
-def _changed(olds: dict[str, Any], news: dict[str, Any], found: Remnants) -> list[str]:
+def _changed(before: Props, inputs: ClusterIdentityInputs, found: Remnants) -> list[str]:
     lines = [
-        f"citus:{setting} = {news[name]!r}: this cluster was made with {olds[name]!r}, and its data stays there. Set "
-        f"{olds[name]!r} back, or start another stack"
+        f"citus:{setting} = {getattr(inputs, name)!r}: this cluster was made with {before[name]!r}, and its data stays there. "
+        f"Set {before[name]!r} back, or start another stack"
         for name, setting in FIXED.items()
-        if olds.get(name) not in (None, news[name])
+        if before.get(name) not in (None, getattr(inputs, name))
     ]
     # Told by its id, for an engine has many addresses. One that has nodes of these names may be the same under a new id.
-    is_elsewhere = olds.get("engine") not in (None, news["engine"])
+    is_elsewhere = before.get("engine") not in (None, inputs.engine)
     if not lines and is_elsewhere and not any(remnant.declared and remnant.owner for remnant in found.found):
         lines.append(
             "`docker` talks to another engine than the one that this cluster's nodes are on: let DOCKER_HOST, DOCKER_CONTEXT or "
@@ -97,18 +110,18 @@ def _changed(olds: dict[str, Any], news: dict[str, Any], found: Remnants) -> lis
     return lines
 
 
-def _in_the_way(news: dict[str, Any], found: Remnants) -> list[str]:
+def _in_the_way(inputs: ClusterIdentityInputs, found: Remnants) -> list[str]:
     """Return a line for each obstacle to a cluster that the state does not know; say what is adopted."""
-    apart = "citus:dataDir" if news["runtime"] == "local" else "citus:namePrefix, citus:network and citus:port"
-    adopt = news["adopt"]
+    apart = "citus:dataDir" if inputs.runtime == "local" else "citus:namePrefix, citus:network and citus:port"
+    adopt = inputs.adopt
     lines = [
-        f"{what} exists and is not this stack's ({news['stack']}): it is left alone. Choose another "
+        f"{what} exists and is not this stack's ({inputs.stack}): it is left alone. Choose another "
         f"{'citus:network' if what.startswith('network') else apart.partition(',')[0]}, or remove it yourself"
         for what in found.foreign()
     ]
-    for cluster_id, things in found.of_others(news["stack"], adopt).items():
+    for cluster_id, things in found.of_others(inputs.stack, adopt).items():
         lines.append(
-            f"{', '.join(things)}: part of the cluster {cluster_id}, which the state of this stack ({news['stack']}) does not "
+            f"{', '.join(things)}: part of the cluster {cluster_id}, which the state of this stack ({inputs.stack}) does not "
             f"know. If another stack or another clone manages it, choose another {apart}. If this stack's state was lost, "
             f"let it take over that cluster with all its data: pulumi config set adopt {cluster_id}"
         )
@@ -129,5 +142,5 @@ class ClusterIdentity(Resource, module="citus", name="ClusterIdentity"):
 
     cluster_id: pulumi.Output[str]
 
-    def __init__(self, name: str, args: ClusterIdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(ClusterIdentityProvider(), name, {**args, "cluster_id": None}, opts)
+    def __init__(self, name: str, inputs: ClusterIdentityInputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(ClusterIdentityProvider(), name, {**write(inputs), "cluster_id": None}, opts)

@@ -1,73 +1,87 @@
 """CoordinatorNode, WorkerNode and ClusterHealth: the nodes of pg_dist_node as dynamic resources. Lifecycle only.
 
-What each step does to the database is in catalog.py.
+What each step does to the database is in components/database/nodes.py and health.py.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi.dynamic import ReadResult
 
+from components.access import Access
 from components.errors import IdentityError
-from components.resources.sql import READ_TIMEOUT, ServerArgs, SqlProvider, SqlResource
+from components.logs import Log
+from components.resources.sql import READ_TIMEOUT, SqlProvider, SqlResource
+from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from components.database.connections import Connection
+    from components.resources.wire import Props
 
-__all__ = ["ClusterHealth", "CoordinatorNode", "CoordinatorNodeArgs", "WorkerNode", "WorkerNodeArgs"]
+__all__ = [
+    "ClusterHealth",
+    "ClusterHealthInputs",
+    "CoordinatorNode",
+    "CoordinatorNodeInputs",
+    "WorkerNode",
+    "WorkerNodeInputs",
+]
 
 
-class CoordinatorNodeArgs(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class CoordinatorNodeInputs(Access):
     """Inputs of CoordinatorNode."""
 
-    server: ServerArgs
-    node_name: pulumi.Input[str]
+    node_name: str
     """Name by which the other nodes reach it; never localhost."""
-    node_port: pulumi.Input[int]
-    generation: pulumi.Input[str]
+    node_port: int
+    generation: Given[str]
     """Changes when the server behind the name is another one: it is then proved again."""
     stack: str
     """Full name of the stack."""
-    cluster_id: pulumi.Input[str]
+    cluster_id: Given[str]
     """Id of the cluster; a database of another one is left alone."""
-    ready_timeout: pulumi.Input[int]
-    """Seconds that each wait may take."""
+
+    @property
+    def address(self) -> str:
+        """Return `name:port`."""
+        return f"{self.node_name}:{self.node_port}"
 
 
-class CoordinatorNodeProvider(SqlProvider):
+class CoordinatorNodeProvider(SqlProvider[CoordinatorNodeInputs]):
     """Extension, ownership and address of the coordinator. Deleting it does nothing: its server goes with it."""
 
+    inputs = CoordinatorNodeInputs
     compared = ("server", "node_name", "node_port", "generation", "cluster_id")
     outputs = ("citus_version", "postgres_version", "server_id")
 
-    def identify(self, props: dict[str, Any]) -> str:
+    def identify(self, inputs: CoordinatorNodeInputs, outputs: Props) -> str:
         """Return `name:port`."""
-        return _address(props)
+        return inputs.address
 
-    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+    def ensure(self, inputs: CoordinatorNodeInputs, before: Props) -> Props:
         """Wait for the server, make it the coordinator, and prove that it is the one that it was."""
         from components.database import nodes  # noqa: PLC0415
 
-        name, port = props["node_name"], int(props["node_port"])
-        with self.session(props, f"registering coordinator {name}:{port}") as connection:
-            before = "" if "cluster_id" in olds else str(olds.get("stack", ""))
-            nodes.claim(connection, props["cluster_id"], props["stack"], before=before)
-            versions = nodes.ensure_coordinator(connection, name, port)
-        _refuse_another_server(_address(props), olds, versions["server_id"])
+        with self.session(inputs, f"registering coordinator {inputs.address}") as connection:
+            former = "" if "cluster_id" in before else str(before.get("stack", ""))
+            nodes.claim(connection, known(inputs.cluster_id), inputs.stack, before=former)
+            versions = nodes.ensure_coordinator(connection, inputs.node_name, inputs.node_port)
+        _refuse_another_server(inputs.address, before, versions["server_id"])
         return dict(versions)
 
-    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
+    def find(self, connection: Connection, inputs: CoordinatorNodeInputs, state: Props) -> Props | None:
         """Return the versions, or None where no coordinator is registered under that address."""
         from components.database import nodes  # noqa: PLC0415
 
-        if nodes.get_coordinator(connection) != id_:
+        if nodes.get_coordinator(connection) != inputs.address:
             return None
         versions = nodes.get_versions(connection)
-        _refuse_another_server(id_, props, versions["server_id"])
+        _refuse_another_server(inputs.address, state, versions["server_id"])
         return dict(versions)
 
 
@@ -78,104 +92,130 @@ class CoordinatorNode(SqlResource, module="citus", name="CoordinatorNode"):
     postgres_version: pulumi.Output[str]
     server_id: pulumi.Output[str]
 
-    def __init__(self, name: str, args: CoordinatorNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, inputs: CoordinatorNodeInputs, opts: pulumi.ResourceOptions | None = None) -> None:
         outputs = dict.fromkeys(CoordinatorNodeProvider.outputs)
-        super().__init__(CoordinatorNodeProvider(), name, {**args, **outputs}, opts)
+        super().__init__(CoordinatorNodeProvider(), name, {**write(inputs), **outputs}, opts)
 
 
-class WorkerNodeArgs(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class WorkerNodeInputs(Access):
     """Inputs of WorkerNode."""
 
-    server: ServerArgs
-    node_name: pulumi.Input[str]
+    node_name: str
     """Name by which the nodes reach the worker."""
-    node_port: pulumi.Input[int]
-    generation: pulumi.Input[str]
+    node_port: int
+    generation: Given[str]
     """Changes when the server behind the name is another one: it is then proved again."""
-    log: pulumi.Input[str]
-    """Where the worker's log is, as logs.py takes it."""
-    ready_timeout: pulumi.Input[int]
-    """Seconds that each wait may take."""
+    log: Log
+    """The worker's log."""
+
+    @property
+    def address(self) -> str:
+        """Return `name:port`."""
+        return f"{self.node_name}:{self.node_port}"
 
 
-class WorkerNodeProvider(SqlProvider):
-    """A worker in pg_dist_node: registered, active, and proved to be the one that was registered."""
+class WorkerNodeProvider(SqlProvider[WorkerNodeInputs]):
+    """A worker in pg_dist_node: registered, active, and proved to be the one that was registered.
 
+    It is the same worker as long as its group is the same, whatever its address.
+    """
+
+    inputs = WorkerNodeInputs
     compared = ("server", "node_name", "node_port", "generation", "active")
-    replacing = ("node_name", "node_port")
     outputs = ("node_id", "group_id", "server_id")
 
-    def identify(self, props: dict[str, Any]) -> str:
-        """Return `name:port`."""
-        return _address(props)
+    def identify(self, inputs: WorkerNodeInputs, outputs: Props) -> str:
+        """Return the worker's group."""
+        return f"group {outputs['group_id']}"
 
-    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+    def delete(self, _id: str, _props: Props) -> None:
         """Unregister the worker, unless it holds a shard."""
         from components.database import nodes  # noqa: PLC0415
 
-        with self.session(self.as_set(_props), f"removing worker {_id}") as connection:
-            nodes.remove_node(connection, _props["node_name"], int(_props["node_port"]))
+        inputs = self.read_inputs(_props)
+        with self.session(self.as_set(_props), f"removing worker {inputs.address}") as connection:
+            node = nodes.get_node_of_group(connection, int(_props["group_id"]))
+            if node is not None:
+                nodes.remove_node(connection, node.node_name, node.node_port)
 
-    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+    def ensure(self, inputs: WorkerNodeInputs, before: Props) -> Props:
         """Wait for the worker, register or activate it, and prove it: its container may be another, its volume must not.
 
         It comes to know the roles that the other nodes know.
         """
         from components.database import nodes, roles  # noqa: PLC0415
 
-        name, port, timeout = props["node_name"], int(props["node_port"]), int(props["ready_timeout"])
-        doing = f"registering worker {name}:{port}"
-        with self.connection(props, doing) as connection:
+        name, port, timeout = inputs.node_name, inputs.node_port, inputs.ready_timeout
+        doing = f"registering worker {inputs.address}"
+        with self.connection(inputs, doing) as connection:
             # Unlocked, for the others wait too.
-            identity = nodes.wait_until_node_ready(connection, name, port, timeout, log=props["log"])
-        with self.session(props, doing, node=(name, port)) as connection:
-            registered = nodes.ensure_worker(connection, name, port, identity, server_id=olds.get("server_id"))
+            identity = nodes.wait_until_node_ready(connection, name, port, timeout, log=inputs.log)
+        known = (
+            nodes.KnownWorker(int(before["group_id"]), str(before["server_id"])) if before.get("server_id") else None
+        )
+        with self.session(inputs, doing, node=(name, port)) as connection:
+            registered = nodes.ensure_worker(connection, name, port, identity, known=known, timeout=timeout)
             _tell(roles.spread(connection, timeout, only=(name, port)))
             return registered
 
-    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
+    def find(self, connection: Connection, inputs: WorkerNodeInputs, state: Props) -> Props | None:
         """Return the worker's row, or None where it is not registered; inactive, it may still hold shards."""
         from components.database import nodes  # noqa: PLC0415
 
-        node = nodes.get_node(connection, props["node_name"], int(props["node_port"]))
+        node = nodes.get_node_of_group(connection, int(state["group_id"]))
         if node is None:
             return None
-        return {"node_id": node.node_id, "group_id": node.group_id, "active": node.is_active}
+        return {
+            "node_name": node.node_name,
+            "node_port": node.node_port,
+            "node_id": node.node_id,
+            "group_id": node.group_id,
+            "active": node.is_active,
+        }
 
 
 class WorkerNode(SqlResource, module="citus", name="WorkerNode"):
-    """A worker, registered and active. Its id is `name:port`."""
+    """A worker, registered and active. Its id is its group."""
 
     node_id: pulumi.Output[int]
     group_id: pulumi.Output[int]
     server_id: pulumi.Output[str]
 
-    def __init__(self, name: str, args: WorkerNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        outputs = dict.fromkeys(WorkerNodeProvider.outputs)
+    def __init__(self, name: str, inputs: WorkerNodeInputs, opts: pulumi.ResourceOptions | None = None) -> None:
         once = pulumi.ResourceOptions(
             delete_before_replace=True
         )  # or the old one's delete would unregister the new one
-        props = {**args, "active": True, **outputs}
+        props = {**write(inputs), "active": True, **dict.fromkeys(WorkerNodeProvider.outputs)}
         super().__init__(WorkerNodeProvider(), name, props, pulumi.ResourceOptions.merge(opts, once))
 
 
-class ClusterHealthProvider(SqlProvider):
+@dataclass(frozen=True, kw_only=True)
+class ClusterHealthInputs(Access):
+    """Inputs of ClusterHealth."""
+
+    generations: Sequence[Given[str]]
+    """One for each node: the cluster is checked again whenever one changes."""
+
+
+class ClusterHealthProvider(SqlProvider[Access]):
     """The proof that every node reaches every other, asked again when a node changes or a refresh saw one missing."""
 
+    inputs = Access
     compared = ("server", "generations", "healthy")
     outputs = ("pairs",)
 
-    def identify(self, props: dict[str, Any]) -> str:
+    def identify(self, inputs: Access, outputs: Props) -> str:
         """Return the only id there is."""
         return "cluster"
 
-    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+    def ensure(self, inputs: Access, before: Props) -> Props:
         """Wait until all pairs are healthy, let every node know the roles' passwords, and say which roles are refused."""
         from components.database import health, roles, session  # noqa: PLC0415
 
-        doing, timeout = "checking that every node reaches every other", int(props["ready_timeout"])
+        doing, timeout = "checking that every node reaches every other", inputs.ready_timeout
         with (
-            self.connection(props, doing) as connection,
+            self.connection(inputs, doing) as connection,
             session.exclusive(connection, doing=doing, timeout=timeout) as within,
         ):
             pairs = health.wait_until_healthy(connection, within)
@@ -183,7 +223,7 @@ class ClusterHealthProvider(SqlProvider):
             _tell([*roles.get_refused(connection), *map(roles.describe_unknown, roles.get_unknown(connection))])
             return {"pairs": pairs}
 
-    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any]:
+    def find(self, connection: Connection, inputs: Access, state: Props) -> Props:
         """Return whether all pairs are healthy now, for every role that the nodes know; say which roles an update cannot help."""
         from components.database import health, roles  # noqa: PLC0415
 
@@ -195,7 +235,7 @@ class ClusterHealthProvider(SqlProvider):
         _tell([*drift, *roles.get_refused(connection), *map(roles.describe_unknown, roles.get_unknown(connection))])
         return {"healthy": not drift}
 
-    def unreachable(self, id_: str, props: dict[str, Any]) -> ReadResult:
+    def unreachable(self, id_: str, props: Props) -> ReadResult:
         """Record a cluster whose coordinator does not answer as not healthy."""
         return ReadResult(id_, {**props, "healthy": False})
 
@@ -205,24 +245,8 @@ class ClusterHealth(SqlResource, module="citus", name="ClusterHealth"):
 
     pairs: pulumi.Output[int]
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        server: ServerArgs,
-        generations: Sequence[pulumi.Input[str]],
-        ready_timeout: int,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        """Check the cluster again whenever one of `generations`, one for each node, changes."""
-        props = {
-            "server": server,
-            "generations": list(generations),
-            "ready_timeout": ready_timeout,
-            "healthy": True,
-            "pairs": None,
-        }
-        super().__init__(ClusterHealthProvider(), name, props, opts)
+    def __init__(self, name: str, inputs: ClusterHealthInputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(ClusterHealthProvider(), name, {**write(inputs), "healthy": True, "pairs": None}, opts)
 
 
 def _tell(lines: Sequence[str]) -> None:
@@ -230,16 +254,12 @@ def _tell(lines: Sequence[str]) -> None:
         print(line)  # noqa: T201 - Pulumi shows it
 
 
-def _address(props: dict[str, Any]) -> str:
-    return f"{props['node_name']}:{int(props['node_port'])}"
-
-
-def _refuse_another_server(id_: str, olds: dict[str, Any], server_id: str) -> None:
-    known = olds.get("server_id")
+def _refuse_another_server(address: str, before: Props, server_id: str) -> None:
+    known = before.get("server_id")
     if known and known != server_id:
         msg = (
-            f"{id_} is not the server that this stack set up: its identity is {server_id}, was {known}. Its volume was "
-            "replaced or emptied: put the old volume back. Where its data is gone for good, destroy the stack and build "
-            "it anew"
+            f"{address} is not the server that this stack set up: its identity is {server_id}, was {known}. Its volume was "
+            "replaced or emptied: put the old volume back. Where its data is gone for good, destroy the stack and "
+            "build it again"
         )
         raise IdentityError(msg)

@@ -2,120 +2,126 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi.dynamic import DiffResult
 
-from components.resources.sql import ServerArgs, SqlProvider, SqlResource
-from components.resources.wire import read_table, wire_name
+from components.access import Access
+from components.names import TableName
+from components.resources.sql import SqlProvider, SqlResource
+from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from components.database.connections import Connection
-    from components.names import TableName
+    from components.resources.wire import Props
 
-__all__ = ["ShardPlacement", "ShardPlacementArgs", "TenantsArgs"]
+__all__ = ["ShardPlacement", "ShardPlacementInputs", "TenantsInputs"]
 
 
-class TenantsArgs(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class TenantsInputs:
     """The tenants of one colocation group."""
 
     table: TableName
-    pin: dict[str, str]
-    """The node (`name:port`) of each value of the distribution column."""
-    spread: list[str]
+    pin: dict[str, str] = field(default_factory=dict)
+    """The worker of each value of the distribution column, by its address as declared."""
+    spread: tuple[str, ...] = ()
     """Values that have a node each, as far as there are enough."""
 
 
-class ShardPlacementArgs(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class ShardPlacementInputs(Access):
     """Inputs of ShardPlacement."""
 
-    server: ServerArgs
-    workers: Sequence[str]
-    """Workers (`name:port`) that hold shards. Any other that is registered is drained and unregistered."""
-    leaving: pulumi.Input[Sequence[str]]
+    workers: tuple[str, ...]
+    """Addresses (`name:port`) of the declared workers."""
+    worker_groups: tuple[Given[int], ...]
+    """Their groups, in the same order: these hold shards, whatever their addresses. Others are drained and unregistered."""
+    leaving: Given[tuple[str, ...]] = ()
     """Those others, as the program saw them: for a change of them to show at preview."""
-    tenants: Sequence[TenantsArgs]
-    groups: Sequence[pulumi.Input[int]]
+    tenants: tuple[TenantsInputs, ...] = ()
+    groups: tuple[Given[int], ...] = ()
     """Colocation group of each of the tenants' tables: one that is rewritten has its tenants to be placed again."""
-    ready_timeout: int
 
 
-class ShardPlacementProvider(SqlProvider):
+class ShardPlacementProvider(SqlProvider[ShardPlacementInputs]):
     """Which worker holds which shards: tenants on theirs, and none on a worker that leaves. Deleting it moves nothing."""
 
-    compared = ("server", "workers", "tenants", "groups", "misplaced")
+    inputs = ShardPlacementInputs
+    compared = ("server", "workers", "worker_groups", "tenants", "groups", "misplaced")
     outputs = ("residency",)
 
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         """Compare; workers that are to leave are work, whatever the state knew of them."""
         compared = super().diff(_id, _olds, _news)
         return DiffResult(changes=bool(compared.changes or _news.get("leaving")), replaces=compared.replaces)
 
-    def identify(self, props: dict[str, Any]) -> str:
+    def identify(self, inputs: ShardPlacementInputs, outputs: Props) -> str:
         """Return the only id there is."""
         return "placement"
 
-    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+    def ensure(self, inputs: ShardPlacementInputs, before: Props) -> Props:
         """Bring the tenants to their workers, and all else away from workers that leave."""
         from components.database import drain, placement  # noqa: PLC0415
-        from components.database.connections import Server  # noqa: PLC0415
         from components.database.stall import ended_when_stalled  # noqa: PLC0415
 
         residency: dict[str, dict[str, str]] = {}
-        doing, server, timeout = "placing shards", Server.of(props["server"]), int(props["ready_timeout"])
-        with self.connection(props, "looking for workers that leave") as connection:
-            idle = drain.get_idle_workers(connection, props["workers"])
-            leaving = drain.get_leaving(connection, props["workers"])
-        if not (idle or leaving or props["tenants"]):
+        doing, server, timeout = "placing shards", inputs.server, inputs.ready_timeout
+        with self.connection(inputs, "looking for workers that leave") as connection:
+            addresses = _addresses(connection, inputs)
+            workers = list(addresses.values())
+            idle = drain.get_idle_workers(connection, workers)
+            leaving = drain.get_leaving(connection, workers)
+        if not (idle or leaving or inputs.tenants):
             return {"residency": residency}
         with (
-            self.session(props, doing, on_all_nodes=True) as connection,
+            self.session(inputs, doing, on_all_nodes=True) as connection,
             ended_when_stalled(connection, server, self.password, doing=doing, timeout=timeout),
         ):
-            drain.ensure_shards_allowed(connection, props["workers"])
-            for tenants in props["tenants"]:
-                table = read_table(tenants)
-                shards = placement.ensure_tenants(
-                    connection, table, tenants["pin"], tenants["spread"], props["workers"]
-                )
-                residency[str(table)] = {value: shard.node for value, shard in shards.items()}
-            drain.ensure_left(connection, props["workers"])
+            drain.ensure_shards_allowed(connection, workers)
+            for tenants in inputs.tenants:
+                pin = {value: addresses[declared] for value, declared in tenants.pin.items()}
+                shards = placement.ensure_tenants(connection, tenants.table, pin, tenants.spread, workers)
+                residency[str(tenants.table)] = {value: shard.node for value, shard in shards.items()}
+            drain.ensure_left(connection, workers)
         return {"residency": residency}
 
-    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any]:
-        """Return where the tenants lie, and what is not as the last update left it: tenants, and workers without shards."""
+    def find(self, connection: Connection, inputs: ShardPlacementInputs, state: Props) -> Props:
+        """Return where the tenants are, and what is not as the last update left it: tenants, and workers without shards."""
         from components.database import drain, moves  # noqa: PLC0415
 
         residency: dict[str, dict[str, str]] = {}
-        misplaced = [f"{worker} takes no shards" for worker in drain.get_idle_workers(connection, props["workers"])]
-        for tenants in props["tenants"]:
-            table = read_table(tenants)
-            known = props["residency"][str(table)]
-            shards = {value: moves.get_tenant_shard(connection, table, value) for value in known}
-            residency[str(table)] = {value: shard.node for value, shard in shards.items()}
+        workers = list(_addresses(connection, inputs).values())
+        misplaced = [f"{worker} takes no shards" for worker in drain.get_idle_workers(connection, workers)]
+        for tenants in inputs.tenants:
+            known = state["residency"][str(tenants.table)]
+            shards = {value: moves.get_tenant_shard(connection, tenants.table, value) for value in known}
+            residency[str(tenants.table)] = {value: shard.node for value, shard in shards.items()}
             misplaced += [
-                f"{table} {value}"
+                f"{tenants.table} {value}"
                 for value, shard in shards.items()
                 if shard.node != known[value] or not shard.isolated
             ]
         return {"residency": residency, "misplaced": misplaced}
 
 
+def _addresses(connection: Connection, inputs: ShardPlacementInputs) -> dict[str, str]:
+    """Return the address under which each declared worker is registered now."""
+    from components.database import drain  # noqa: PLC0415
+
+    registered = drain.get_addresses(connection)
+    groups = dict(zip(inputs.workers, map(known, inputs.worker_groups or ()), strict=False))
+    return {worker: registered.get(groups.get(worker, 0), worker) for worker in inputs.workers}
+
+
 class ShardPlacement(SqlResource, module="citus", name="ShardPlacement"):
-    """Where shards lie: each tenant that the settings name on its worker."""
+    """Where shards are placed: each tenant that the settings name on its worker."""
 
     residency: pulumi.Output[dict[str, dict[str, str]]]
     """The node of each named value, by table."""
 
-    def __init__(self, name: str, args: ShardPlacementArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        props = {
-            **args,
-            "workers": list(args["workers"]),
-            "tenants": [{**tenants, "table": wire_name(tenants["table"])} for tenants in args["tenants"]],
-            "misplaced": [],
-            "residency": None,
-        }
+    def __init__(self, name: str, inputs: ShardPlacementInputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        props = {**write(inputs), "misplaced": [], "residency": None}
         super().__init__(ShardPlacementProvider(), name, props, opts)

@@ -5,10 +5,12 @@ Providers are pickled by reference and shared by threads: they keep nothing but 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import pulumi
 from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
     ConfigureRequest,
     CreateResult,
     DiffResult,
@@ -17,16 +19,26 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from components import providers
+from components import registry
 from components.environment import print_anything
+from components.resources.wire import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from components.resources.wire import Props
 
 __all__ = ["DeclarativeProvider"]
 
+I = TypeVar("I")  # noqa: E741 - the inputs
 
-class DeclarativeProvider(ResourceProvider):
-    """Base of the providers. A subclass names the properties whose change means work, and does the work."""
+
+class DeclarativeProvider(ResourceProvider, Generic[I]):
+    """Base of the providers. A subclass names its inputs and those whose change means work, and does the work."""
 
     serialize_as_secret_always = False
+    inputs: ClassVar[type[Any]]
+    """The dataclass of the inputs."""
     compared: ClassVar[tuple[str, ...]] = ()
     """Properties whose difference between state and program makes an update."""
     replacing: ClassVar[tuple[str, ...]] = ()
@@ -34,47 +46,67 @@ class DeclarativeProvider(ResourceProvider):
     outputs: ClassVar[tuple[str, ...]] = ()
     """Properties that the provider adds to the inputs."""
 
+    # --- what a subclass says -----------------------------------------------------------------------------------------
+
+    def refuse(self, before: Props, inputs: I) -> Iterable[str]:
+        """Yield, at preview, why these inputs cannot be; `before` is empty where the resource is new."""
+        return ()
+
+    def identify(self, inputs: I, outputs: Props) -> str:
+        """Return the id of a resource that is new."""
+        raise NotImplementedError
+
+    def ensure(self, inputs: I, before: Props) -> Props:
+        """Bring it to its inputs and return the outputs; `before` is its state, empty where it is new."""
+        raise NotImplementedError
+
+    # --- what Pulumi calls --------------------------------------------------------------------------------------------
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as a name that stays the same wherever the class moves."""
+        return registry.load_provider, (type(self).__name__,)
+
     def configure(self, req: ConfigureRequest) -> None:
         """Take the password from the stack's settings, so that it is no property of any resource."""
         print_anything("utf-8")  # Pulumi reads it, whatever this process takes for the terminal's encoding
         self.password: str = req.config.require("citus:password")
         self._config = req.config
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as a name that stays the same wherever the class moves."""
-        return providers.load, (type(self).__name__,)
+    def check(self, _olds: Props, news: Props) -> CheckResult:
+        """Refuse what cannot be."""
+        return CheckResult(news, [CheckFailure("", reason) for reason in self.refuse(_olds, self.read_inputs(news))])
 
-    @staticmethod
-    def is_renamed(olds: dict[str, Any], news: dict[str, Any]) -> bool:
-        """Tell whether the state has the provider under another name; an update writes the new one."""
-        return bool(olds.get("__provider") != news.get("__provider"))
-
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         """Compare the named properties; an unknown value counts as a change, never as a replacement."""
         changed = [name for name in self.compared if _olds.get(name) != _news.get(name)]
         known = [name for name in changed if not isinstance(_news.get(name), pulumi.output.Unknown)]
         replaces = [name for name in known if name in self.replacing]
-        return DiffResult(
-            changes=bool(changed) or self.is_renamed(_olds, _news), replaces=replaces, delete_before_replace=True
-        )
+        is_changed = bool(changed) or self.is_renamed(_olds, _news)
+        return DiffResult(changes=is_changed, replaces=replaces, delete_before_replace=True)
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
+    def create(self, props: Props) -> CreateResult:
         """Make what is declared, or take it over where it is there already."""
-        return CreateResult(self.identify(props), {**props, **self.ensure(props, {})})
+        inputs = self.read_inputs(props)
+        outputs = self.ensure(inputs, {})
+        return CreateResult(self.identify(inputs, outputs), {**props, **outputs})
 
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+    def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
         """Bring it to what is declared."""
-        return UpdateResult({**_news, **self.ensure(_news, _olds)})
+        return UpdateResult({**_news, **self.ensure(self.read_inputs(_news), _olds)})
 
-    def identify(self, props: dict[str, Any]) -> str:
-        """Return the id of the resource with these inputs."""
-        raise NotImplementedError
+    # --- for subclasses -----------------------------------------------------------------------------------------------
 
-    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
-        """Bring it to its inputs and return what the provider adds to them; `olds` is empty where it is new."""
-        raise NotImplementedError
+    def read_inputs(self, props: Props) -> I:
+        """Return properties as the inputs that they were."""
+        inputs: I = read(self.inputs, props)
+        return inputs
 
-    def seen(self, id_: str, props: dict[str, Any]) -> ReadResult:
+    @staticmethod
+    def is_renamed(olds: Props, news: Props) -> bool:
+        """Tell whether the state has the provider under another name; an update writes the new one."""
+        return bool(olds.get("__provider") != news.get("__provider"))
+
+    def read_result(self, id_: str, props: Props) -> ReadResult:
         """Return what a refresh found, as inputs too: `check` then compares the program with what is really there."""
         inputs = {name: value for name, value in props.items() if name not in (*self.outputs, "__provider")}
         return ReadResult(id_, props, inputs)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from dataclasses import dataclass
 
 __all__ = ["Remnant", "Remnants"]
 
@@ -30,15 +26,6 @@ class Remnants:
     """All of them, as seen before anything is touched."""
 
     found: tuple[Remnant, ...] = ()
-
-    def as_props(self) -> list[dict[str, Any]]:
-        """Return it as an input of a resource."""
-        return [asdict(remnant) for remnant in self.found]
-
-    @classmethod
-    def of(cls, props: list[Mapping[str, Any]]) -> Self:
-        """Read what `as_props` wrote."""
-        return cls(tuple(Remnant(**{"owner": None, **remnant}) for remnant in props))  # what is None does not travel
 
     def foreign(self) -> list[str]:
         """Return what has a declared name and was not made by this project."""

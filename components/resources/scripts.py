@@ -2,71 +2,83 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pulumi
-from pulumi.dynamic import CheckFailure, CheckResult
 
-from components.resources.sql import ServerArgs, SqlProvider, SqlResource
-from components.resources.wire import read_to_shard, wire_name
+from components.access import Access
+from components.names import TableName
+from components.resources.sql import SqlProvider, SqlResource
+from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from components.database.connections import Connection
-    from components.names import TableName
+    from components.resources.wire import Props
 
-__all__ = ["SchemaScript"]
+__all__ = ["SchemaScript", "SchemaScriptInputs"]
 
 
-class SchemaScriptProvider(SqlProvider):
+@dataclass(frozen=True, kw_only=True)
+class SchemaScriptInputs(Access):
+    """Inputs of SchemaScript."""
+
+    file_name: str
+    text: Given[str]
+    """The file, applied once, under its name."""
+    roles_known: bool | None = None
+    """True where the file gives passwords to roles: all nodes are to know them."""
+    to_shard: tuple[TableName, ...] = ()
+    """Tables that later steps of the same update shard."""
+
+
+class SchemaScriptProvider(SqlProvider[SchemaScriptInputs]):
     """A SQL file that runs once. Its text is an input, so that a preview shows it."""
 
+    inputs = SchemaScriptInputs
     compared = ("server", "text", "roles_known")
     outputs = ("sha256",)
 
-    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Refuse, at preview, a file that was applied and has been edited since."""
-        failures = []
-        if _olds.get("text") not in (None, news.get("text")):
-            reason = (
-                f"{news['file_name']} was applied to this cluster and has been edited since: put it back as it was, and "
+    def refuse(self, before: Props, inputs: SchemaScriptInputs) -> Iterable[str]:
+        """Refuse a file that was applied and has been edited since."""
+        if before.get("text") not in (None, inputs.text):
+            yield (
+                f"{inputs.file_name} was applied to this cluster and has been edited since: put it back as it was, and "
                 "write the change as a new file that sorts behind it"
             )
-            failures.append(CheckFailure("", reason))  # with its name, the whole text would be shown
-        return CheckResult(news, failures)
 
-    def identify(self, props: dict[str, Any]) -> str:
+    def identify(self, inputs: SchemaScriptInputs, outputs: Props) -> str:
         """Return the file's name."""
-        return str(props["file_name"])
+        return inputs.file_name
 
-    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+    def ensure(self, inputs: SchemaScriptInputs, before: Props) -> Props:
         """Run the file, unless the ledger has it, and let every node know the passwords that it gives roles."""
         from components.database import roles, scripts  # noqa: PLC0415
-        from components.database.connections import Server  # noqa: PLC0415
         from components.schema import passwords  # noqa: PLC0415
 
-        with self.session(props, f"applying {props['file_name']}", on_all_nodes=True) as connection:
-            scripts.ensure_script(connection, props["file_name"], props["text"], to_shard=read_to_shard(props))
-            if props.get("roles_known"):
-                roles.learn(connection, roles.find_learnable(connection, Server.of(props["server"]), props["text"]))
-            if passwords.hold(props["text"]) or roles.is_changed(connection):
-                lines = [*roles.spread(connection, int(props["ready_timeout"])), *roles.get_refused(connection)]
+        text = known(inputs.text)
+        with self.session(inputs, f"applying {inputs.file_name}", on_all_nodes=True) as connection:
+            scripts.ensure_script(connection, inputs.file_name, text, to_shard=inputs.to_shard)
+            if inputs.roles_known:
+                roles.learn(connection, roles.find_learnable(connection, inputs.server, text))
+            if passwords.hold(text) or roles.is_changed(connection):
+                lines = [*roles.spread(connection, inputs.ready_timeout), *roles.get_refused(connection)]
                 for line in lines:
                     print(line)  # noqa: T201 - Pulumi shows it
-        return {"sha256": scripts.sha256(props["text"])}
+        return {"sha256": scripts.sha256(text)}
 
-    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
+    def find(self, connection: Connection, inputs: SchemaScriptInputs, state: Props) -> Props | None:
         """Return the hash in the ledger, or None where the file is not in it; and whether the nodes know its roles."""
         from components.database import roles, scripts  # noqa: PLC0415
-        from components.database.connections import Server  # noqa: PLC0415
 
-        applied = scripts.get_script(connection, id_)
+        applied = scripts.get_script(connection, inputs.file_name)
         if applied is None:
             return None
-        if not props.get("roles_known"):
+        if not inputs.roles_known:
             return {"sha256": applied}
-        unknown = roles.find_learnable(connection, Server.of(props["server"]), props["text"])
+        unknown = roles.find_learnable(connection, inputs.server, known(inputs.text))
         return {"sha256": applied, "roles_known": not unknown}
 
 
@@ -75,30 +87,5 @@ class SchemaScript(SqlResource, module="citus", name="SchemaScript"):
 
     sha256: pulumi.Output[str]
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        server: ServerArgs,
-        file_name: str,
-        text: pulumi.Input[str],
-        gives_passwords: bool = False,
-        to_shard: Sequence[TableName] = (),
-        ready_timeout: int,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        """Apply the text once, under the file's name.
-
-        Where it `gives_passwords` to roles, all nodes are to know them; `to_shard` are tables that later steps of the same
-        update shard.
-        """
-        props = {
-            "server": server,
-            "file_name": file_name,
-            "text": text,
-            "to_shard": [wire_name(table) for table in to_shard] or None,
-            "roles_known": True if gives_passwords else None,
-            "ready_timeout": ready_timeout,
-            "sha256": None,
-        }
-        super().__init__(SchemaScriptProvider(), name, props, opts)
+    def __init__(self, name: str, inputs: SchemaScriptInputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(SchemaScriptProvider(), name, {**write(inputs), "sha256": None}, opts)

@@ -3,49 +3,64 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
-import pulumi
-from pulumi.dynamic import (
-    ReadResult,
-    Resource,
-)
+from pulumi.dynamic import ReadResult, Resource
 
+from components.access import Access
 from components.resources.provider import DeclarativeProvider
+from components.resources.wire import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from components.database.connections import Connection
+    from components.resources.wire import Props
 
-__all__ = ["ServerArgs", "SqlProvider", "SqlResource"]
-
+__all__ = ["SqlProvider", "SqlResource"]
 
 READ_TIMEOUT = 5
 """Seconds that a refresh waits for the coordinator before it leaves a resource as it was last seen."""
-
-
-class ServerArgs(TypedDict):
-    """Where the coordinator is reached from the machine that runs the program."""
-
-    name: pulumi.Input[str]
-    host: pulumi.Input[str]
-    port: pulumi.Input[int]
-    database: pulumi.Input[str]
-    user: pulumi.Input[str]
-    log: pulumi.Input[str]
-    """Where its log is, as logs.py takes it."""
+A = TypeVar("A", bound=Access)
 
 
 class SqlResource(Resource):
     """A dynamic resource of this project, with its inputs as properties."""
 
 
-class SqlProvider(DeclarativeProvider):
+class SqlProvider(DeclarativeProvider[A]):
     """Base of the providers that speak to the coordinator."""
 
+    def find(self, connection: Connection, inputs: A, state: Props) -> Props | None:
+        """Return the properties as they are in the cluster now, or None where the resource is gone."""
+        raise NotImplementedError
+
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """Compare with the live cluster; a coordinator that does not answer leaves the resource as it was last seen."""
+        from components.database import connections  # noqa: PLC0415
+        from components.errors import NotReadyError  # noqa: PLC0415
+
+        inputs = self.read_inputs(props)
+        try:
+            with (
+                connections.translated_errors(f"reading {id_}", inputs.server),
+                connections.connected(inputs.server, self.password, timeout=READ_TIMEOUT) as connection,
+            ):
+                found = self.find(connection, inputs, props)
+        except NotReadyError as error:
+            print(f"{id_} is left as it was last seen: {error}")  # noqa: T201
+            return self.unreachable(id_, props)
+        if found is None:
+            return ReadResult("", {})
+        return self.read_result(id_, {**props, **found})
+
+    def unreachable(self, id_: str, props: Props) -> ReadResult:
+        """Say what a refresh records where the coordinator does not answer."""
+        return ReadResult(id_, dict(props))
+
     @contextmanager
-    def connection(self, props: dict[str, Any], doing: str) -> Iterator[Connection]:
+    def connection(self, access: Access, doing: str) -> Iterator[Connection]:
         """Yield a connection to the coordinator, waiting for it at most `ready_timeout` seconds.
 
         Raises:
@@ -54,16 +69,15 @@ class SqlProvider(DeclarativeProvider):
         # Imported here: a run that changes nothing compares states and needs no driver.
         from components.database import connections  # noqa: PLC0415
 
-        server = connections.Server.of(props["server"])
-        timeout = int(props["ready_timeout"])
+        server, timeout = access.server, access.ready_timeout
         with (
             connections.translated_errors(doing, server),
             connections.connected(server, self.password, timeout=timeout) as connection,
         ):
             yield connection
 
-    def as_set(self, props: dict[str, Any]) -> dict[str, Any]:
-        """Return the properties of a resource that is deleted, with the coordinator where the settings have it now.
+    def as_set(self, props: Props) -> Access:
+        """Return how the coordinator of a resource that is deleted is reached by the settings of now.
 
         The state tells where it was when the resource was last updated; an update of the same run may have moved it.
         """
@@ -76,13 +90,19 @@ class SqlProvider(DeclarativeProvider):
             alias = to_camel(name)
             return self._config.get(f"citus:{alias}") or str(Settings.model_fields[name].default)
 
-        server = {**props["server"], "database": setting("database"), "user": setting("user")}
-        server |= {"host": reached_at(setting("bind_address")), "port": int(setting("port"))}
-        return {**props, "server": server}
+        access = read(Access, props)
+        server = replace(
+            access.server,
+            host=reached_at(setting("bind_address")),
+            port=int(setting("port")),
+            database=setting("database"),
+            user=setting("user"),
+        )
+        return replace(access, server=server)
 
     @contextmanager
     def session(
-        self, props: dict[str, Any], doing: str, *, on_all_nodes: bool = False, node: tuple[str, int] | None = None
+        self, access: Access, doing: str, *, on_all_nodes: bool = False, node: tuple[str, int] | None = None
     ) -> Iterator[Connection]:
         """Yield a connection that holds the cluster's lock; for work `on_all_nodes`, once each of them answers.
 
@@ -90,11 +110,10 @@ class SqlProvider(DeclarativeProvider):
         nobody's lock is in its way.
         """
         from components.database import health, session, watch  # noqa: PLC0415
-        from components.database.connections import Server  # noqa: PLC0415
 
-        server, timeout = Server.of(props["server"]), int(props["ready_timeout"])
+        server, timeout = access.server, access.ready_timeout
         with (
-            self.connection(props, doing) as connection,
+            self.connection(access, doing) as connection,
             session.exclusive(connection, doing=doing, timeout=timeout) as within,
         ):
             if on_all_nodes:
@@ -107,30 +126,3 @@ class SqlProvider(DeclarativeProvider):
                         yield connection
                 else:
                     yield connection
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Compare with the live cluster; a coordinator that does not answer leaves the resource as it was last seen."""
-        from components.database import connections  # noqa: PLC0415
-        from components.errors import NotReadyError  # noqa: PLC0415
-
-        server = connections.Server.of(props["server"])
-        try:
-            with (
-                connections.translated_errors(f"reading {id_}", server),
-                connections.connected(server, self.password, timeout=READ_TIMEOUT) as connection,
-            ):
-                found = self.find(connection, id_, props)
-        except NotReadyError as error:
-            print(f"{id_} is left as it was last seen: {error}")  # noqa: T201
-            return self.unreachable(id_, props)
-        if found is None:
-            return ReadResult("", {})
-        return self.seen(id_, {**props, **found})
-
-    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the properties as they are in the cluster now, or None where the resource is gone."""
-        raise NotImplementedError
-
-    def unreachable(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Say what a refresh records where the coordinator does not answer."""
-        return ReadResult(id_, dict(props))

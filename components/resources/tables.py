@@ -5,79 +5,79 @@ What each step does to the database is in components/database/. Deleting any of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 import pulumi
-from pulumi.dynamic import CheckFailure, CheckResult, DiffResult
+from pulumi.dynamic import DiffResult
 
+from components.access import Access
 from components.errors import ReshardingError
 from components.names import TableName
-from components.resources.sql import ServerArgs, SqlProvider, SqlResource
-from components.resources.wire import (
-    describe,
-    read_keys,
-    read_pending,
-    read_table,
-    wire_keys,
-    wire_name,
-    wire_shardings,
+from components.resources.sql import SqlProvider, SqlResource
+from components.resources.wire import Given, read, write
+from components.tables import (
+    Declaration,
+    Distributed,
+    DistributedDeclaration,
+    Local,
+    LocalDeclaration,
+    Reference,
+    ReferenceDeclaration,
+    ShardedDeclaration,
+    get_compared,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from components.database.connections import Connection
-    from components.keys import DeclaredKeys
-    from components.kinds import Sharding
+    from components.resources.wire import Props
 
-__all__ = [
-    "KINDS",
-    "DistributedTable",
-    "DistributedTableArgs",
-    "LocalTable",
-    "LocalTableArgs",
-    "ReferenceTable",
-    "ReferenceTableArgs",
-    "get_kind",
-]
+__all__ = ["KINDS", "DistributedTable", "LocalTable", "ReferenceTable", "get_kind"]
 
-
-KINDS: Final = {"DistributedTable": "distributed", "ReferenceTable": "a reference table", "LocalTable": "local"}
+KINDS: Final = {"DistributedTable": "distributed", "ReferenceTable": str(Reference()), "LocalTable": str(Local())}
 """Resources that a table can be, and how a person calls each."""
 
 
-def get_kind(props: Mapping[str, Any]) -> str:
+def get_kind(props: Mapping[str, object]) -> str:
     """Return the resource whose inputs these are: a table that is declared as of another kind is still the same table."""
     if "distribution_column" in props:
         return "DistributedTable"
     return "ReferenceTable" if "nodes" in props else "LocalTable"
 
 
-class TableProvider(SqlProvider):
+@dataclass(frozen=True, kw_only=True)
+class TableInputs(Declaration, Access):
+    """Inputs that every table has."""
+
+
+I = TypeVar("I", bound=TableInputs)  # noqa: E741 - the inputs
+
+
+class TableProvider(SqlProvider[I]):
     """Base of the providers of one table, which may have been a resource of another kind before."""
 
     kind: ClassVar[str]
 
-    def identify(self, props: dict[str, Any]) -> str:
+    def identify(self, inputs: I, outputs: Props) -> str:
         """Return `schema.table`."""
-        return str(read_table(props))
+        return str(inputs.table)
 
-    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Refuse, at preview, to rewrite a table without being asked."""
-        was = get_kind(_olds) if _olds else self.kind
-        failures = []
-        if "LocalTable" not in (was, self.kind) and was != self.kind and not news.get("rewrite"):
-            error = ReshardingError(read_table(news), f"is {KINDS[was]}, but is declared as {KINDS[self.kind]}")
-            failures.append(CheckFailure("", str(error)))
-        return CheckResult(news, failures)
+    def refuse(self, before: Props, inputs: I) -> Iterable[str]:
+        """Refuse to rewrite a table without being asked."""
+        was = get_kind(before) if before else self.kind
+        may = isinstance(inputs, ShardedDeclaration) and inputs.rewrite
+        if "LocalTable" not in (was, self.kind) and was != self.kind and not may:
+            yield str(ReshardingError(inputs.table, f"is {KINDS[was]}, but is declared as {KINDS[self.kind]}"))
 
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         """Compare, and say what another kind means for the rows."""
         was = get_kind(_olds)
         if was == self.kind:
             return super().diff(_id, _olds, _news)
         rewritten = "" if was == "LocalTable" else ": its rows are rewritten, and it is locked meanwhile"
-        print(f"{read_table(_news)}: was {KINDS[was]}, becomes {KINDS[self.kind]}{rewritten}")  # noqa: T201 - Pulumi shows it
+        print(f"{self.read_inputs(_news).table}: was {KINDS[was]}, becomes {KINDS[self.kind]}{rewritten}")  # noqa: T201
         return DiffResult(changes=True, replaces=[])
 
 
@@ -87,251 +87,192 @@ def _of_any_kind(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
     return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(aliases=aliases))
 
 
-class KeyedTableProvider(TableProvider):
-    """Base of the providers of a sharded table, whose keys are kept as the plan has them."""
+def _restore_keys(connection: Connection, declared: ShardedDeclaration, before: Props) -> Props:
+    """Restore keys that were dropped by hand since the last update, and return those that there are."""
+    from components.database import recorded_keys  # noqa: PLC0415
 
-    def ensure_keys(self, connection: Connection, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
-        """Put back keys that were dropped by hand since the last update, and return those that there are."""
-        from components.database import recorded_keys  # noqa: PLC0415
-
-        found = recorded_keys.restore_recorded_keys(
-            connection, read_table(props), read_keys(props), recorded_keys.RecordedKeys.of(olds.get("keys"))
-        )
-        return {"keys": found.as_props()}
-
-    def find_keys(self, connection: Connection, props: dict[str, Any]) -> dict[str, Any]:
-        """Return which of the keys that the last update left are not there as they were."""
-        from components.database import recorded_keys  # noqa: PLC0415
-
-        if props.get("keys") is None:  # of an update that knew nothing of keys
-            return {}
-        return {
-            "lost_keys": recorded_keys.find_key_drift(
-                connection, read_table(props), read_keys(props), recorded_keys.RecordedKeys.of(props["keys"])
-            )
-        }
+    recorded = read(recorded_keys.RecordedKeys, before.get("keys") or {})
+    return {"keys": write(recorded_keys.restore_recorded_keys(connection, declared, recorded))}
 
 
-class DistributedTableArgs(TypedDict):
+def _find_key_drift(connection: Connection, declared: ShardedDeclaration, state: Props) -> Props:
+    """Return which of the keys that the last update left are not there as they were."""
+    from components.database import recorded_keys  # noqa: PLC0415
+
+    if state.get("keys") is None:  # of an update that knew nothing of keys
+        return {}
+    recorded = read(recorded_keys.RecordedKeys, state["keys"])
+    return {"lost_keys": recorded_keys.find_key_drift(connection, declared, recorded)}
+
+
+# --- distributed tables ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistributedTableInputs(DistributedDeclaration, TableInputs):
     """Inputs of DistributedTable."""
 
-    server: ServerArgs
-    table: TableName
-    distribution_column: str
-    colocate_with: TableName | None
-    """Distributed table whose colocation group to join; without it the table starts a group of its own."""
-    shard_count: int
-    """Of a group of its own."""
-    primary_key: Sequence[str] | None
-    """Columns of the key once distributed; by default the distribution column, then the old key's."""
-    rewrite: bool
-    """Whether it may be rewritten where it is sharded in another way than declared."""
-    followers: Sequence[TableName]
-    """Tables that are colocated with it, directly or by others: they move along."""
-    target_group: pulumi.Input[int] | None
+    target_group: Given[int] | None = None
     """Colocation group of the table that it is colocated with, for a change of it to show."""
-    still_to_come: Mapping[TableName, Sharding]
-    """Tables of the plan that a foreign key ties to this one or its followers, as they are declared."""
-    declared_keys: DeclaredKeys
-    """Keys that its turn leaves behind."""
-    former_columns: Sequence[str]
-    """Names that files have given the distribution column before: it is the same column, and no row moves."""
-    ready_timeout: int
 
 
-class DistributedTableProvider(KeyedTableProvider):
+class DistributedTableProvider(TableProvider[DistributedTableInputs]):
     """A table distributed by a column. Where it is to be rewritten, it is refused unless the settings ask for that."""
 
     kind = "DistributedTable"
-    compared = (
-        "server",
-        "distribution_column",
-        "colocate_with",
-        "shard_count",
-        "target_group",
-        "declared_keys",
-        "lost_keys",
-    )
+    inputs = DistributedTableInputs
+    compared = ("server", *get_compared(DistributedDeclaration), "target_group", "lost_keys")
     outputs = ("colocation_group", "shards", "keys")
 
-    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Refuse, at preview, to rewrite a table without being asked."""
-        if not _olds or get_kind(_olds) != self.kind:
-            return super().check(_olds, news)
-        table = read_table(news)
-        _olds = self._renamed(_olds, news)
-        failures = []
-        for name, what in (
-            ("distribution_column", "distributed by"),
-            ("shard_count", "split into shards to the number of"),
-        ):
-            if name in self._resharded(_olds, news) and not news.get("rewrite"):
-                is_now, declared = (describe(props.get(name)) for props in (_olds, news))
-                error = ReshardingError(table, f"is {what} {is_now}, but is declared as {what} {declared}")
-                failures.append(CheckFailure("", str(error)))
-        return CheckResult(news, failures)
+    def refuse(self, before: Props, inputs: DistributedTableInputs) -> Iterable[str]:
+        """Refuse to rewrite a table without being asked."""
+        if not before or get_kind(before) != self.kind:
+            yield from super().refuse(before, inputs)
+            return
+        was = self.read_inputs(before)
+        if inputs.rewrite:
+            return
+        for changed in _resharded(was, inputs):
+            if changed == "distribution_column":
+                how = f"is {was.sharding}, but is declared as {inputs.sharding}"
+                yield str(ReshardingError(inputs.table, how))
+            elif changed == "shard_count":
+                how = f"has {was.shard_count} shards, but {inputs.shard_count} are declared"
+                yield str(ReshardingError(inputs.table, how))
 
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         """Compare, and say what a change of the sharding means."""
         if get_kind(_olds) != self.kind:
             return super().diff(_id, _olds, _news)
-        renamed = self._renamed(_olds, _news)
-        if renamed is not _olds:
-            name = _news["distribution_column"]
-            print(f"{read_table(_news)}: its distribution column is called {name} now; no row moves")  # noqa: T201
-        changed = self._resharded(renamed, _news)
+        was, declared = self.read_inputs(_olds), self.read_inputs(_news)
+        if was.distribution_column in declared.former_columns:
+            told = f"its distribution column is called {declared.distribution_column} now; no row moves"
+            print(f"{declared.table}: {told}")  # noqa: T201 - Pulumi shows it
+        changed = _resharded(was, declared)
         if changed:
-            print(_announced(changed, _olds, _news))  # noqa: T201 - Pulumi shows it
-        followed = {"shard_count": _olds.get("shard_count")} if _news.get("colocate_with") else {}
+            print(_announced(changed, was, declared))  # noqa: T201 - Pulumi shows it
+        followed = {"shard_count": _olds.get("shard_count")} if declared.colocate_with else {}
         return super().diff(_id, _olds, {**_news, **followed})
 
-    @staticmethod
-    def _renamed(olds: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
-        """Return the old properties with the distribution column as files call it now."""
-        if olds.get("distribution_column") in (news.get("former_columns") or ()):
-            return {**olds, "distribution_column": news["distribution_column"]}
-        return olds
-
-    @staticmethod
-    def _resharded(olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
-        """Return the properties by which the table is declared as sharded in another way; a group has its first's shards."""
-        names = ["distribution_column", "colocate_with", *([] if news.get("colocate_with") else ["shard_count"])]
-        return [name for name in names if olds.get(name) != news.get(name)]
-
-    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+    def ensure(self, inputs: DistributedTableInputs, before: Props) -> Props:
         """Distribute the table, or bring it to what is declared where it is distributed already."""
-        from components.database import distribute, reshard  # noqa: PLC0415
+        from components.database import distribute  # noqa: PLC0415
 
-        left = None if props.get("colocate_with") else olds.get("colocate_with")
-        table = read_table(props)
-        followers = [TableName(**follower) for follower in props.get("followers") or ()]
-        with self.session(props, f"distributing table {table}", on_all_nodes=True) as connection:
-            state = distribute.ensure_distributed(
-                connection,
-                table,
-                column=props["distribution_column"],
-                colocate_with=read_table(props, "colocate_with") if props.get("colocate_with") else None,
-                shard_count=int(props["shard_count"]),
-                primary_key=tuple(props["primary_key"]) if props.get("primary_key") else None,
-                still_to_come=read_pending(props),
-                change=reshard.ReshardPolicy(
-                    bool(props.get("rewrite")), followers, TableName(**left) if left else None
-                ),
-            )
-            keys = self.ensure_keys(connection, props, olds)
+        left = None if inputs.colocate_with else before.get("colocate_with")
+        with self.session(inputs, f"distributing table {inputs.table}", on_all_nodes=True) as connection:
+            state = distribute.ensure_distributed(connection, inputs, leaves=TableName(**left) if left else None)
+            keys = _restore_keys(connection, inputs, before)
         return {"colocation_group": state.colocation_group, "shards": state.shards, **keys}
 
-    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
+    def find(self, connection: Connection, inputs: DistributedTableInputs, state: Props) -> Props | None:
         """Return how it is distributed, or None where it is not (any more)."""
         from components.database import metadata  # noqa: PLC0415
 
-        state = metadata.get_table(connection, read_table(props))
-        if state is None or state.kind != "distributed":
+        live = metadata.get_table(connection, inputs.table)
+        if live is None or not isinstance(live.sharding, Distributed):
             return None
-        found: dict[str, Any] = {
-            "distribution_column": state.distribution_column,
-            "colocation_group": state.colocation_group,
-            "shards": state.shards,
-            **self.find_keys(connection, props),
+        found: Props = {
+            "distribution_column": live.sharding.column,
+            "colocation_group": live.colocation_group,
+            "shards": live.shards,
+            **_find_key_drift(connection, inputs, state),
         }
-        if not props.get("colocate_with"):
-            return {**found, "shard_count": state.shard_count}
-        target = metadata.get_table(connection, read_table(props, "colocate_with"))
-        if target is None or target.colocation_group != state.colocation_group:
+        if inputs.colocate_with is None:
+            return {**found, "shard_count": live.shard_count}
+        target = metadata.get_table(connection, inputs.colocate_with)
+        if target is None or target.colocation_group != live.colocation_group:
             found["colocate_with"] = None
         return found
 
 
-def _announced(changed: list[str], olds: dict[str, Any], news: dict[str, Any]) -> str:
+def _resharded(was: DistributedTableInputs, declared: DistributedTableInputs) -> list[str]:
+    """Return the properties by which the table is declared as sharded in another way; a group has its first's shards."""
+    renamed = was.distribution_column in declared.former_columns
+    differs = {
+        "distribution_column": was.distribution_column != declared.distribution_column and not renamed,
+        "colocate_with": was.colocate_with != declared.colocate_with,
+        "shard_count": was.shard_count != declared.shard_count and declared.colocate_with is None,
+    }
+    return [name for name, is_other in differs.items() if is_other]
+
+
+def _announced(changed: Sequence[str], was: DistributedTableInputs, declared: DistributedTableInputs) -> str:
     """Return the line by which a preview tells what becomes of a table's rows."""
-    table, target = read_table(news), news.get("colocate_with")
-    moving = [table, *(TableName(**follower) for follower in news.get("followers") or ())]
-    if changed == ["distribution_column"]:
-        moving = [table]
+    table, target = declared.table, declared.colocate_with
+    moving = [table] if changed == ["distribution_column"] else [table, *declared.followers]
     names = ", ".join(map(str, moving))
     rewritten = (
         f"{len(moving)} {'table is' if len(moving) == 1 else 'tables are'} rewritten, and locked meanwhile: {names}"
     )
     if changed != ["colocate_with"]:
         return f"warning: {table}: {rewritten}"
-    group = (
-        f"joins the colocation group of {describe(target)}"
-        if target
-        else f"leaves that of {describe(olds[changed[0]])}"
-    )
-    if news.get("rewrite"):
-        return f"{table}: {group} in place; where the shards do not lie as they must, {rewritten}"
-    return f"{table}: {group} in place, or is refused where its shards do not lie as they must"
+    group = f"joins the colocation group of {target}" if target else f"leaves that of {was.colocate_with}"
+    if declared.rewrite:
+        return f"{table}: {group} in place; where its shards are not placed as needed, {rewritten}"
+    return f"{table}: {group} in place, or is refused where its shards are not placed as needed"
 
 
 class DistributedTable(SqlResource, module="citus", name="DistributedTable"):
-    """A table whose rows lie on the workers, by the hash of a column. Its id is `schema.table`."""
+    """A table whose rows are on the workers, by the hash of a column. Its id is `schema.table`."""
 
     colocation_group: pulumi.Output[int]
     shards: pulumi.Output[int]
 
-    def __init__(self, name: str, args: DistributedTableArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        declaration: DistributedDeclaration,
+        access: Access,
+        target_group: pulumi.Input[int] | None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         props = {
-            **args,
-            "table": wire_name(args["table"]),
-            "colocate_with": wire_name(args["colocate_with"]) if args["colocate_with"] else None,
-            "primary_key": list(args["primary_key"]) if args["primary_key"] else None,
-            "followers": [wire_name(table) for table in args["followers"]],
-            "still_to_come": wire_shardings(args["still_to_come"]),
-            "declared_keys": wire_keys(args["declared_keys"]),
-            "former_columns": list(args["former_columns"]) or None,
+            **write(declaration),
+            **write(access),
+            "target_group": target_group,
             "lost_keys": [],
-            "colocation_group": None,
-            "shards": None,
-            "keys": None,
+            **dict.fromkeys(DistributedTableProvider.outputs),
         }
         super().__init__(DistributedTableProvider(), name, props, _of_any_kind(opts))
 
 
-class ReferenceTableArgs(TypedDict):
+# --- reference tables --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceTableInputs(ReferenceDeclaration, TableInputs):
     """Inputs of ReferenceTable."""
 
-    server: ServerArgs
-    table: TableName
-    nodes: Sequence[str]
+    nodes: tuple[str, ...]
     """The nodes that must hold it, for a change of them to show."""
-    rewrite: bool
-    """Whether it may be rewritten where it is distributed."""
-    still_to_come: Mapping[TableName, Sharding]
-    """Tables of the plan that a foreign key ties to this one, as they are declared."""
-    declared_keys: DeclaredKeys
-    """Keys that its turn leaves behind."""
-    ready_timeout: int
 
 
-class ReferenceTableProvider(KeyedTableProvider):
+class ReferenceTableProvider(TableProvider[ReferenceTableInputs]):
     """A table with a copy on every node."""
 
     kind = "ReferenceTable"
-    compared = ("server", "nodes", "missing", "declared_keys", "lost_keys")
+    inputs = ReferenceTableInputs
+    compared = ("server", *get_compared(ReferenceDeclaration), "nodes", "missing", "lost_keys")
     outputs = ("colocation_group", "placements", "keys")
 
-    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+    def ensure(self, inputs: ReferenceTableInputs, before: Props) -> Props:
         """Replicate the table, to the nodes that lack it where it is a reference table already."""
         from components.database import distribute  # noqa: PLC0415
 
-        table = read_table(props)
-        with self.session(props, f"replicating table {table}", on_all_nodes=True) as connection:
-            state = distribute.ensure_reference(
-                connection, table, still_to_come=read_pending(props), rewrite=bool(props.get("rewrite"))
-            )
-            keys = self.ensure_keys(connection, props, olds)
+        with self.session(inputs, f"replicating table {inputs.table}", on_all_nodes=True) as connection:
+            state = distribute.ensure_reference(connection, inputs)
+            keys = _restore_keys(connection, inputs, before)
         return {"colocation_group": state.colocation_group, "placements": state.placements, **keys}
 
-    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
+    def find(self, connection: Connection, inputs: ReferenceTableInputs, state: Props) -> Props | None:
         """Return its placements, or None where it is no reference table (any more)."""
         from components.database import metadata  # noqa: PLC0415
 
-        state = metadata.get_table(connection, read_table(props))
-        if state is None or state.kind != "reference":
+        live = metadata.get_table(connection, inputs.table)
+        if live is None or not isinstance(live.sharding, Reference):
             return None
-        missing = len(props["nodes"]) - state.placements
-        return {"placements": state.placements, "missing": missing, **self.find_keys(connection, props)}
+        missing = len(inputs.nodes) - live.placements
+        return {"placements": live.placements, "missing": missing, **_find_key_drift(connection, inputs, state)}
 
 
 class ReferenceTable(SqlResource, module="citus", name="ReferenceTable"):
@@ -340,65 +281,68 @@ class ReferenceTable(SqlResource, module="citus", name="ReferenceTable"):
     colocation_group: pulumi.Output[int]
     placements: pulumi.Output[int]
 
-    def __init__(self, name: str, args: ReferenceTableArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        declaration: ReferenceDeclaration,
+        access: Access,
+        nodes: Sequence[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         props = {
-            **args,
-            "table": wire_name(args["table"]),
-            "nodes": list(args["nodes"]),
-            "still_to_come": wire_shardings(args["still_to_come"]),
+            **write(declaration),
+            **write(access),
+            "nodes": list(nodes),
             "missing": 0,
-            "declared_keys": wire_keys(args["declared_keys"]),
             "lost_keys": [],
-            "colocation_group": None,
-            "placements": None,
-            "keys": None,
+            **dict.fromkeys(ReferenceTableProvider.outputs),
         }
         super().__init__(ReferenceTableProvider(), name, props, _of_any_kind(opts))
 
 
-class LocalTableArgs(TypedDict):
+# --- local tables ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalTableInputs(LocalDeclaration, TableInputs):
     """Inputs of LocalTable."""
 
-    server: ServerArgs
-    table: TableName
-    still_to_come: Mapping[TableName, Sharding]
-    """Tables of the settings that a foreign key may tie to this one, as they are declared."""
-    ready_timeout: int
 
-
-class LocalTableProvider(TableProvider):
-    """A table whose rows lie on the coordinator alone, though they were sharded once."""
+class LocalTableProvider(TableProvider[LocalTableInputs]):
+    """A table whose rows are on the coordinator alone, and were sharded once."""
 
     kind = "LocalTable"
-    compared = ("server",)
+    inputs = LocalTableInputs
+    compared = ("server", *get_compared(LocalDeclaration))
 
-    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Say, at preview, what becomes of a table that no state knows of."""
-        if not _olds:
-            table = read_table(news)
-            print(f"{table}: becomes local; where it is sharded, its rows are rewritten, and it is locked meanwhile")  # noqa: T201
-        return CheckResult(news, [])
+    def refuse(self, before: Props, inputs: LocalTableInputs) -> Iterable[str]:
+        """Say what becomes of a table that no state knows of."""
+        if not before:
+            told = "becomes local; where it is sharded, its rows are rewritten, and it is locked meanwhile"
+            print(f"{inputs.table}: {told}")  # noqa: T201 - Pulumi shows it
+        return ()
 
-    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+    def ensure(self, inputs: LocalTableInputs, before: Props) -> Props:
         """Bring the rows back; nothing happens where the table is local."""
         from components.database import distribute  # noqa: PLC0415
 
-        table = read_table(props)
-        with self.session(props, f"undistributing table {table}", on_all_nodes=True) as connection:
-            distribute.ensure_local(connection, table, still_to_come=read_pending(props))
+        with self.session(inputs, f"undistributing table {inputs.table}", on_all_nodes=True) as connection:
+            distribute.ensure_local(connection, inputs)
         return {}
 
-    def find(self, connection: Connection, id_: str, props: dict[str, Any]) -> dict[str, Any] | None:
+    def find(self, connection: Connection, inputs: LocalTableInputs, state: Props) -> Props | None:
         """Return nothing new, or None where the table is sharded, or gone."""
         from components.database import metadata  # noqa: PLC0415
 
-        state = metadata.get_table(connection, read_table(props))
-        return {} if state is not None and state.kind == "local" else None
+        live = metadata.get_table(connection, inputs.table)
+        return {} if live is not None and isinstance(live.sharding, Local) else None
 
 
 class LocalTable(SqlResource, module="citus", name="LocalTable"):
     """A table that is to be local again. Its id is `schema.table`."""
 
-    def __init__(self, name: str, args: LocalTableArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        props = {**args, "table": wire_name(args["table"]), "still_to_come": wire_shardings(args["still_to_come"])}
+    def __init__(
+        self, name: str, declaration: LocalDeclaration, access: Access, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        props = {**write(declaration), **write(access)}
         super().__init__(LocalTableProvider(), name, props, _of_any_kind(opts))

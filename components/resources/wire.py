@@ -1,87 +1,89 @@
-"""Tables and keys as properties of resources, and back."""
+"""Inputs of resources, which are dataclasses, as properties of Pulumi, and back.
+
+A property has its field's name. What is None does not travel, numbers come back as floats, and what is not known yet at
+preview comes as an Unknown: it is read as None.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from components.names import TableName
+from components.logs import Log
+from components.tables import Sharding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
-    from components.keys import DeclaredKeys
-    from components.kinds import Sharding
+    from pulumi import Input as Given
+else:
 
-__all__ = [
-    "describe",
-    "read_keys",
-    "read_pending",
-    "read_table",
-    "read_to_shard",
-    "wire_keys",
-    "wire_name",
-    "wire_shardings",
-]
+    class Given:
+        """An input that may be another resource's output; a provider reads it as what that output holds."""
+
+        def __class_getitem__(cls, item: Any) -> Any:
+            """Return the type of the value."""
+            return item
 
 
-def read_table(props: dict[str, Any], key: str = "table") -> TableName:
-    """Return the table that a property names."""
-    return TableName(**props[key])
+__all__ = ["Given", "Props", "known", "read", "write"]
+
+Props = dict[str, Any]
+"""Properties as Pulumi hands them over."""
+T = TypeVar("T")
 
 
-def describe(value: Any) -> str:
-    """Return a property as a person reads it."""
+def write(value: Any) -> Any:
+    """Return a value as a property; what is no dataclass, tuple, list or mapping stays as it is, as outputs do."""
+    if isinstance(value, Log):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        named = {field.name: write(getattr(value, field.name)) for field in fields(value)}
+        return {"kind": type(value).__name__, **named} if isinstance(value, Sharding) else named
+    if isinstance(value, tuple | list):
+        return [write(item) for item in value]
     if isinstance(value, dict):
-        return str(TableName(**value))
-    return "nothing" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        return {key: write(item) for key, item in value.items()}
+    return value
 
 
-def wire_name(table: TableName) -> dict[str, str]:
-    """Return a table as a property."""
-    return {"schema": table.schema, "name": table.name}
+def known(value: Given[T]) -> T:
+    """Return what an input holds: in a provider, all outputs are known."""
+    return cast("T", value)
 
 
-def wire_shardings(tables: Mapping[TableName, Sharding]) -> list[dict[str, str | None]]:
-    """Return how tables are declared as a property."""
-    return [{**wire_name(table), "kind": kind, "distribution_column": by} for table, (kind, by) in tables.items()]
-
-
-def read_to_shard(props: dict[str, Any]) -> list[TableName]:
-    """Return the tables that later steps of the same update shard."""
-    return [TableName(**table) for table in props.get("to_shard") or ()]
-
-
-def read_pending(props: dict[str, Any]) -> dict[TableName, Sharding | None]:
-    """Read what `wire_shardings` wrote; None for a table of which nothing more than the name is known."""
-    return {
-        TableName(table["schema"], table["name"]): (
-            (table["kind"], table.get("distribution_column")) if "kind" in table else None
-        )
-        for table in props["still_to_come"]
+def read(kind: type[T], props: Props) -> T:
+    """Return the dataclass that `write` made properties of; a required field of which there is nothing is None."""
+    hints = _hints(cast("Any", kind))
+    given = {
+        field.name: _read(hints[field.name], props.get(field.name))
+        for field in fields(cast("Any", kind))
+        if props.get(field.name) is not None or (field.default is MISSING and field.default_factory is MISSING)
     }
+    return kind(**given)
 
 
-def wire_keys(keys: DeclaredKeys) -> dict[str, Any]:
-    """Return the declared keys of a table as a property."""
-    foreign = [
-        {
-            "table": wire_name(key.table),
-            "name": key.name,
-            "references": wire_name(key.references),
-            "form": list(key.form),
-        }
-        for key in keys.foreign
-    ]
-    return {"primary": list(keys.primary) if keys.primary else None, "foreign": foreign}
+_SCALARS: Final[dict[Any, Callable[[Any], Any]]] = {int: int, Log: Log.parse}
 
 
-def read_keys(props: dict[str, Any]) -> DeclaredKeys:
-    """Read what `wire_keys` wrote."""
-    from components.keys import DeclaredKeys, PlannedForeignKey  # noqa: PLC0415
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
-    keys = props["declared_keys"]
-    foreign = tuple(
-        PlannedForeignKey(read_table(key), key["name"], read_table(key, "references"), tuple(key["form"]))
-        for key in keys["foreign"]
-    )
-    return DeclaredKeys(tuple(keys["primary"]) if keys.get("primary") else None, foreign)
+
+def _read(hint: Any, value: Any) -> Any:
+    arguments = [argument for argument in get_args(hint) if argument is not type(None)]
+    if value is None or type(value).__name__ == "Unknown":
+        return None
+    if get_origin(hint) is UnionType or len(arguments) < len(get_args(hint)):
+        if len(arguments) == 1:
+            return _read(arguments[0], value)
+        return read({kind.__name__: kind for kind in arguments}[value["kind"]], value)
+    if get_origin(hint) in (tuple, dict):
+        items = {key: _read(arguments[-1], item) for key, item in value.items()} if isinstance(value, dict) else None
+        return tuple(_read(arguments[0], item) for item in value) if items is None else items
+    if is_dataclass(hint) and hint is not Log:
+        return read(cast("type[Any]", hint), value)
+    return _SCALARS.get(hint, lambda it: it)(value)

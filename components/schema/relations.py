@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from components.names import TableName
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from components.names import TableName
 
 __all__ = [
     "Column",

@@ -70,7 +70,7 @@ def later_cases() -> Iterator[LaterCase]:
 def _draft(files: list[SqlFile], tables: dict[str, Any], standing: Standing | None) -> tuple[ShardingPlan, list[str]]:
     settings = Settings.parse({"password": "x", "tables": json.dumps(tables)}, stack="test")
     schema = Schema(files)
-    plan = ShardingPlan.draft(schema, settings.tables, (), standing)
+    plan = ShardingPlan.draft(schema, settings.tables, (), standing, shard_count=4)
     return plan, [*schema.problems, *map(str, plan.errors)]
 
 

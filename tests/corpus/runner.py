@@ -14,6 +14,7 @@ from components.plan.plan import ShardingPlan
 from components.schema.files import Schema
 from components.schema.relations import SqlFile
 from components.settings import Settings
+from components.tables import DistributedDeclaration
 
 if TYPE_CHECKING:
     from components.database.connections import Connection
@@ -61,7 +62,7 @@ def draft(case: Case) -> ShardingPlan:
     schema = Schema([SqlFile("1.sql", case.sql)])
     assert schema.problems == [], case
     settings = Settings.parse({"password": "x", "tables": json.dumps(case.tables)}, stack="test")
-    return ShardingPlan.draft(schema, settings.tables)
+    return ShardingPlan.draft(schema, settings.tables, shard_count=_SHARDS)
 
 
 def carry_out(connection: Connection, plan: ShardingPlan) -> str:
@@ -74,18 +75,10 @@ def carry_out(connection: Connection, plan: ShardingPlan) -> str:
         ensure_script(connection, file.name, file.text)
     try:
         for table in plan.tables:
-            if table.distribution_column is None:
-                ensure_reference(connection, table.name, still_to_come=plan.declared(table.related))
+            if isinstance(table.declaration, DistributedDeclaration):
+                ensure_distributed(connection, table.declaration)
             else:
-                ensure_distributed(
-                    connection,
-                    table.name,
-                    column=table.distribution_column,
-                    colocate_with=table.colocate_with,
-                    shard_count=_SHARDS,
-                    primary_key=table.primary_key,
-                    still_to_come=plan.declared(table.related),
-                )
+                ensure_reference(connection, table.declaration)
     except (StackError, psycopg.Error) as error:
         return " ".join(str(error).split())
     left = connection.execute("select name from citus_pulumi.foreign_key").fetchall()

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 import yaml
 
+from tests.e2e.nodes import Nodes
+
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable
 
-    from tests.e2e.nodes import Nodes
 
 ROOT: Final = Path(__file__).parents[2]
 DEADLINE: Final = 240
@@ -57,6 +58,20 @@ class Run:
         return {word: int(count) for count, word in counts}
 
 
+PARTS: Final = (
+    "Pulumi.yaml",
+    "__main__.py",
+    "analysis",
+    "cli",
+    "components",
+    "sql",
+    "pyproject.toml",
+    "uv.lock",
+    ".venv",
+)
+"""What of the project a stack's folder has."""
+
+
 @dataclass
 class Stack:
     """One stack: its settings, its state and its names on the engine."""
@@ -72,23 +87,19 @@ class Stack:
         """Make the backend and the stack."""
         self.backend = self.folder / "state"
         self.backend.mkdir(parents=True)
-        for part in (
-            "Pulumi.yaml",
-            "__main__.py",
-            "analysis",
-            "cli",
-            "components",
-            "sql",
-            "pyproject.toml",
-            "uv.lock",
-            ".venv",
-        ):
-            (self.folder / part).symlink_to(ROOT / part)
+        self.run_code_of(ROOT)
         self.config = self.folder / f"Pulumi.{self.name}.yaml"
         self.check("stack", "init", self.name)
         self.check("config", "set", "--secret", "password", "--stack", self.name, "--", self.password)
         self.set(namePrefix=self.name, port=self.port, readyTimeout=60, workers=2, shardCount=4)
         self.set(**self.nodes.settings, **self.settings)
+
+    def run_code_of(self, project: Path) -> None:
+        """Let the stack's program and commands be those of a project's folder."""
+        for part in PARTS:
+            link = self.folder / part
+            link.unlink(missing_ok=True)
+            link.symlink_to(project / part)
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment of the CLI: the backend and passphrase of this stack, nobody else's."""

@@ -6,21 +6,32 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pulumi.dynamic import Config, ConfigureRequest
 
+from components.access import Access, Server
 from components.database import nodes
+from components.logs import Log
 from components.names import TableName
 from components.plan.plan import ShardingPlan
-from components.resources import wire
-from components.resources.membership import ClusterHealthProvider, CoordinatorNodeProvider, WorkerNodeProvider
-from components.resources.placement import ShardPlacementProvider
-from components.resources.scripts import SchemaScriptProvider
+from components.resources.membership import (
+    ClusterHealthInputs,
+    ClusterHealthProvider,
+    CoordinatorNodeInputs,
+    CoordinatorNodeProvider,
+    WorkerNodeInputs,
+    WorkerNodeProvider,
+)
+from components.resources.placement import ShardPlacementInputs, ShardPlacementProvider, TenantsInputs
+from components.resources.provider import DeclarativeProvider
+from components.resources.scripts import SchemaScriptInputs, SchemaScriptProvider
 from components.resources.tables import DistributedTableProvider, ReferenceTableProvider
+from components.resources.wire import write
 from components.schema.files import Schema
 from components.settings import Settings
-from tests.servers import HOST, PASSWORD, USER
+from components.tables import DistributedDeclaration, Pending, ReferenceDeclaration
+from tests.servers import HOST, PASSWORD, USER, PostgresServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,16 +39,11 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from components.resources.provider import DeclarativeProvider
-    from tests.servers import PostgresServer
 
 STACK = "organization/citus/test"
 CLUSTER_ID = "11111111-2222-4333-8444-555555555555"
 READY_TIMEOUT = 30
 """Seconds, where a test does not wait for it to pass."""
-
-
-_NO_KEYS: Final[dict[str, Any]] = {"declared_keys": {"primary": None, "foreign": []}, "lost_keys": []}
 
 
 class RefusedError(Exception):
@@ -59,7 +65,7 @@ def as_on_the_wire(props: Mapping[str, Any]) -> dict[str, Any]:
 class Resource:
     """One dynamic resource with its state. A step that fails leaves the state as it was, as the engine does."""
 
-    provider: DeclarativeProvider
+    provider: DeclarativeProvider[Any]
     inputs: dict[str, Any]
     password: str = PASSWORD
     id: str = ""
@@ -134,37 +140,44 @@ class Cluster:
 
     # --- what the program declares -----------------------------------------------------------------------------------
 
-    def _common(self, ready_timeout: int) -> dict[str, Any]:
-        log = f"file:{self.coordinator.log}"
-        server = {"name": "coordinator", "host": HOST, "port": self.coordinator.port, "log": log}
-        return {"server": {**server, "database": self.database, "user": USER}, "ready_timeout": ready_timeout}
+    def access(self, ready_timeout: int = READY_TIMEOUT) -> Access:
+        """Return how the coordinator is reached."""
+        log = Log("file", str(self.coordinator.log))
+        server = Server("coordinator", HOST, self.coordinator.port, self.database, USER, log)
+        return Access(server=server, ready_timeout=ready_timeout)
 
     def coordinator_node(self, *, cluster_id: str = CLUSTER_ID, ready_timeout: int = READY_TIMEOUT) -> Resource:
         """Declare the coordinator."""
-        node = {"node_name": HOST, "node_port": self.coordinator.port, "generation": "1", "stack": STACK}
-        node["cluster_id"] = cluster_id
-        return Resource(CoordinatorNodeProvider(), {**self._common(ready_timeout), **node})
+        inputs = CoordinatorNodeInputs(
+            **vars(self.access(ready_timeout)),
+            node_name=HOST,
+            node_port=self.coordinator.port,
+            generation="1",
+            stack=STACK,
+            cluster_id=cluster_id,
+        )
+        return Resource(CoordinatorNodeProvider(), write(inputs))
 
-    def worker_node(self, worker: PostgresServer, *, ready_timeout: int = READY_TIMEOUT) -> Resource:
+    def worker_node(self, worker: PostgresServer, *, ready_timeout: int = READY_TIMEOUT, host: str = HOST) -> Resource:
         """Declare a worker."""
-        node = {
-            "node_name": HOST,
-            "node_port": worker.port,
-            "generation": "1",
-            "active": True,
-            "log": f"file:{worker.log}",
-        }
-        return Resource(WorkerNodeProvider(), {**self._common(ready_timeout), **node})
+        inputs = WorkerNodeInputs(
+            **vars(self.access(ready_timeout)),
+            node_name=host,
+            node_port=worker.port,
+            generation="1",
+            log=Log("file", str(worker.log)),
+        )
+        return Resource(WorkerNodeProvider(), {**write(inputs), "active": True})
 
     def health(self, *, ready_timeout: int = READY_TIMEOUT) -> Resource:
         """Declare that every node reaches every other."""
-        inputs = {"generations": ["1"] * len(self.servers), "healthy": True}
-        return Resource(ClusterHealthProvider(), {**self._common(ready_timeout), **inputs})
+        inputs = ClusterHealthInputs(**vars(self.access(ready_timeout)), generations=("1",) * len(self.servers))
+        return Resource(ClusterHealthProvider(), {**write(inputs), "healthy": True})
 
     def script(self, file_name: str, text: str) -> Resource:
         """Declare a file of the schema."""
-        inputs = {"file_name": file_name, "text": text}
-        return Resource(SchemaScriptProvider(), {**self._common(READY_TIMEOUT), **inputs})
+        inputs = SchemaScriptInputs(**vars(self.access()), file_name=file_name, text=text)
+        return Resource(SchemaScriptProvider(), write(inputs))
 
     def distributed(
         self,
@@ -174,63 +187,54 @@ class Cluster:
         colocate_with: str | None = None,
         shard_count: int = 4,
         primary_key: Sequence[str] | None = None,
-        still_to_come: Sequence[str] = (),
+        pending: Sequence[str] = (),
         ready_timeout: int = READY_TIMEOUT,
     ) -> Resource:
         """Declare a distributed table; names of tables are spelled as in SQL, those of columns as in the catalogue."""
-        inputs = {
-            "table": _name(table),
-            "distribution_column": by,
-            "colocate_with": _name(colocate_with) if colocate_with else None,
-            "shard_count": shard_count,
-            "primary_key": primary_key,
-            "still_to_come": [_name(other) for other in still_to_come],
-            **_NO_KEYS,
-        }
-        return Resource(DistributedTableProvider(), {**self._common(ready_timeout), **inputs})
+        declaration = DistributedDeclaration(
+            table=TableName.parse(table),
+            distribution_column=by,
+            colocate_with=TableName.parse(colocate_with) if colocate_with else None,
+            shard_count=shard_count,
+            primary_key=tuple(primary_key) if primary_key else None,
+            pending=tuple(Pending(TableName.parse(other)) for other in pending),
+        )
+        return self.table(declaration, ready_timeout=ready_timeout)
 
-    def reference(self, table: str, *, still_to_come: Sequence[str] = ()) -> Resource:
+    def reference(self, table: str, *, pending: Sequence[str] = ()) -> Resource:
         """Declare a reference table."""
-        inputs = {
-            "table": _name(table),
-            "nodes": [f"{HOST}:{server.port}" for server in self.servers],
-            "still_to_come": [_name(other) for other in still_to_come],
-            "missing": 0,
-            **_NO_KEYS,
-        }
-        return Resource(ReferenceTableProvider(), {**self._common(READY_TIMEOUT), **inputs})
+        waiting = tuple(Pending(TableName.parse(other)) for other in pending)
+        return self.table(ReferenceDeclaration(table=TableName.parse(table), pending=waiting))
+
+    def table(
+        self, declaration: DistributedDeclaration | ReferenceDeclaration, *, ready_timeout: int = READY_TIMEOUT
+    ) -> Resource:
+        """Declare a sharded table."""
+        inputs = {**write(declaration), **write(self.access(ready_timeout)), "lost_keys": []}
+        if isinstance(declaration, DistributedDeclaration):
+            return Resource(DistributedTableProvider(), inputs)
+        nodes = [f"{HOST}:{server.port}" for server in self.servers]
+        return Resource(ReferenceTableProvider(), {**inputs, "nodes": nodes, "missing": 0})
 
     def placement(self, *tenants: Mapping[str, Any], workers: Sequence[PostgresServer] | None = None) -> Resource:
         """Declare where tenants lie, and which workers hold shards; by default all of them."""
         holding = self.workers if workers is None else workers
-        inputs = {
-            "workers": [f"{HOST}:{worker.port}" for worker in holding],
-            "tenants": [{"pin": {}, "spread": [], **group, "table": _name(group["table"])} for group in tenants],
-            "misplaced": [],
-        }
-        return Resource(ShardPlacementProvider(), {**self._common(READY_TIMEOUT), **inputs})
+        groups = dict(self.rows("select nodeport, groupid from pg_dist_node where groupid > 0"))
+        inputs = ShardPlacementInputs(
+            **vars(self.access()),
+            workers=tuple(f"{HOST}:{worker.port}" for worker in holding),
+            worker_groups=tuple(groups[worker.port] for worker in holding),
+            tenants=tuple(TenantsInputs(**{**group, "table": TableName.parse(group["table"])}) for group in tenants),
+        )
+        return Resource(ShardPlacementProvider(), {**write(inputs), "misplaced": []})
 
     def program(self, schema_dir: Path, tables: Mapping[str, Any], *, shard_count: int = 4) -> list[Resource]:
         """Declare a schema's files and its tables as the program does (cluster.py), in the order of their creation."""
-        given = {"tables": json.dumps(tables), "password": PASSWORD, "shardCount": str(shard_count)}
+        given = {"tables": json.dumps(tables), "password": PASSWORD}
         settings = Settings.parse(given, stack="test")
-        plan = ShardingPlan.make(Schema.read(schema_dir), settings.tables)
-        declared = [self.script(file.name, file.text) for file in plan.files]
-        for table in plan.tables:
-            if table.distribution_column is None:
-                resource = self.reference(str(table.name))
-            else:
-                resource = self.distributed(
-                    str(table.name),
-                    table.distribution_column,
-                    colocate_with=str(table.colocate_with) if table.colocate_with else None,
-                    shard_count=settings.shard_count,
-                    primary_key=table.primary_key,
-                )
-            resource.inputs["still_to_come"] = wire.wire_shardings(plan.declared(table.related))
-            resource.inputs["declared_keys"] = wire.wire_keys(table.keys)
-            declared.append(resource)
-        return declared
+        plan = ShardingPlan.make(Schema.read(schema_dir), settings.tables, shard_count=shard_count)
+        files = [self.script(file.name, file.text) for file in plan.files]
+        return [*files, *(self.table(table.declaration) for table in plan.tables)]
 
     # --- what a person does by hand ----------------------------------------------------------------------------------
 
@@ -293,8 +297,3 @@ class Cluster:
     def _each(self, work: Callable[[PostgresServer], None]) -> None:
         with ThreadPoolExecutor() as pool:
             list(pool.map(work, self.servers))
-
-
-def _name(table: str) -> dict[str, str]:
-    parsed = TableName.parse(table)
-    return {"schema": parsed.schema, "name": parsed.name}

@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from analysis.place import Place
-from components.database.connections import Server
+from components.access import Server
+from components.logs import Log
 from tests.servers import HOST, PASSWORD, USER
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def leftovers(cluster: Cluster) -> list[tuple[Any, ...]]:
 
 def place(cluster: Cluster) -> Place:
     """Return where the analysis finds the company's tables."""
-    port, log = cluster.coordinator.port, f"file:{cluster.coordinator.log}"
+    port, log = cluster.coordinator.port, Log("file", str(cluster.coordinator.log))
     return Place(Server("coordinator", HOST, port, cluster.database, USER, log), PASSWORD)
 
 

@@ -207,7 +207,10 @@ def test_a_new_file_may_change_the_keys(cluster: Cluster, shop: dict[str, Resour
     """)
     declared = cluster.program(tmp_path, TABLES)
     declared[1].up()
-    declared_keys = {it.id or it.provider.identify(it.inputs): it.inputs.get("declared_keys") for it in declared}
+    declared_keys = {
+        it.id or it.provider.identify(it.provider.read_inputs(it.inputs), {}): it.inputs.get("declared_keys")
+        for it in declared
+    }
     for table in ("line", "click"):
         shop[table].refresh()
 

@@ -195,7 +195,7 @@ def test_worker_is_registered_and_active(servers: Cluster) -> None:
     assert worker.up() == "create"
 
     assert worker_rows(servers) == [(HOST, servers.workers[0].port, True, True)]
-    assert worker.id == f"{HOST}:{servers.workers[0].port}"
+    assert worker.id == f"group {worker.state['group_id']:g}"
     assert worker.state["group_id"] == servers.value("select groupid from pg_dist_local_group", on=servers.workers[0])
 
 
@@ -451,6 +451,64 @@ def test_a_worker_is_removed_while_citus_recovers_its_transactions(cluster: Clus
         removal.result()
 
     assert len(worker_rows(cluster)) == 1
+
+
+def held(cluster: Cluster) -> list[tuple[Any, ...]]:
+    """Return how many shards each group has."""
+    return cluster.rows("select groupid, count(*) from pg_dist_placement group by 1 order by 1")
+
+
+def test_a_worker_that_gets_another_address_keeps_its_shards(cluster: Cluster) -> None:
+    """It is the same group: updated, and neither drained nor registered a second time."""
+    worker, placement = cluster.worker_node(cluster.workers[1]), cluster.placement()
+    worker.up()
+    cluster.run("create table t (id int primary key); insert into t select generate_series(1, 100)")
+    cluster.distributed("t", "id").up()
+    placement.up()
+    before, group = held(cluster), worker.state["group_id"]
+
+    assert worker.up(node_name="localhost") == "update"
+
+    assert worker.state["group_id"] == group
+    where = [("localhost", cluster.workers[1].port, True, True)]
+    assert worker_rows(cluster)[1:] == where
+    assert cluster.rows("select nodename from pg_dist_node order by nodeid", on=cluster.workers[0])[2] == ("localhost",)
+    workers = [placement.inputs["workers"][0], f"localhost:{cluster.workers[1].port}"]
+    assert placement.up(workers=workers) == "update"
+    assert (held(cluster), cluster.value("select count(*) from t")) == (before, 100)
+
+
+def test_a_worker_whose_address_was_changed_by_hand_is_never_drained(cluster: Cluster) -> None:
+    """Whatever address the metadata has: its group is declared. A refresh reports it, and the next update sets it back."""
+    worker, placement = cluster.worker_node(cluster.workers[1]), cluster.placement()
+    worker.up()
+    cluster.run("create table t (id int primary key); insert into t select generate_series(1, 100)")
+    cluster.distributed("t", "id").up()
+    placement.up()
+    before = held(cluster)
+    cluster.run(f"select citus_update_node({int(worker.state['node_id'])}, 'localhost', {cluster.workers[1].port})")
+
+    assert placement.up(tenants=[{"table": {"schema": "public", "name": "t"}, "pin": {}, "spread": []}]) == "update"
+    assert held(cluster) == before
+    assert worker.refresh()
+    assert worker.state["node_name"] == "localhost"
+    assert worker.up() == "update"
+    assert (worker_rows(cluster)[1][0], held(cluster)) == (HOST, before)
+
+
+def test_another_server_at_a_new_address_is_no_address_of_the_worker(cluster: Cluster) -> None:
+    """An empty server does not take the place of one that holds shards."""
+    worker = cluster.worker_node(cluster.workers[1])
+    worker.up()
+    cluster.run(f"select citus_update_node({int(worker.state['node_id'])}, 'localhost', {cluster.workers[1].port})")
+    cluster.recreate(cluster.workers[1])
+
+    with pytest.raises(
+        IdentityError, match=rf"worker {HOST}:{cluster.workers[1].port} is not the one that is registered as localhost"
+    ):
+        worker.up(generation="2")
+
+    assert worker_rows(cluster)[1][0] == "localhost"
 
 
 def test_removed_worker_can_join_again(cluster: Cluster) -> None:

@@ -16,8 +16,10 @@ import pytest
 from psycopg import sql
 
 from components import waiting
-from components.database.connections import SETTINGS, Server, connected, translated_errors
+from components.access import Server
+from components.database.connections import SETTINGS, connected, translated_errors
 from components.errors import AccessError, NotReadyError, StackError
+from components.logs import Log
 from tests.servers import HOST, PASSWORD, USER
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def server(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
 
 def at(server: PostgresServer, *, database: str = "postgres", user: str = USER) -> Server:
     """Return how the code under test is told of the server."""
-    return Server("node_1", HOST, server.port, database, user, "file:/no/such/log")
+    return Server("node_1", HOST, server.port, database, user, Log("file", "/no/such/log"))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_role_that_may_not_log_in_fails_at_once(server: PostgresServer) -> None:
 
 def test_unknown_host_fails_at_once() -> None:
     """A name that does not resolve is no cause to wait."""
-    nowhere = Server("node_1", "no-such-host.invalid", 5432, "postgres", USER, "file:/no/such/log")
+    nowhere = Server("node_1", "no-such-host.invalid", 5432, "postgres", USER, Log("file", "/no/such/log"))
 
     with pytest.raises(AccessError, match=r"node_1 \(no-such-host\.invalid:5432\)"), connected(nowhere, "", timeout=60):
         pass
@@ -269,7 +271,7 @@ def test_session_takes_nothing_from_role_database_or_environment(server: Postgre
     program = """
 import json, sys
 from components import postgres
-server = postgres.Server("node_1", *json.loads(sys.argv[1]), log="")
+server = postgres.Server("node_1", *json.loads(sys.argv[1]), log=None)
 for _ in range(2):
     with postgres.connected(server, sys.argv[2], timeout=5) as connection:
         known = {name: connection.execute(f"show {name}").fetchone()[0] for name in postgres.SETTINGS}

@@ -11,7 +11,9 @@ from components.database import safeguards
 from components.errors import DriftError, ReshardingError, StackError
 from components.names import TableName
 from components.resources.tables import LocalTableProvider
-from tests.provider.resources import READY_TIMEOUT, RefusedError, Resource
+from components.resources.wire import write
+from components.tables import Distributed, Local, Pending, Reference, Sharding
+from tests.provider.resources import RefusedError, Resource
 from tests.provider.seen import GATE, eventually, keys, kind, leftovers, metadata, set_aside
 from tests.servers import HOST
 
@@ -30,20 +32,16 @@ def name(table: str) -> dict[str, str]:
     return {"schema": parsed.schema, "name": parsed.name}
 
 
-def to_come(**tables: str) -> list[dict[str, str]]:
+def to_come(**tables: str) -> list[dict[str, Any]]:
     """Return how other tables are declared: by a column, or as `reference` or `local`."""
-    return [
-        {**name(table), "kind": how}
-        if how in ("reference", "local")
-        else {**name(table), "kind": "distributed", "distribution_column": how}
-        for table, how in tables.items()
-    ]
+    kinds: dict[str, Sharding] = {"reference": Reference(), "local": Local()}
+    return [write(Pending(TableName.parse(table), kinds.get(how, Distributed(how)))) for table, how in tables.items()]
 
 
-def local(cluster: Cluster, table: str, still_to_come: list[dict[str, str]] | None = None) -> Resource:
+def local(cluster: Cluster, table: str, pending: list[dict[str, Any]] | None = None) -> Resource:
     """Declare a table that is to be local again."""
-    inputs = {"table": name(table), "still_to_come": still_to_come or []}
-    return Resource(LocalTableProvider(), {**cluster._common(READY_TIMEOUT), **inputs})
+    inputs = {"table": name(table), "pending": pending or []}
+    return Resource(LocalTableProvider(), {**write(cluster.access()), **inputs})
 
 
 def group(cluster: Cluster, table: str) -> tuple[int, int, int]:
@@ -90,9 +88,9 @@ FAMILY = """
 def family(cluster: Cluster) -> tuple[Resource, Resource, Resource]:
     """The tables of FAMILY, sharded: r, p and c, the latter two by their column a."""
     cluster.run(FAMILY)
-    r = cluster.reference("r", still_to_come=["p"])
-    p = cluster.distributed("p", "a", still_to_come=["r", "c"])
-    c = cluster.distributed("c", "a", colocate_with="p", still_to_come=["p"])
+    r = cluster.reference("r", pending=["p"])
+    p = cluster.distributed("p", "a", pending=["r", "c"])
+    c = cluster.distributed("c", "a", colocate_with="p", pending=["p"])
     for table in (r, p, c):
         table.up()
     p.inputs["followers"] = [name("c")]
@@ -211,7 +209,7 @@ def test_a_foreign_key_never_spans_two_groups(cluster: Cluster, family: tuple[Re
     """A child that leaves its parent is refused by Citus where the parent stays; the key holds as before."""
     _, _, c = family
     before = keys(cluster, "c"), group(cluster, "c")
-    c.inputs["still_to_come"] = []
+    c.inputs["pending"] = []
 
     with pytest.raises(StackError, match="foreign key"):
         c.up(colocate_with=None)
@@ -284,10 +282,10 @@ def test_another_distribution_column_rewrites_table_and_keys(
         c.preview(distribution_column="b")
     capfd.readouterr()
 
-    assert p.up(distribution_column="b", rewrite=True, still_to_come=to_come(c="b", r="reference")) == "update"
+    assert p.up(distribution_column="b", rewrite=True, pending=to_come(c="b", r="reference")) == "update"
     assert "warning: p: 1 table is rewritten, and locked meanwhile: p\n" in capfd.readouterr().out
     assert set_aside(cluster) == ["c_p_fkey"]
-    assert c.up(distribution_column="b", rewrite=True, still_to_come=to_come(p="b")) == "update"
+    assert c.up(distribution_column="b", rewrite=True, pending=to_come(p="b")) == "update"
 
     assert kind(cluster, "p") == kind(cluster, "c") == ("distributed", "b")
     assert group(cluster, "p") == group(cluster, "c")
@@ -343,7 +341,9 @@ def test_rows_without_the_new_column_are_counted(cluster: Cluster) -> None:
     t = cluster.distributed("t", "a")
     t.up()
 
-    with pytest.raises(DriftError, match=r"table t: 1 rows have no b.*nothing was changed"):
+    with pytest.raises(
+        DriftError, match=r"table t: 1 rows have NULL in the distribution column b.*nothing was changed"
+    ):
         t.up(distribution_column="b", rewrite=True)
     with pytest.raises(DriftError, match="there is no column c to distribute it by"):
         t.up(distribution_column="c", rewrite=True)
@@ -385,10 +385,10 @@ def test_a_distributed_table_becomes_a_reference_table_and_back(cluster: Cluster
     """With its rows and keys, in one transaction each way."""
     cluster.run(FAMILY)
     cluster.run("drop table c")
-    p = cluster.distributed("p", "a", still_to_come=["r"])
+    p = cluster.distributed("p", "a", pending=["r"])
     p.up()
     before = content(cluster, "p")
-    reference = cluster.reference("p", still_to_come=["r"])
+    reference = cluster.reference("p", pending=["r"])
     with pytest.raises(ReshardingError, match=r"is distributed by a, but is declared as a reference table.*p\.rewrite"):
         reference.up()
 
@@ -398,13 +398,13 @@ def test_a_distributed_table_becomes_a_reference_table_and_back(cluster: Cluster
     assert reference.refresh()
     assert reference.up() == "same"
 
-    distributed = cluster.distributed("p", "b", still_to_come=["r"])
+    distributed = cluster.distributed("p", "b", pending=["r"])
     with pytest.raises(ReshardingError, match="is a reference table, but is declared as distributed by b"):
         distributed.up()
     take_over(reference, distributed)
     with pytest.raises(RefusedError, match=r"is a reference table, but is declared as distributed.*p\.rewrite"):
         distributed.preview()
-    assert distributed.up(rewrite=True, still_to_come=to_come(r="reference")) == "update"
+    assert distributed.up(rewrite=True, pending=to_come(r="reference")) == "update"
     assert (kind(cluster, "p"), content(cluster, "p")) == (("distributed", "b"), before)
     assert cluster.value("insert into p (a, b) values (1, 1) returning id") == 51
 
@@ -534,8 +534,8 @@ def gated(cluster: Cluster) -> Resource:
         "create table t (id int primary key, a int, b int, r int references r, check (gate()));"
         "insert into t select i, i % 50, i % 40, 0 from generate_series(1, 2000) i"
     )
-    cluster.reference("r", still_to_come=["t"]).up()
-    t = cluster.distributed("t", "a", still_to_come=["r"])
+    cluster.reference("r", pending=["t"]).up()
+    t = cluster.distributed("t", "a", pending=["r"])
     t.up()
     return t
 
@@ -594,7 +594,7 @@ def test_session_ended_while_a_table_is_rewritten(cluster: Cluster, gated: Resou
 def test_session_ended_while_a_table_becomes_a_reference_table(cluster: Cluster, gated: Resource) -> None:
     """Between the two steps the table is never local for anybody else."""
     before = state(cluster)
-    reference = cluster.reference("t", still_to_come=["r"])
+    reference = cluster.reference("t", pending=["r"])
     reference.inputs["rewrite"] = True
 
     error = while_changing(cluster, reference.up, lambda: cluster.run(END.replace("(un)?distributing", "replicating")))
@@ -656,7 +656,10 @@ def test_lost_rows_are_never_committed(cluster: Cluster, monkeypatch: pytest.Mon
     numbers = iter([60, 59])
     monkeypatch.setattr(safeguards, "count_rows", lambda *_: next(numbers))
 
-    with pytest.raises(StackError, match="table t: it had 60 rows, but 59 came through; everything was rolled back"):
+    with pytest.raises(
+        StackError,
+        match="table t: its row count changed from 60 to 59 while it was sharded; everything was rolled back",
+    ):
         t.up(shard_count=8, rewrite=True)
 
     assert state(cluster) == before

@@ -160,8 +160,8 @@ def test_whole_chain_works_whatever_role_or_database_set(cluster: Cluster, whose
         do $$ declare id int := 7; begin perform pg_sleep(1.2); end $$;
     """
     cluster.script("010.sql", text).up()
-    cluster.reference("country", still_to_come=["sale"]).up()
-    sale = cluster.distributed("sale", "country_id", still_to_come=["country"])
+    cluster.reference("country", pending=["sale"]).up()
+    sale = cluster.distributed("sale", "country_id", pending=["country"])
     sale.up()
     placement = cluster.placement({"table": "sale", "spread": ["1", "2"]})
     placement.up()

@@ -8,6 +8,7 @@ import pytest
 
 from analysis.__main__ import find_cluster
 from analysis.errors import AnalysisError
+from components.logs import Log
 
 OUTPUTS: dict[str, Any] = {
     "dsn": "postgresql://postgres:0000@127.0.0.1:5437/coorddb",
@@ -34,6 +35,6 @@ def test_the_cluster_is_where_the_outputs_say() -> None:
     """The password is used, and stands in no text of the place."""
     place, about = find_cluster(OUTPUTS)
     assert (place.server.host, place.server.port, place.server.database) == ("127.0.0.1", 5437, "coorddb")
-    assert place.server.log == "docker:citus_coordinator"
+    assert place.server.log == Log("docker", "citus_coordinator")
     assert about == {"citus": "12.1-1", "postgres": "15.20", "runtime": "docker", "workers": 2}
     assert "0000" not in repr(place)

@@ -13,7 +13,8 @@ from components.errors import DockerError
 from components.nodes.docker.endpoint import Endpoint, connect, get_endpoint
 from components.nodes.docker.engine import Engine
 from components.resources.identity import ClusterIdentityProvider
-from components.resources.remains import Remnant, Remnants
+from components.resources.remains import Remnant
+from components.resources.wire import write
 from components.settings import Settings
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def test_an_address_of_another_machine_is_not_tried_here(monkeypatch: pytest.Mon
 def test_a_stack_stays_with_its_engine(before: dict[str, str], there: list[Remnant], *, refused: bool) -> None:
     """Another engine is refused before anything is touched, unless it has the nodes: then it is the same with a new id."""
     fixed = {"runtime": "docker", "name_prefix": "x", "user": "u", "database": "d", "adopt": ""}
-    news = {**fixed, "engine": "A", "found": Remnants(tuple(there)).as_props(), "obstacles": []}
+    news = {**fixed, "engine": "A", "found": write(tuple(there)), "obstacles": []}
     failures = ClusterIdentityProvider().check({**fixed, **before}, news).failures or []
     assert [failure.reason.partition(":")[0] for failure in failures] == (
         ["`docker` talks to another engine than the one that this cluster's nodes are on"] if refused else []

@@ -10,6 +10,7 @@ from components.errors import IdentityError
 from components.nodes.look import Look
 from components.resources.identity import ClusterIdentityProvider
 from components.resources.remains import Remnant, Remnants
+from components.resources.wire import write
 
 STACK = "organization/citus/shop"
 MADE = {
@@ -25,9 +26,7 @@ VOLUME, WORKER = "volume citus_coordinator_data", "container citus_worker_9"
 
 def problems(*found: Remnant, olds: dict[str, Any] | None = None, adopt: str = "", **changed: Any) -> list[str]:
     """Return what the provider refuses at preview."""
-    on_the_wire = [
-        {key: value for key, value in props.items() if value is not None} for props in Remnants(found).as_props()
-    ]
+    on_the_wire = [{key: value for key, value in write(remnant).items() if value is not None} for remnant in found]
     news = {**MADE, "adopt": adopt, "found": on_the_wire, "obstacles": ["port taken"], **changed}
     checked = ClusterIdentityProvider().check(olds or {}, news)
     assert not {"found", "obstacles"} & checked.inputs.keys()

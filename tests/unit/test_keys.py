@@ -163,7 +163,7 @@ def test_a_foreign_key_that_pairs_a_distribution_column_with_another_is_refused(
     columns: tuple[str, ...], referenced: tuple[str, ...]
 ) -> None:
     """A key that no rewriting can save is refused by table and name, with what it must pair."""
-    with pytest.raises(DriftError, match=r"^c: foreign key c_p_fk to p pairs .* but must pair k with q: mend"):
+    with pytest.raises(DriftError, match=r"^c: foreign key c_p_fk to p pairs .* but must pair k with q: correct"):
         rewritten_foreign_key(replace(FK, columns=columns, referenced=referenced), "k", "q")
 
 

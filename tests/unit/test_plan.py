@@ -19,6 +19,7 @@ from components.plan.rules import RULES
 from components.schema.files import Schema
 from components.schema.relations import SqlFile
 from components.settings import Settings
+from components.tables import Distributed, DistributedDeclaration, Reference
 from tests.corpus import cases
 
 ROOT = Path(__file__).parents[2]
@@ -92,12 +93,14 @@ def test_a_planned_table_carries_what_was_declared() -> None:
     )
     reference, parent, child = made.tables
     p, c, r = TableName("public", "P"), TableName("public", "c"), TableName("public", "r")
-    assert (reference.name, reference.reference, reference.distribution_column) == (r, True, None)
+    assert (reference.name, reference.declaration.sharding) == (r, Reference())
     assert (reference.related, reference.after) == ((c,), ())
-    assert (parent.name, parent.reference, parent.distribution_column) == (p, False, "K")
-    assert (parent.colocate_with, parent.primary_key) == (None, None)
+    assert isinstance(parent.declaration, DistributedDeclaration)
+    assert (parent.name, parent.declaration.sharding) == (p, Distributed("K"))
+    assert (parent.colocate_with, parent.declaration.primary_key) == (None, None)
     assert (parent.related, parent.after) == ((c,), ())
-    assert (child.distribution_column, child.colocate_with, child.primary_key) == ("K", p, ("n", "K"))
+    assert isinstance(child.declaration, DistributedDeclaration)
+    assert (child.distribution_column, child.colocate_with, child.declaration.primary_key) == ("K", p, ("n", "K"))
     assert (child.related, child.after) == ((p, r), (p, r))
 
 

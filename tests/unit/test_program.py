@@ -31,7 +31,7 @@ from components.nodes.local.installation import Installation
 from components.nodes.server_settings import as_arguments
 from components.plan.plan import ShardingPlan
 from components.plan.tenants import plan_tenants
-from components.providers import WHERE
+from components.registry import PROVIDERS
 from components.resources.membership import ClusterHealthProvider, CoordinatorNodeProvider, WorkerNodeProvider
 from components.resources.scripts import SchemaScriptProvider
 from components.resources.tables import DistributedTableProvider, LocalTableProvider, ReferenceTableProvider
@@ -100,9 +100,9 @@ class Registered:
         return {urn.rpartition("::")[2] for urn in self.request.dependencies}
 
     @property
-    def provider(self) -> SqlProvider:
+    def provider(self) -> SqlProvider[Any]:
         """The provider of a dynamic resource, as Pulumi would load it."""
-        return cast("SqlProvider", pickle.loads(base64.b64decode(self.inputs["__provider"])))
+        return cast("SqlProvider[Any]", pickle.loads(base64.b64decode(self.inputs["__provider"])))
 
 
 def reveal(value: Any) -> Any:
@@ -174,7 +174,7 @@ def declare(**values: str) -> Declared:
     """Declare a cluster in an event loop of its own, as a stack with these settings would."""
     settings = Settings.parse({"password": PASSWORD, "tables": json.dumps(TABLES), **values}, stack="dev")
     schema = Schema.read(ROOT / settings.schema_dir)
-    plan = ShardingPlan.make(schema, settings.tables, settings.undistributed)
+    plan = ShardingPlan.make(schema, settings.tables, settings.undistributed, shard_count=settings.shard_count)
     tenancies = plan_tenants(plan, schema, settings)
     recorder = Recorder()
     host = QuietEngine(STACK) if settings.runtime == "docker" else OneHost(STACK, Path("/project"))
@@ -363,8 +363,8 @@ def test_the_provider_of_no_resource_carries_state() -> None:
         stored = base64.b64decode(resource.inputs["__provider"])
         assert len(stored) < 120
         assert vars(resource.provider) == {}
-        assert b"components.providers" in stored
-        assert WHERE[type(resource.provider).__name__] == type(resource.provider).__module__
+        assert b"components.registry" in stored
+        assert PROVIDERS[type(resource.provider).__name__] == type(resource.provider).__module__
 
 
 def test_every_node_runs_alike() -> None:
@@ -517,10 +517,10 @@ def test_tables_reach_their_resources_as_planned() -> None:
     assert detail["table"] == {"schema": "public", "name": "detalle_venta"}
     assert (detail["distribution_column"], detail["shard_count"]) == ("id_pais", 8)
     assert detail["colocate_with"] == {"schema": "public", "name": "sucursal"}
-    assert [table["name"] for table in detail["still_to_come"]] == ["producto", "venta"]
+    assert [it["table"]["name"] for it in detail["pending"]] == ["producto", "venta"]
     coupon = made.of("ReferenceTable")["cupon"].plain
     assert coupon["nodes"] == [f"{name}:5432" for name in made.containers]
-    assert [table["name"] for table in coupon["still_to_come"]] == ["venta"]
+    assert [it["table"]["name"] for it in coupon["pending"]] == ["venta"]
 
 
 def test_a_table_may_be_rewritten_where_the_settings_say_so() -> None:
@@ -530,11 +530,11 @@ def test_a_table_may_be_rewritten_where_the_settings_say_so() -> None:
     assert {name for name, table in made.items() if table.plain["rewrite"]} == {"sucursal"}
     branch, detail = made["sucursal"].plain, made["detalle_venta"].plain
     assert {table["name"] for table in branch["followers"]} == {"venta", "producto", "detalle_venta"}
-    known = {table["name"]: (table["kind"], table.get("distribution_column")) for table in branch["still_to_come"]}
+    known = {it["table"]["name"]: it["sharding"] for it in branch["pending"]}
     assert known == {
-        "cupon": ("reference", None),
-        "metodo_pago": ("reference", None),
-        **dict.fromkeys(("venta", "producto", "detalle_venta"), ("distributed", "id_pais")),
+        "cupon": {"kind": "Reference"},
+        "metodo_pago": {"kind": "Reference"},
+        **{table: {"kind": "Distributed", "column": "id_pais"} for table in ("venta", "producto", "detalle_venta")},
     }
     assert detail["followers"] == []
     assert detail["target_group"] == OUTPUTS["DistributedTable"]["colocation_group"]
@@ -551,13 +551,13 @@ def test_a_table_that_is_to_be_local_is_no_table_of_the_plan() -> None:
     assert [table.plain["table"]["name"] for table in made.of("LocalTable").values()] == ["venta", "detalle_venta"]
     assert list(made.of("SchemaScript"))[-1] in made.of("LocalTable")["venta"].needs
     assert "detalle_venta" in made.of("ReferenceTable")["cupon"].needs
-    first = made.of("LocalTable")["venta"].plain["still_to_come"]
-    assert [(table["name"], table["kind"]) for table in first] == [
-        ("cupon", "reference"),
-        ("metodo_pago", "reference"),
-        ("detalle_venta", "local"),
+    first = made.of("LocalTable")["venta"].plain["pending"]
+    assert [(it["table"]["name"], it["sharding"]["kind"]) for it in first] == [
+        ("cupon", "Reference"),
+        ("metodo_pago", "Reference"),
+        ("detalle_venta", "Local"),
     ]
-    assert "local" in [table["kind"] for table in made.of("ReferenceTable")["cupon"].plain["still_to_come"]]
+    assert "Local" in [it["sharding"]["kind"] for it in made.of("ReferenceTable")["cupon"].plain["pending"]]
     assert made.outputs["tables"]["venta"] == {"kind": "local"}
 
 
@@ -601,7 +601,7 @@ def test_outputs_tell_the_cluster() -> None:
     outputs = declare().outputs
     assert outputs.keys() == {"dsn", "psql", "coordinator", "workers", "versions", "tables", "residency"}
     assert outputs["coordinator"] == "citus_coordinator-id"
-    assert outputs["workers"] == [f"citus_worker_{number}-id" for number in range(1, 5)]
+    assert outputs["workers"] == [f"citus_worker_{number}:5432" for number in range(1, 5)]
     assert outputs["versions"] == {"citus": "12.1-1", "postgres": "16.6"}
     assert outputs["tables"].keys() == set(TABLES)
     assert outputs["tables"]["cupon"] == {"kind": "reference", "placements": 5, "colocationGroup": 2}
@@ -744,7 +744,7 @@ TABLE = {
     "distribution_column": "id_pais",
     "shard_count": 32.0,
     "primary_key": None,
-    "still_to_come": [],
+    "pending": [],
     "nodes": ["a:5432"],
     "missing": 0.0,
     "generations": ["a", "b"],
@@ -774,9 +774,9 @@ COLOCATED = {**TABLE, "colocate_with": {"schema": "public", "name": "sucursal"},
         (WorkerNodeProvider, NODE, {"server": UNKNOWN}, True, []),
         (WorkerNodeProvider, NODE, {"node_name": UNKNOWN}, True, []),
         (WorkerNodeProvider, NODE, {"node_port": UNKNOWN}, True, []),
-        (WorkerNodeProvider, NODE, {"node_name": "x"}, True, ["node_name"]),
-        (WorkerNodeProvider, NODE, {"node_port": 5433}, True, ["node_port"]),
-        (WorkerNodeProvider, NODE, {"node_name": "x", "generation": UNKNOWN}, True, ["node_name"]),
+        (WorkerNodeProvider, NODE, {"node_name": "x"}, True, []),
+        (WorkerNodeProvider, NODE, {"node_port": 5433}, True, []),
+        (WorkerNodeProvider, NODE, {"node_name": "x", "generation": UNKNOWN}, True, []),
         (ClusterHealthProvider, TABLE, {}, False, []),
         (ClusterHealthProvider, TABLE, {"generations": ["a"]}, True, []),
         (ClusterHealthProvider, TABLE, {"generations": UNKNOWN}, True, []),
@@ -793,8 +793,8 @@ COLOCATED = {**TABLE, "colocate_with": {"schema": "public", "name": "sucursal"},
         (DistributedTableProvider, COLOCATED, {"colocate_with": None}, True, []),
         (DistributedTableProvider, COLOCATED, {"target_group": 2}, True, []),
         (DistributedTableProvider, COLOCATED, {"target_group": UNKNOWN}, True, []),
-        (DistributedTableProvider, TABLE, {"rewrite": True, "followers": [{}]}, False, []),
-        (DistributedTableProvider, TABLE, {"primary_key": ["a"], "still_to_come": [{}]}, False, []),
+        (DistributedTableProvider, TABLE, {"rewrite": True, "followers": [TABLE["table"]]}, False, []),
+        (DistributedTableProvider, TABLE, {"primary_key": ["a"], "pending": []}, False, []),
         (DistributedTableProvider, TABLE, {"server": UNKNOWN}, True, []),
         (ReferenceTableProvider, REFERENCE, {}, False, []),
         (ReferenceTableProvider, REFERENCE, {"nodes": ["a:5432", "b:5432"]}, True, []),
@@ -803,13 +803,13 @@ COLOCATED = {**TABLE, "colocate_with": {"schema": "public", "name": "sucursal"},
     ],
 )
 def test_a_difference_means_an_update_and_hardly_ever_a_replacement(
-    provider: type[SqlProvider],
+    provider: type[SqlProvider[Any]],
     olds: dict[str, Any],
     change: dict[str, Any],
     changes: bool,  # noqa: FBT001
     replaces: list[str],
 ) -> None:
-    """Only a worker's own address makes another resource of it, and what is not known yet never does."""
+    """A worker that gets another address is still the same, and what is not known yet never makes another of it."""
     diff = provider().diff("id", olds, {**olds, **change})
     assert (diff.changes, diff.replaces) == (changes, replaces)
 
@@ -824,7 +824,7 @@ def test_a_difference_means_an_update_and_hardly_ever_a_replacement(
         (
             {},
             {"colocate_with": {"schema": "a", "name": "t"}},
-            "venta: joins the colocation group of a.t in place, or is refused where its shards do not lie as they must\n",
+            "venta: joins the colocation group of a.t in place, or is refused where its shards are not placed as needed\n",
         ),
         (
             {"colocate_with": {"schema": "a", "name": "t"}},
@@ -881,7 +881,7 @@ GROUP = {"colocate_with": {"schema": "app", "name": "Grupo"}}
         ({}, {}),
         (TABLE, {}),
         (TABLE, {"shard_count": 32}),
-        (TABLE, {"primary_key": ["id_pais"], "ready_timeout": 1.0, "still_to_come": [{}]}),
+        (TABLE, {"primary_key": ["id_pais"], "ready_timeout": 1.0, "pending": []}),
         ({**TABLE, **GROUP}, {}),
         ({**TABLE, **GROUP}, {"shard_count": 8.0}),
         (TABLE, GROUP),
@@ -901,13 +901,13 @@ def test_a_table_sharded_as_declared_is_accepted(olds: dict[str, Any], change: d
     ("olds", "change", "what"),
     [
         (TABLE, {"distribution_column": "id"}, "is distributed by id_pais, but is declared as distributed by id"),
-        (TABLE, {"shard_count": 8.0}, "of 32, but is declared as split into shards to the number of 8"),
+        (TABLE, {"shard_count": 8.0}, "has 32 shards, but 8 are declared"),
     ],
 )
 def test_another_sharding_is_refused_at_preview(olds: dict[str, Any], change: dict[str, Any], what: str) -> None:
     """A table that is sharded in another way is refused by name, as it is and as declared, with the ways out."""
     (failure,) = DistributedTableProvider().check(olds, {**olds, **change}).failures
-    assert failure.reason.startswith("table venta is ")
+    assert failure.reason.startswith("table venta ")
     assert what in failure.reason
     assert "set citus:tables.venta.rewrite to true, or declare the table as it is" in failure.reason
     assert not DistributedTableProvider().check(olds, {**olds, **change, "rewrite": True}).failures
@@ -924,7 +924,7 @@ def test_another_sharding_is_refused_at_preview(olds: dict[str, Any], change: di
         LocalTableProvider,
     ],
 )
-def test_deleting_what_is_not_a_worker_asks_no_server(provider: type[SqlProvider]) -> None:
+def test_deleting_what_is_not_a_worker_asks_no_server(provider: type[SqlProvider[Any]]) -> None:
     """A deletion of anything but a worker leaves the data where it is: nothing is connected to, though no server is there."""
     provider().delete("id", {**TABLE, **NODE})
 

@@ -6,55 +6,61 @@ of all, when the data is gone already.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pulumi
-from pulumi.dynamic import CheckFailure, CheckResult, Resource
+from pulumi.dynamic import Resource
 
 from components.errors import DockerError
 from components.resources.provider import DeclarativeProvider
+from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
-__all__ = ["DestroyGuard", "DestroyGuardArgs"]
+    from components.resources.wire import Props
+
+__all__ = ["DestroyGuard", "DestroyGuardInputs"]
 
 
-class DestroyGuardArgs(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class DestroyGuardInputs:
     """Inputs of DestroyGuard."""
 
     network: str
-    containers: Sequence[str]
+    containers: tuple[str, ...]
     """Names of the nodes' containers."""
-    owner: pulumi.Input[str]
+    owner: Given[str]
     """Owner on the label of the network."""
-    cluster_id: pulumi.Input[str]
+    cluster_id: Given[str]
     engine: str
     """Id of the Docker Engine that the nodes are on."""
     address: str
     """Where it is reached: what the containers' provider uses in a destroy."""
 
 
-class DestroyGuardProvider(DeclarativeProvider):
+class DestroyGuardProvider(DeclarativeProvider[DestroyGuardInputs]):
     """Looks at the network before it goes, and names what else is on it."""
 
+    inputs = DestroyGuardInputs
     compared = ("network", "containers", "owner", "cluster_id", "engine", "address")
 
-    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Refuse, at preview, another network while containers of others are on this one."""
-        strangers = _attached(_olds) if _olds and _olds["network"] != news["network"] else []
-        problems = [_on_the_network(_olds["network"], strangers)] if strangers else []
-        return CheckResult(news, [CheckFailure("", problem) for problem in problems])
+    def refuse(self, before: Props, inputs: DestroyGuardInputs) -> Iterator[str]:
+        """Refuse another network while containers of others are on this one."""
+        was = self.read_inputs(before) if before else inputs
+        if was.network != inputs.network and (strangers := _attached(was)):
+            yield _on_the_network(was.network, strangers)
 
-    def identify(self, props: dict[str, Any]) -> str:
+    def identify(self, inputs: DestroyGuardInputs, outputs: Props) -> str:
         """Return the only id there is."""
         return "guard"
 
-    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+    def ensure(self, inputs: DestroyGuardInputs, before: Props) -> Props:
         """Do nothing."""
         return {}
 
-    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+    def delete(self, _id: str, _props: Props) -> None:
         """Let the destroy go on, unless something is in its way.
 
         Raises:
@@ -63,23 +69,24 @@ class DestroyGuardProvider(DeclarativeProvider):
         """
         from components.nodes.docker.engine import find_undeclared, get_engine_id  # noqa: PLC0415
 
-        address = _props.get("address", "")
+        inputs = self.read_inputs(_props)
+        address = inputs.address
         try:
             ids = {get_engine_id(), get_engine_id(address)}
         except DockerError as silence:
             msg = f"nothing was deleted: {silence}. An update notes the address that `docker` uses now: run up first"
             raise DockerError(msg) from None
-        if address and ids != {_props["engine"]}:
+        if address and ids != {inputs.engine}:
             msg = (
                 "nothing was deleted: `docker` talks to another engine than the one that this cluster's nodes are on. Let "
                 "DOCKER_HOST, DOCKER_CONTEXT or `docker context use` name that one"
             )
             raise DockerError(msg)
         lines = []
-        strangers = _attached(_props)
+        strangers = _attached(inputs)
         if strangers:
-            lines.append(_on_the_network(_props["network"], strangers))
-        undeclared = find_undeclared(_owners(_props), _props["containers"])
+            lines.append(_on_the_network(inputs.network, strangers))
+        undeclared = find_undeclared(_owners(inputs), inputs.containers)
         if undeclared:
             lines.append(
                 f"{', '.join(undeclared)}: part of this cluster, but neither in the settings nor in the state, so a destroy "
@@ -90,14 +97,14 @@ class DestroyGuardProvider(DeclarativeProvider):
             raise DockerError("\n".join(["nothing was deleted:", *lines]))
 
 
-def _owners(props: dict[str, Any]) -> frozenset[str]:
-    return frozenset({props["owner"], props["cluster_id"]})
+def _owners(inputs: DestroyGuardInputs) -> frozenset[str]:
+    return frozenset({known(inputs.owner), known(inputs.cluster_id)})
 
 
-def _attached(props: dict[str, Any]) -> list[str]:
+def _attached(inputs: DestroyGuardInputs) -> list[str]:
     from components.nodes.docker.engine import find_strangers  # noqa: PLC0415
 
-    return find_strangers(props["network"], _owners(props))
+    return find_strangers(inputs.network, _owners(inputs))
 
 
 def _on_the_network(network: str, strangers: list[str]) -> str:
@@ -111,6 +118,6 @@ def _on_the_network(network: str, strangers: list[str]) -> str:
 class DestroyGuard(Resource, module="citus", name="DestroyGuard"):
     """Deleted first, and only where nothing is in the way."""
 
-    def __init__(self, name: str, args: DestroyGuardArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, inputs: DestroyGuardInputs, opts: pulumi.ResourceOptions | None = None) -> None:
         once = pulumi.ResourceOptions(delete_before_replace=True)
-        super().__init__(DestroyGuardProvider(), name, {**args}, pulumi.ResourceOptions.merge(opts, once))
+        super().__init__(DestroyGuardProvider(), name, write(inputs), pulumi.ResourceOptions.merge(opts, once))

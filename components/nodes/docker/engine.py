@@ -9,15 +9,16 @@ import ipaddress
 import socket
 from contextlib import closing
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import pulumi
 
-from components.database.connections import Server
+from components.access import Server
 from components.database.live import LiveCluster, get_extension_version, look_at
 from components.errors import DockerError, IdentityError
+from components.logs import Log
 from components.nodes.docker.endpoint import Endpoint, connect, get_endpoint
-from components.nodes.docker.image import Nodes, Verdict, look_into
+from components.nodes.docker.image import FoundNodes, Verdict, look_into
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
 from components.nodes.look import Look
 from components.nodes.node import node_names
@@ -28,6 +29,8 @@ from components.stack_config import get_engine_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from components.access import Access
+    from components.nodes.runtime import Nodes
     from components.settings import Settings
 
 __all__ = ["POSTGRES_PORT", "STOP_SECONDS", "Engine", "find_strangers", "find_undeclared", "get_engine_id"]
@@ -55,10 +58,27 @@ class Engine:
         """Names of the containers that the settings declare, once `look` has looked."""
         self._cut_off: list[str] = []
 
-    @staticmethod
-    def log(_settings: Settings, node: str) -> str:
-        """Return where a node's log is, as logs.py takes it."""
-        return f"docker:{node}"
+    @classmethod
+    def open(cls, stack: str, settings: Settings) -> Self:
+        """Return the engine on which a stack lives."""
+        return cls(stack, settings.adopt)
+
+    def log(self, settings: Settings, node: str) -> Log:
+        """Return where a node's log is."""
+        return Log("docker", node)
+
+    def declare(
+        self,
+        name: str,
+        settings: Settings,
+        cluster_id: pulumi.Output[str],
+        access: Access,
+        opts: pulumi.ResourceOptions,
+    ) -> Nodes:
+        """Declare the nodes as containers."""
+        from components.nodes.docker.resources import DockerNodes  # noqa: PLC0415 - pulumi_docker is slow to import
+
+        return DockerNodes(name, settings, self, cluster_id, access, opts)
 
     @cached_property
     def client(self) -> Any:
@@ -142,7 +162,7 @@ class Engine:
         for port in container["Ports"] or ():
             if port["PrivatePort"] == POSTGRES_PORT and port.get("PublicPort"):
                 host = reached_at(port["IP"])
-                return Server(coordinator, host, port["PublicPort"], settings.database, settings.user, "")
+                return Server(coordinator, host, port["PublicPort"], settings.database, settings.user)
         return None
 
     def _look_into_image(self, settings: Settings) -> tuple[str, ...]:
@@ -150,7 +170,7 @@ class Engine:
         coordinator = node_names(settings)[0]
         names = [name for name in node_names(settings) if volume_name(name) in self._volumes]
         there = {name: self._containers[name] for name in names if name in self._containers}
-        nodes = Nodes(
+        nodes = FoundNodes(
             {volume_name(name): there[name]["Id"] if name in there else None for name in names},
             frozenset(container["ImageID"] for container in there.values()),
         )
@@ -177,7 +197,7 @@ class Engine:
         expected = volume_name(node_names(settings)[0])
         suffix = expected.removeprefix(settings.name_prefix)
         return [
-            f"citus:namePrefix = {settings.name_prefix!r}: this stack's data is in {name} and its like. Set "
+            f"citus:namePrefix = {settings.name_prefix!r}: changing it would leave this stack's volumes behind ({name}, …). Set "
             f"{name.removesuffix(suffix)!r} back, or start another stack"
             for name, volume in self._volumes.items()
             if name != expected and name.endswith(suffix) and volume.get("Labels") == {MANAGED_BY: self.stack}

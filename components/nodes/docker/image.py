@@ -10,6 +10,7 @@ import io
 import itertools
 import re
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
@@ -20,13 +21,13 @@ from components.nodes.locales import choose_locale, get_initial_locale, lacks_lo
 from components.nodes.versions import get_extension_problem, get_major
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "VOLUME_FOLDER",
     "Data",
+    "FoundNodes",
     "Image",
-    "Nodes",
     "Verdict",
     "describe_image",
     "get_disagreements",
@@ -77,7 +78,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Nodes:
+class FoundNodes:
     """What is on the engine of the declared nodes, the coordinator first."""
 
     volumes: Mapping[str, str | None]
@@ -96,7 +97,7 @@ class Verdict:
     problems: tuple[str, ...] = ()
 
 
-def look_into(client: Any, name: str, locale: str, nodes: Nodes, extension: Callable[[], str]) -> Verdict:
+def look_into(client: Any, name: str, locale: str, nodes: FoundNodes, extension: Callable[[], str]) -> Verdict:
     """Compare an image with the data that it is to be put on.
 
     Args:
@@ -193,7 +194,7 @@ def _find(client: Any, name: str, *, needed: bool) -> Any:
     return client.images.pull(name)
 
 
-def _environment_of_nodes(client: Any, nodes: Nodes, image: Any) -> dict[str, str]:
+def _environment_of_nodes(client: Any, nodes: FoundNodes, image: Any) -> dict[str, str]:
     """Return the environment of the containers that are there, else the one that the image gives them."""
     containers = [container for container in nodes.volumes.values() if container]
     of = client.api.inspect_container(containers[0]) if containers else image.attrs if image else {}

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pulumi
 import pulumi_docker as docker
 
-from components.nodes.data import NodeData
-from components.nodes.docker.destroy_guard import DestroyGuard
+from components.logs import Log
+from components.nodes.data import NodeData, NodeDataInputs
+from components.nodes.docker.destroy_guard import DestroyGuard, DestroyGuardInputs
 from components.nodes.docker.engine import POSTGRES_PORT, STOP_SECONDS, Engine
 from components.nodes.docker.image import VOLUME_FOLDER, Verdict
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, volume_name
@@ -20,7 +21,7 @@ from components.nodes.server_settings import as_arguments
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from components.resources.sql import ServerArgs
+    from components.access import Access
     from components.settings import Settings
 
 __all__ = ["DockerNodes"]
@@ -42,7 +43,7 @@ class DockerNodes(pulumi.ComponentResource):
         settings: Settings,
         engine: Engine,
         cluster_id: pulumi.Output[str],
-        server: ServerArgs,
+        access: Access,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("citus:docker:Nodes", name, None, opts)
@@ -79,7 +80,7 @@ class DockerNodes(pulumi.ComponentResource):
         )
         names = node_names(settings)
         volumes = {node: self._volume(node) for node in names}
-        self._data = [self._node_data(node, volumes[node], server, is_coordinator=node == names[0]) for node in names]
+        self._data = [self._node_data(node, volumes[node], access, is_coordinator=node == names[0]) for node in names]
         port = {"internal": POSTGRES_PORT, "external": settings.port, "ip": settings.bind_address}
         self.coordinator = self._node(names[0], volumes[names[0]], ports=[port])
         self.workers = [self._node(node, volumes[node]) for node in names[1:]]
@@ -89,14 +90,14 @@ class DockerNodes(pulumi.ComponentResource):
         """Declare what a destroy does first; `after` is everything else."""
         DestroyGuard(
             f"{self._name}-guard",
-            {
-                "network": self._settings.network,
-                "containers": node_names(self._settings),
-                "owner": self._network.labels.apply(_owner_of),
-                "cluster_id": self._cluster_id,
-                "engine": self._engine.id,
-                "address": self._engine.endpoint.host,
-            },
+            DestroyGuardInputs(
+                network=self._settings.network,
+                containers=tuple(node_names(self._settings)),
+                owner=self._network.labels.apply(_owner_of),
+                cluster_id=self._cluster_id,
+                engine=self._engine.id,
+                address=self._engine.endpoint.host,
+            ),
             pulumi.ResourceOptions(parent=self, depends_on=[*after, self._network]),
         )
 
@@ -123,19 +124,19 @@ class DockerNodes(pulumi.ComponentResource):
             ),
         )
 
-    def _node_data(self, node: str, volume: docker.Volume, server: ServerArgs, *, is_coordinator: bool) -> NodeData:
+    def _node_data(self, node: str, volume: docker.Volume, access: Access, *, is_coordinator: bool) -> NodeData:
         return NodeData(
             f"{node}-keeper",
-            {
-                "server": server,
-                "node_name": node,
-                "node_port": POSTGRES_PORT,
-                "is_coordinator": is_coordinator,
-                "place": volume.name.apply(lambda name: f"volume:{name}"),
-                "owner": volume.labels.apply(_owner_of),
-                "cluster_id": self._cluster_id,
-                "ready_timeout": self._settings.ready_timeout,
-            },
+            NodeDataInputs(
+                server=access.server,
+                ready_timeout=access.ready_timeout,
+                node_name=node,
+                node_port=POSTGRES_PORT,
+                is_coordinator=is_coordinator,
+                place=volume.name.apply(lambda name: f"volume:{name}"),
+                owner=volume.labels.apply(_owner_of),
+                cluster_id=self._cluster_id,
+            ),
             pulumi.ResourceOptions(parent=self, depends_on=[volume]),
         )
 
@@ -191,7 +192,7 @@ class DockerNodes(pulumi.ComponentResource):
             generation=container.id,
             node_name=name,
             node_port=POSTGRES_PORT,
-            log=f"docker:{name}",
+            log=Log("docker", name),
         )
 
 

@@ -38,6 +38,11 @@ class DataVolume:
     owners: frozenset[str]
     """By which the things of its cluster are labelled."""
 
+    @classmethod
+    def at(cls, name: str, owners: frozenset[str]) -> DataVolume:
+        """Return the volume of that name."""
+        return cls(name, owners)
+
     def __str__(self) -> str:
         return f"volume {self.name}"
 

@@ -147,7 +147,7 @@ def reachable_installation(installation: Installation, base: Path) -> Installati
         return installation
     prefix = installation.bindir.parent
     copy = base / f"{COPY_PREFIX}{installation.version}" / prefix.parent.name / prefix.name
-    libraries = prefix.parent.with_name(f"{prefix.parent.name}.libs")  # a wheel's lie beside its package
+    libraries = prefix.parent.with_name(f"{prefix.parent.name}.libs")  # a wheel has them beside its package
     if not copy.is_dir():
         _copy_whole(((prefix, copy), (libraries, copy.parent.with_name(libraries.name))))
     return replace(installation, bindir=copy / installation.bindir.name)

@@ -8,13 +8,14 @@ import shutil
 import socket
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import pulumi
 
-from components.database.connections import Server
+from components.access import Server
 from components.database.live import get_extension_version, look_at
 from components.errors import HostError
+from components.logs import Log
 from components.nodes.local.folders import get_folders, get_owner, get_port
 from components.nodes.local.installation import STAND_IN_NEEDS, Installation, folders, reachable_by
 from components.nodes.local.server import HOST
@@ -25,6 +26,8 @@ from components.nodes.versions import get_extension_problem
 from components.resources.remains import Remnant, Remnants
 
 if TYPE_CHECKING:
+    from components.access import Access
+    from components.nodes.runtime import Nodes
     from components.settings import Settings
 
 __all__ = ["LocalHost", "get_running_port"]
@@ -35,7 +38,7 @@ DISK_NEEDED: Final = 100 * 1024**2
 
 
 _ROOTS_FOLDER: Final = Path("/var/lib/citus-pulumi")
-"""Where data lies by default when we are root and the project where servers may not enter, such as in root's home."""
+"""Where data is by default when we are root and the project where servers may not enter, such as in root's home."""
 
 
 # --- this host, before the update --------------------------------------------------------------------------------------
@@ -65,9 +68,27 @@ class LocalHost:
         renamed = [other for other in base.iterdir() if get_port(other / coordinator) == settings.port]
         return renamed[0] if len(renamed) == 1 else folder
 
-    def log(self, settings: Settings, node: str) -> str:
-        """Return where a node's log is, as logs.py takes it."""
-        return f"file:{self.data_dir(settings) / node / 'log'}"
+    @classmethod
+    def open(cls, stack: str, settings: Settings) -> Self:  # noqa: ARG003 - as the other runtimes
+        """Return this host, for the stack of the project in the current folder."""
+        return cls(stack, Path.cwd())
+
+    def log(self, settings: Settings, node: str) -> Log:
+        """Return where a node's log is."""
+        return Log("file", str(self.data_dir(settings) / node / "log"))
+
+    def declare(
+        self,
+        name: str,
+        settings: Settings,
+        cluster_id: pulumi.Output[str],
+        access: Access,
+        opts: pulumi.ResourceOptions,
+    ) -> Nodes:
+        """Declare the nodes as processes."""
+        from components.nodes.local.resources import LocalNodes  # noqa: PLC0415 - which needs this module
+
+        return LocalNodes(name, settings, self, cluster_id, access, opts)
 
     def look(self, settings: Settings) -> Look:
         """Return what is there already: folders of nodes, and the cluster where its coordinator runs."""
@@ -82,7 +103,7 @@ class LocalHost:
         live = None
         port = get_running_port(folder / names[0])
         if port is not None:
-            server = Server(names[0], HOST, port, settings.database, settings.user, "")
+            server = Server(names[0], HOST, port, settings.database, settings.user)
             live = look_at(server, settings.password.get_secret_value())
         obstacles = (
             *self._ports(settings, folder),
@@ -199,7 +220,7 @@ class LocalHost:
         installation = self.installation(settings)
         if port is None or installation.citus is None or installation.runs(data):
             return []
-        server = Server(node_names(settings)[0], HOST, port, settings.database, settings.user, "")
+        server = Server(node_names(settings)[0], HOST, port, settings.database, settings.user)
         extension = get_extension_version(server, settings.password.get_secret_value())
         keep = "install Citus {}, or let citus:postgresBin name it"
         why = get_extension_problem([installation.citus], extension, keep)

@@ -187,6 +187,6 @@ def give(path: Path) -> None:
 
 @functools.cache
 def reachable_by(folder: Path) -> bool:
-    """Tell whether the account may enter a folder: it may not where that lies in root's home."""
+    """Tell whether the account may enter a folder: it may not enter root's home."""
     probe = ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)]
     return subprocess.run(unprivileged(probe), check=False, capture_output=True, cwd="/").returncode == 0  # noqa: S603

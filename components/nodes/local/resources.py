@@ -7,26 +7,30 @@ it, a stand-in takes its place that keeps Citus's catalog and moves no rows.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING
 
 import pulumi
-from pulumi.dynamic import CheckFailure, CheckResult, ReadResult, Resource
+from pulumi.dynamic import ReadResult, Resource
 
 from components.errors import HostError
-from components.nodes.data import NodeData
-from components.nodes.local.folders import DataFolder, get_owner, reachable_installation
+from components.logs import Log
+from components.nodes.data import NodeData, NodeDataInputs
+from components.nodes.local.folders import DataFolder, get_owner, get_port, reachable_installation
 from components.nodes.local.installation import Installation
 from components.nodes.local.server import HOST, LocalServer
 from components.nodes.locales import DEFAULT_LOCALE
 from components.nodes.node import Node, node_names
 from components.resources.provider import DeclarativeProvider
+from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from components.access import Access
     from components.nodes.local.host import LocalHost
-    from components.resources.sql import ServerArgs
+    from components.resources.wire import Props
     from components.settings import Settings
 
 __all__ = ["LocalNode", "LocalNodes"]
@@ -35,98 +39,95 @@ __all__ = ["LocalNode", "LocalNodes"]
 # --- a node as a resource ------------------------------------------------------------------------------------------------
 
 
-class LocalNodeArgs(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class LocalNodeInputs:
     """Inputs of LocalNode."""
 
     node: str
     stack: str
     """Full name of the stack."""
-    cluster_id: pulumi.Input[str]
+    cluster_id: Given[str]
     """The cluster whose node it is; no other touches its folder."""
     folder: str
     port: int
+    is_coordinator: bool = True
+    """Only a worker may get another port: it is known by its group."""
     user: str
     database: str
     bindir: str
     """Folder of PostgreSQL's programs."""
-    locale: str
+    locale: str = DEFAULT_LOCALE
     """Of the data, where that is still to be made."""
-    password_mark: pulumi.Input[str]
+    password_mark: Given[str]
     """Changes with the password: it is then tried. A secret."""
     ready_timeout: int
     """Seconds that each wait may take."""
 
 
-class LocalNodeProvider(DeclarativeProvider):
+class LocalNodeProvider(DeclarativeProvider[LocalNodeInputs]):
     """A server of this host: running, with its data folder. Deleting it stops it; the folder is NodeData's to remove."""
 
+    inputs = LocalNodeInputs
     compared = ("cluster_id", "port", "database", "bindir", "running", "password_mark")
     outputs = ("generation",)
 
-    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Refuse what would leave the data behind or the node unknown to the others: another folder, port or user."""
-        settings = {"folder": "dataDir", "port": "port or workerPorts", "user": "user"}
-        failures = [
-            CheckFailure(
-                "",
-                f"{news['node']}: citus:{setting} gives {_plain(news[name])!r}, but its data was made with "
-                f"{_plain(_olds[name])!r}, and stays there: set that back, or start another stack",
-            )
-            for name, setting in settings.items()
-            if name in _olds and _olds[name] != news[name]
-        ]
-        return CheckResult(news, failures)
+    def refuse(self, before: Props, inputs: LocalNodeInputs) -> Iterator[str]:
+        """Refuse what would leave the data behind or the coordinator unknown to the others: another folder, port or user."""
+        settings = {"folder": "dataDir", "user": "user", **({"port": "port"} if inputs.is_coordinator else {})}
+        was = self.read_inputs(before) if before else inputs
+        for name, setting in settings.items():
+            if getattr(was, name) != getattr(inputs, name):
+                yield (
+                    f"{inputs.node}: citus:{setting} gives {getattr(inputs, name)!r}, but its data was made with "
+                    f"{getattr(was, name)!r}, and stays there: set that back, or start another stack"
+                )
 
-    def identify(self, props: dict[str, Any]) -> str:
+    def identify(self, inputs: LocalNodeInputs, outputs: Props) -> str:
         """Return the node's folder."""
-        return str(props["folder"])
+        return inputs.folder
 
-    def ensure(self, props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+    def ensure(self, inputs: LocalNodeInputs, before: Props) -> Props:
         """Make the node, or take over what an earlier run of this stack left; start its server with its data."""
-        server = _server(props)
-        if not olds and get_owner(server.folder) is not None:
+        server = _server(inputs)
+        if not before and get_owner(server.folder) is not None:
             print(f"{server.folder} is part of this cluster, but not in the state: adopted with its data")  # noqa: T201
-        if olds and olds.get("bindir") != props["bindir"]:
+        was = self.read_inputs(before) if before else inputs
+        if (was.bindir, was.port) != (inputs.bindir, inputs.port):
             server.stop()
-        before = "" if "cluster_id" in olds else str(olds.get("stack", ""))
-        timeout = int(props["ready_timeout"])
-        return {"generation": server.ensure(self.password, props["database"], timeout, before=before)}
+        former = "" if "cluster_id" in before else str(before.get("stack", ""))
+        return {"generation": server.ensure(self.password, inputs.database, inputs.ready_timeout, before=former)}
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+    def read(self, id_: str, props: Props) -> ReadResult:
         """Tell whether the folder is there and its server runs."""
-        server = _server(props)
+        server = _server(self.read_inputs(props))
         if get_owner(server.folder) is None:
             return ReadResult("", {})
-        return self.seen(id_, {**props, "running": server.is_running()})
+        return self.read_result(id_, {**props, "running": server.is_running()})
 
-    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+    def delete(self, _id: str, _props: Props) -> None:
         """Stop the server for good."""
-        server = _server(_props)
+        server = _server(self.read_inputs(_props))
         server.release()
         if "cluster_id" not in _props:  # of a state that has no NodeData for it
             DataFolder(server.folder, frozenset({server.cluster})).remove()
 
 
-def _server(props: dict[str, Any]) -> LocalServer:
-    installation = Installation.at(Path(props["bindir"]))
+def _server(inputs: LocalNodeInputs) -> LocalServer:
+    installation = Installation.at(Path(inputs.bindir))
     if installation is None:
-        msg = f"{props['node']}: the programs of its server are gone from {props['bindir']}: put them back"
+        msg = f"{inputs.node}: the programs of its server are gone from {inputs.bindir}: put them back"
         raise HostError(msg)
-    folder = Path(props["folder"])
+    folder = Path(inputs.folder)
     return LocalServer(
-        name=props["node"],
-        stack=props["stack"],
-        cluster=props.get("cluster_id") or props["stack"],
+        name=inputs.node,
+        stack=inputs.stack,
+        cluster=known(inputs.cluster_id) or inputs.stack,
         folder=folder,
-        port=int(props["port"]),
-        user=props["user"],
+        port=inputs.port,
+        user=inputs.user,
         installation=reachable_installation(installation, folder.parent),
-        locale=props.get("locale") or DEFAULT_LOCALE,
+        locale=inputs.locale,
     )
-
-
-def _plain(value: Any) -> Any:
-    return int(value) if isinstance(value, float) else value
 
 
 class LocalNode(Resource, module="citus", name="LocalNode"):
@@ -134,9 +135,9 @@ class LocalNode(Resource, module="citus", name="LocalNode"):
 
     generation: pulumi.Output[str]
 
-    def __init__(self, name: str, args: LocalNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, inputs: LocalNodeInputs, opts: pulumi.ResourceOptions | None = None) -> None:
         once = pulumi.ResourceOptions(delete_before_replace=True)  # or the new one would be stopped as the old one
-        props = {**args, "running": True, "generation": None}
+        props = {**write(inputs), "running": True, "generation": None}
         super().__init__(LocalNodeProvider(), name, props, pulumi.ResourceOptions.merge(opts, once))
 
 
@@ -149,7 +150,7 @@ class LocalNodes(pulumi.ComponentResource):
         settings: Settings,
         host: LocalHost,
         cluster_id: pulumi.Output[str],
-        server: ServerArgs,
+        access: Access,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("citus:local:Nodes", name, None, opts)
@@ -161,35 +162,36 @@ class LocalNodes(pulumi.ComponentResource):
         self._data = [
             NodeData(
                 f"{node}-keeper",
-                {
-                    "server": server,
-                    "node_name": HOST,
-                    "node_port": port,
-                    "is_coordinator": node == nodes[0][0],
-                    "place": f"folder:{folder / node}",
-                    "owner": cluster_id,
-                    "cluster_id": cluster_id,
-                    "ready_timeout": settings.ready_timeout,
-                },
+                NodeDataInputs(
+                    server=access.server,
+                    ready_timeout=access.ready_timeout,
+                    node_name=HOST,
+                    node_port=port,
+                    is_coordinator=node == nodes[0][0],
+                    place=f"folder:{folder / node}",
+                    owner=cluster_id,
+                    cluster_id=cluster_id,
+                ),
                 pulumi.ResourceOptions(parent=self),
             )
             for node, port in nodes
         ]
         self.coordinator, *self.workers = [
             self._node(
-                {
-                    "node": node,
-                    "stack": host.stack,
-                    "cluster_id": cluster_id,
-                    "folder": str(folder / node),
-                    "port": port,
-                    "user": settings.user,
-                    "database": settings.database,
-                    "bindir": str(installation.bindir),
-                    "locale": host.locale(settings)[0],
-                    "password_mark": pulumi.Output.secret(mark),
-                    "ready_timeout": settings.ready_timeout,
-                }
+                LocalNodeInputs(
+                    node=node,
+                    stack=host.stack,
+                    cluster_id=cluster_id,
+                    folder=str(folder / node),
+                    port=port,
+                    is_coordinator=node == nodes[0][0],
+                    user=settings.user,
+                    database=settings.database,
+                    bindir=str(installation.bindir),
+                    locale=host.locale(settings)[0],
+                    password_mark=pulumi.Output.secret(mark),
+                    ready_timeout=settings.ready_timeout,
+                )
             )
             for node, port in nodes
         ]
@@ -198,14 +200,15 @@ class LocalNodes(pulumi.ComponentResource):
     def guard(self, after: Sequence[pulumi.Resource]) -> None:
         """Declare nothing: no stranger is in the way of a process."""
 
-    def _node(self, args: LocalNodeArgs) -> Node:
+    def _node(self, inputs: LocalNodeInputs) -> Node:
         opts = pulumi.ResourceOptions(parent=self, depends_on=self._data)
-        server = LocalNode(f"{args['node']}-server", args, opts)
+        server = LocalNode(f"{inputs.node}-server", inputs, opts)
         return Node(
-            name=args["node"],
+            name=inputs.node,
             resource=server,
             generation=server.generation,
             node_name=HOST,
-            node_port=args["port"],
-            log=f"file:{args['folder']}/log",
+            node_port=inputs.port,
+            log=Log("file", f"{inputs.folder}/log"),
+            former_address=f"{HOST}:{get_port(Path(inputs.folder))}",
         )

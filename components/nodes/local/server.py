@@ -12,20 +12,19 @@ import shutil
 import subprocess
 import uuid
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from psycopg import sql
 
+from components.access import Server
 from components.database import connections
 from components.database.statements import statement
 from components.errors import HostError
-from components.logs import see
+from components.logs import Log
 from components.nodes.local.folders import CONF_FILE, OWNER_FILE, Owner, get_owner, write_private
 from components.nodes.local.installation import STAND_IN, Installation, give, unprivileged
 from components.nodes.server_settings import SERVER_SETTINGS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["HOST", "LocalServer", "node_options"]
 
@@ -67,7 +66,7 @@ def node_options(installation: Installation) -> str:
 
 @dataclass(frozen=True)
 class LocalServer:
-    """One server: where it lies, where it listens, what it runs."""
+    """One server: its folder, its port, its programs."""
 
     name: str
     stack: str
@@ -121,7 +120,7 @@ class LocalServer:
         self._configure()
         if not self.is_running():
             self._start(timeout)
-        server = connections.Server(self.name, HOST, self.port, "postgres", self.user, f"file:{self.log}")
+        server = Server(self.name, HOST, self.port, "postgres", self.user, Log("file", str(self.log)))
         with (
             connections.translated_errors(f"making the database {database}", server),
             connections.connected(server, password, timeout=timeout) as connection,
@@ -177,7 +176,7 @@ class LocalServer:
             settings |= self.installation.get_citus_settings()
         quoted = {name: value.replace("'", "''") for name, value in settings.items()}
         lines = [f"{name} = '{value}'" for name, value in quoted.items()]
-        write_private(self.folder / CONF_FILE, "\n".join(["# Written anew at every change.", *lines, ""]))
+        write_private(self.folder / CONF_FILE, "\n".join(["# Rewritten at every change.", *lines, ""]))
 
     def _passfile(self, password: str) -> str:
         fields = (part.replace("\\", r"\\").replace(":", r"\:") for part in (self.user, password))
@@ -239,5 +238,5 @@ class LocalServer:
         done = self._program(program, *arguments)
         if done.returncode:
             said = " ".join(done.stdout.split()) or f"exit code {done.returncode}"
-            msg = f"{self.name}: {program} failed: {said}; {see(f'file:{self.log}')}"
+            msg = f"{self.name}: {program} failed: {said}; {Log('file', str(self.log)).hint()}"
             raise HostError(msg)

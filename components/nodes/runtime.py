@@ -1,0 +1,75 @@
+"""What a runtime offers: the protocol that each package of components/nodes/ fulfils, so that a further one is a folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, Self
+
+from components import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pulumi
+
+    from components.access import Access
+    from components.logs import Log
+    from components.nodes.look import Look
+    from components.nodes.node import Node
+    from components.settings import Settings
+
+__all__ = ["Nodes", "Runtime", "open_runtime"]
+
+
+class Nodes(Protocol):
+    """The nodes of a cluster, declared."""
+
+    @property
+    def coordinator(self) -> Node:
+        """The coordinator."""
+
+    @property
+    def workers(self) -> Sequence[Node]:
+        """The workers, in their order."""
+
+    def guard(self, after: Sequence[pulumi.Resource]) -> None:
+        """Declare what a destroy does first; `after` is everything else of the cluster."""
+
+
+class Runtime(Protocol):
+    """What runs the nodes of a stack, as it is before the update."""
+
+    stack: str
+    """Full name of the stack."""
+
+    @classmethod
+    def open(cls, stack: str, settings: Settings) -> Self:
+        """Return the runtime of a stack."""
+
+    def look(self, settings: Settings) -> Look:
+        """Return what is there already."""
+
+    def check(self, settings: Settings) -> None:
+        """Look for what makes any update fail, whatever the state says.
+
+        Raises:
+            StackError: with one line for each obstacle: what it is, and what removes it.
+        """
+
+    def log(self, settings: Settings, node: str) -> Log:
+        """Return where a node's log is."""
+
+    def declare(
+        self,
+        name: str,
+        settings: Settings,
+        cluster_id: pulumi.Output[str],
+        access: Access,
+        opts: pulumi.ResourceOptions,
+    ) -> Nodes:
+        """Declare the nodes; `access` is to the coordinator."""
+
+
+def open_runtime(stack: str, settings: Settings) -> Runtime:
+    """Return the runtime that the settings name, for a stack with that full name."""
+    runtime: type[Runtime] = registry.load(registry.RUNTIMES, settings.runtime)
+    return runtime.open(stack, settings)

@@ -1,0 +1,64 @@
+"""Where things are that a state or a setting names: providers, runtimes, logs and places of data. Each is imported when needed.
+
+A state names this module and the class of a provider, nothing else, so that a class may move: its line here changes, and no
+stack does. Renaming this module or `load_provider`, or taking a name away, breaks the stacks that are up.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Final
+
+__all__ = ["LOGS", "PLACES", "PROVIDERS", "RUNTIMES", "load", "load_provider"]
+
+PROVIDERS: Final = {
+    "ClusterHealthProvider": "components.resources.membership",
+    "ClusterIdentityProvider": "components.resources.identity",
+    "CoordinatorNodeProvider": "components.resources.membership",
+    "DestroyGuardProvider": "components.nodes.docker.destroy_guard",
+    "DistributedTableProvider": "components.resources.tables",
+    "LocalNodeProvider": "components.nodes.local.resources",
+    "LocalTableProvider": "components.resources.tables",
+    "NodeDataProvider": "components.nodes.data",
+    "ReferenceTableProvider": "components.resources.tables",
+    "SchemaScriptProvider": "components.resources.scripts",
+    "ShardPlacementProvider": "components.resources.placement",
+    "WorkerNodeProvider": "components.resources.membership",
+}
+"""The module of each provider."""
+RUNTIMES: Final = {"docker": "components.nodes.docker.engine:Engine", "local": "components.nodes.local.host:LocalHost"}
+"""What runs the nodes, by the setting `runtime`: a Runtime of components/nodes/runtime.py."""
+LOGS: Final = {"docker": "components.nodes.docker.logs:read", "file": "components.nodes.local.logs:read"}
+"""What reads a node's log, by the kind of log: see components/logs.py."""
+PLACES: Final = {
+    "volume": "components.nodes.docker.volumes:DataVolume",
+    "folder": "components.nodes.local.folders:DataFolder",
+}
+"""Where a node's data is, by the kind of place: a Place of components/nodes/data.py."""
+
+_FORMER: Final = ("data", "destroy_guard", "identity", "local", "membership", "sharding")
+"""Modules of components/ that states of version 0.1 name. An update writes the new name into a state."""
+
+
+def load(names: dict[str, str], name: str) -> Any:
+    """Import what one of the tables above has under a name."""
+    module, _, attribute = names[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def load_provider(name: str) -> Any:
+    """Return a provider: what the pickle of one calls."""
+    return getattr(import_module(PROVIDERS[name]), name)()
+
+
+class _Former(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        if name not in PROVIDERS:
+            raise AttributeError(name)
+        return getattr(import_module(PROVIDERS[name]), name)
+
+
+for _name in _FORMER:
+    sys.modules.setdefault(f"components.{_name}", _Former(f"components.{_name}"))
