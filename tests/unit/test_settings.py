@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 from components.errors import SettingsError
 from components.names import ColumnName, TableName
 from components.settings import Settings, TableSettings
+from components.stack_config import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -431,7 +432,7 @@ def load(config: dict[str, str], *, secret: list[str], stack: str = "dev") -> Se
             pulumi.runtime.Settings(project="citus", stack=stack, monitor=object(), engine=object())
         )
         set_all_config(config, secret)
-        return Settings.load()
+        return load_settings()
 
     run: Callable[[Callable[[], Settings]], Settings] = contextvars.copy_context().run
     return run(program)
