@@ -100,6 +100,10 @@ role: setup ## let the nodes know the password of a role that was made by hand (
 recover: setup ## after a run that was killed: free its lock, and forget what it had only begun
 	@$(RUN) recover --stack '$(STACK)'
 
+.PHONY: rules
+rules: setup ## write the plan's rules into docs/plan.md, after one was changed
+	@.venv/bin/python -m components.plan.page
+
 .PHONY: format
 format: setup ## rewrite the code in the house's format
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix --quiet .

@@ -15,7 +15,7 @@ from components.plan.later import Standing
 from components.plan.plan import ShardingPlan
 from components.plan.tenants import plan_tenants
 from components.schema.files import Schema
-from components.settings import Settings
+from components.stack_config import load_settings
 
 ERROR_WAS_SHOWN = 32
 """Exit code by which Pulumi's language host knows that the program has told the person what is wrong."""
@@ -25,7 +25,7 @@ if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, lambda *_: os._exit(ERROR_WAS_SHOWN))
 
 try:
-    settings = Settings.load()
+    settings = load_settings()
     schema = Schema.read(Path(settings.schema_dir))
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     runtime = open_runtime(stack, settings)

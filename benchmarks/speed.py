@@ -30,11 +30,11 @@ SERVERS: Final = '''"""A program that declares the containers and nothing that i
 
 import pulumi
 
-from components.docker import DockerNodes
-from components.engine import Engine
-from components.settings import Settings
+from components.nodes.docker.engine import Engine
+from components.nodes.docker.resources import DockerNodes
+from components.stack_config import load_settings
 
-settings = Settings.load()
+settings = load_settings()
 DockerNodes(settings.name_prefix, settings, Engine(f"organization/citus/{pulumi.get_stack()}"))
 '''
 

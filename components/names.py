@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 import string
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
-__all__ = ["ColumnName", "TableName"]
+__all__ = ["IDENTIFIER_BYTES", "ColumnName", "TableName", "default_name", "listed", "truncate_identifier"]
+
+IDENTIFIER_BYTES: Final = 63
+"""Longest name that PostgreSQL keeps whole, in bytes (NAMEDATALEN - 1)."""
 
 _PART = re.compile(r'"(?:[^"\0\ud800-\udfff]|"")+"|[^\W\d][\w$]*')
 _PLAIN = re.compile(r"[^\W\dA-Z](?:[^\WA-Z]|\$)*")
@@ -102,3 +107,26 @@ class ColumnName(_SqlName):
     def __str__(self) -> str:
         """Return the name as it is spelled in SQL."""
         return _quoted(self.name)
+
+
+def listed(columns: Iterable[str]) -> str:
+    """Return columns as SQL lists them."""
+    return ", ".join(str(ColumnName(column)) for column in columns)
+
+
+def truncate_identifier(name: str) -> str:
+    """Return the name as PostgreSQL keeps it: 63 bytes of it, and no half of a character."""
+    return name.encode()[:IDENTIFIER_BYTES].decode(errors="ignore")
+
+
+def default_name(table: str, columns: str, suffix: str, limit: int = IDENTIFIER_BYTES) -> str:
+    """Return the name that makeObjectName of PostgreSQL makes: the longer of table and columns is truncated until all fit."""
+    one, two = table.encode(), columns.encode()
+    room = limit - len(suffix.encode()) - 1 - (1 if two else 0)
+    while len(one) + len(two) > room:
+        if len(one) > len(two):
+            one = one[:-1]
+        else:
+            two = two[:-1]
+    parts: Iterable[str] = (one.decode(errors="ignore"), two.decode(errors="ignore"), suffix)
+    return "_".join(part for part in parts if part)

@@ -22,9 +22,9 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from components.errors import Problem, SettingsError
-from components.names import ColumnName, TableName
+from components.names import IDENTIFIER_BYTES, ColumnName, TableName
 
-__all__ = ["Settings", "TableSettings", "get_engine_settings", "reached_at"]
+__all__ = ["PROJECT", "Settings", "TableSettings", "reached_at"]
 
 
 def reached_at(address: str) -> str:
@@ -50,10 +50,6 @@ LOCALE: Final = r"C|POSIX|[A-Za-z_]+\.(UTF-8|utf-?8)(@[a-z]+)?"
 
 STRUCTURED: Final = ("tables", "tenants")
 """Settings that are mappings of table names."""
-
-
-IDENTIFIER_BYTES: Final = 63
-"""Longest name that PostgreSQL keeps whole, in bytes (NAMEDATALEN - 1)."""
 
 
 class _Model(BaseModel):
@@ -124,7 +120,7 @@ class TenantSettings(_Model):
 
 
 class Settings(_Model):
-    """Everything a stack may set; read once per run by `load`."""
+    """Everything a stack may set."""
 
     runtime: Literal["docker", "local"] = "docker"
     image: str = Field(default="citusdata/citus:12.1", min_length=1, pattern=r"^\S+$")
@@ -239,27 +235,6 @@ class Settings(_Model):
         return [self.port, *range(int(first), int(last) + 1)[: self.workers]]
 
     @classmethod
-    def load(cls) -> Settings:
-        """Read and validate the running stack's configuration.
-
-        Raises:
-            SettingsError: with one line for each wrong setting.
-        """
-        # Imported here: providers and tests use the models of this module without a Pulumi run.
-        import pulumi  # noqa: PLC0415
-        from pulumi.runtime.config import CONFIG, get_config_env, is_config_secret  # noqa: PLC0415
-
-        prefix = f"{PROJECT}:"
-        given = {**get_config_env(), **CONFIG.get()}  # from the language host, from tests and inline programs
-        values = {key.removeprefix(prefix): value for key, value in given.items() if key.startswith(prefix)}
-        if "password" in values and not is_config_secret(f"{PROJECT}:password"):
-            msg = (
-                "citus:password stands in the settings as plain text: set it with `pulumi config set --secret password`"
-            )
-            raise SettingsError(msg)
-        return cls.parse(values, stack=pulumi.get_stack())
-
-    @classmethod
     def parse(cls, values: dict[str, str], *, stack: str) -> Settings:
         """Validate settings as Pulumi hands them over: strings, with JSON for what is structured.
 
@@ -291,15 +266,6 @@ class Settings(_Model):
         return settings
 
 
-def get_engine_settings() -> list[str]:
-    """Return the settings of the running stack by which Pulumi's own Docker provider would choose an engine, as docker:host."""
-    import pulumi  # noqa: PLC0415
-
-    given = pulumi.Config("docker")
-    names = ("host", "context", "certPath", "caMaterial", "certMaterial", "keyMaterial", "sshOpts")
-    return [f"docker:{name}" for name in names if given.get(name)]
-
-
 def _decoded_object(setting: str, text: str) -> object:
     try:
         decoded = json.loads(text)
@@ -323,7 +289,7 @@ def _problems(error: ValidationError, values: dict[str, str]) -> list[Problem]:
             problems.append(Problem(f"citus:{problem['msg'].removeprefix('Value error, ')}"))
             continue
         if problem["type"] == "extra_forbidden" and len(path) == 1:
-            problems.append(Problem(f"citus:{setting} is no setting of this project: remove it; there are {known}"))
+            problems.append(Problem(f"unknown setting, remove it. Valid settings: {known}", f"citus:{setting}"))
             continue
         if problem["type"] == "extra_forbidden":
             takes = (

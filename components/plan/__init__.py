@@ -1,1 +1,1 @@
-"""The sharding plan: the schema and the settings put together, and judged. Pure."""
+"""The sharding plan: the schema combined with the settings, and checked. Pure."""

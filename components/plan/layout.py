@@ -1,4 +1,4 @@
-"""Where each table comes to lie: what the settings make of the schema, read off without judging it. Pure."""
+"""The placement of each table (distributed, reference or local) as declared, without validation. Pure."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Kind = Literal["distributed", "reference", "local"]
 
 
 class Layout:
-    """The schema's tables with the settings that hold for each. A partition lies as its partitioned table does."""
+    """The schema's tables with the settings that apply to each. A partition is placed as its partitioned table is."""
 
     def __init__(self, schema: Relations, settings: Mapping[TableName, TableSettings]) -> None:
         self.schema = schema
         self.settings = settings
 
     def root(self, name: TableName) -> TableName:
-        """Return the partitioned table that a table is a partition of, by way of others too; else the table itself."""
+        """Return the partitioned table that a table is a partition of, through others too; else the table itself."""
         passed: set[TableName] = set()
         table = self.schema.tables.get(name)
         while table is not None and table.partition and table.parent is not None and name not in passed:
@@ -41,23 +41,23 @@ class Layout:
         return self.settings.get(self.root(name))
 
     def kind(self, name: TableName) -> Kind:
-        """Return what becomes of the table."""
+        """Return the kind that the settings declare."""
         settings = self._settings(name)
         if settings is None:
             return "local"
         return "reference" if settings.reference else "distributed"
 
-    def by(self, name: TableName) -> str:
+    def distribution_column_name(self, name: TableName) -> str:
         """Return the distribution column's name; empty where there is none."""
         settings = self._settings(name)
         return settings.distribute_by.name if settings and settings.distribute_by else ""
 
     def distribution_column(self, name: TableName) -> Column | None:
-        """Return the distribution column, where the files tell of it."""
+        """Return the distribution column; None where the files do not tell its definition."""
         table = self.schema.tables.get(self.root(name))
-        return table.columns.get(self.by(name)) if table and table.columns else None
+        return table.columns.get(self.distribution_column_name(name)) if table and table.columns else None
 
-    def chain(self, name: TableName) -> list[TableName]:
+    def colocation_chain(self, name: TableName) -> list[TableName]:
         """Return the table, the one that it is colocated with, and so on, each once."""
         chain: list[TableName] = []
         target: TableName | None = self.root(name)
@@ -67,9 +67,9 @@ class Layout:
             target = settings.colocate_with if settings else None
         return chain
 
-    def group(self, name: TableName) -> TableName:
+    def colocation_root(self, name: TableName) -> TableName:
         """Return the table that starts the colocation group of this one."""
-        return self.chain(name)[-1]
+        return self.colocation_chain(name)[-1]
 
     def partitions(self, name: TableName) -> list[Table]:
         """Return the table's partitions, those of partitions too."""
@@ -86,7 +86,7 @@ class Layout:
             return key.columns
         if root is not None and key not in root.keys and not self.is_derived(table, key):
             return key.columns
-        return new_key(key.columns, self.by(name), settings)
+        return new_key(key.columns, self.distribution_column_name(name), settings)
 
     def is_derived(self, partition: Table, key: Key) -> bool:
         """Tell whether a partition's key comes from its partitioned table, or became part of one when it was attached."""
@@ -105,9 +105,9 @@ class Layout:
             for of in parent.keys
         )
 
-    def referred(self, fk: ForeignKey) -> tuple[str, ...]:
+    def referenced_columns(self, fk: ForeignKey) -> tuple[str, ...]:
         """Return the columns that a foreign key references, as the files declare them."""
-        for name in (fk.table, self.root(fk.table)):
+        for name in (fk.parent, self.root(fk.parent)):
             table = self.schema.tables.get(name)
             if not fk.referenced and table is not None and table.primary_key is not None:
                 return table.primary_key.columns
@@ -122,19 +122,19 @@ class Layout:
             parent = self.schema.tables.get(table.parent) if table.partition and table.parent else None
             inherited = {self._meaning(fk) for fk in parent.foreign_keys} if parent else set()
             for fk in table.foreign_keys:
-                if fk.table in self.schema.tables and self._meaning(fk) not in inherited:
+                if fk.parent in self.schema.tables and self._meaning(fk) not in inherited:
                     yield table, fk
 
     def _meaning(self, fk: ForeignKey) -> tuple[object, ...]:
-        return (fk.columns, fk.table, self.referred(fk), fk.on_update, fk.on_delete, fk.full)
+        return (fk.columns, fk.parent, self.referenced_columns(fk), fk.on_update, fk.on_delete, fk.match)
 
     @cached_property
     def managed(self) -> frozenset[TableName]:
-        """Local tables that Citus adds to its metadata: a foreign key ties them to a reference table, by others too."""
+        """Local tables that Citus adds to its metadata: a foreign key connects them to a reference table, through others too."""
         tied: dict[TableName, set[TableName]] = {}
         managed: set[TableName] = set()
         for table, fk in self.foreign_keys():
-            ends = [self.root(table.name), self.root(fk.table)]
+            ends = [self.root(table.name), self.root(fk.parent)]
             for one, other in (ends, ends[::-1]):
                 if self.kind(one) == "local":
                     tied.setdefault(one, set()).update({other} if self.kind(other) == "local" else ())

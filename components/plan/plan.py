@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from components.errors import PlanError
 from components.keys import DeclaredKeys, PlannedForeignKey
-from components.names import ColumnName, TableName
-from components.plan.findings import Finding, found
+from components.names import TableName
+from components.plan.findings import Finding
+from components.plan.later import check_later
 from components.plan.layout import Layout
-from components.plan.rules import check_plan, check_settings, truncate_identifier
+from components.plan.rules import check_plan, check_settings
+from components.plan.rules.names import truncate_names
 from components.schema.relations import SqlFile
 from components.tables import DistributedDeclaration, Local, LocalDeclaration, Pending, ReferenceDeclaration
 
@@ -78,12 +80,12 @@ class ShardingPlan:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """Return what stands in the way of the plan."""
+        """Return the findings that block the plan."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """Return what works but hurts."""
+        """Return the findings that do not block the plan."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
     @classmethod
@@ -95,10 +97,10 @@ class ShardingPlan:
         standing: Standing | None = None,
         shard_count: int = 32,
     ) -> ShardingPlan:
-        """Put the declared tables in order; where a cluster stands, also judge the files that come to it.
+        """Put the declared tables in order; if there is a running cluster, also judge the later files.
 
         Raises:
-            PlanError: with one line for each error: where, what, why, and what mends it.
+            PlanError: with one line for each error: where, what, why, and the remedy.
         """
         plan = cls.draft(schema, tables, undistributed, standing, shard_count)
         if plan.errors:
@@ -114,53 +116,24 @@ class ShardingPlan:
         standing: Standing | None = None,
         shard_count: int = 32,
     ) -> ShardingPlan:
-        """Return the plan with all that speaks against it, whether it can be carried out or not."""
-        tables, findings = _with_names_cut(tables)
+        """Return the plan with all its findings, whether it can be carried out or not."""
+        tables, findings = truncate_names(tables)
         layout = Layout(schema, tables)
         planned = tuple(_in_order({name: _planned(name, layout, shard_count) for name in tables}))
         findings += check_settings(layout)
         if not any(finding.severity == "error" for finding in findings):
             findings += check_plan(layout, {table.name: number for number, table in enumerate(planned)})
         if standing is not None:
-            from components.plan.later import check_later  # noqa: PLC0415 - takes a while, as psycopg does
-
             findings = [*check_later(schema.files, standing, tables), *findings]
         turns = _with_pending(list(_with_foreign_keys(planned, layout)), undistributed, layout)
         return cls(tuple(schema.files), *turns, tuple(findings))
 
 
-def _with_names_cut(
-    tables: Mapping[TableName, TableSettings],
-) -> tuple[dict[TableName, TableSettings], list[Finding]]:
-    """Return the settings with every name as PostgreSQL keeps it, and a warning for each that it cuts."""
-
-    def table_cut(name: TableName) -> TableName:
-        return TableName(truncate_identifier(name.schema), truncate_identifier(name.name))
-
-    def column_cut(name: ColumnName) -> ColumnName:
-        return ColumnName(truncate_identifier(name.name))
-
-    known: dict[TableName, TableSettings] = {}
-    findings = []
-    for name, settings in tables.items():
-        changes = {
-            "distribute_by": settings.distribute_by and column_cut(settings.distribute_by),
-            "colocate_with": settings.colocate_with and table_cut(settings.colocate_with),
-            "primary_key": settings.primary_key and tuple(map(column_cut, settings.primary_key)),
-        }
-        short, kept = table_cut(name), settings.model_copy(update=changes)
-        if (short, kept) != (name, settings):
-            message = "PostgreSQL keeps 63 bytes of a name"
-            findings.append(found("name-cut", short, message, "write it as it is kept", setting=f"citus:tables.{name}"))
-        known[short] = kept
-    return known, findings
-
-
 def _planned(name: TableName, layout: Layout, shard_count: int) -> PlannedTable:
     tables, table, settings = layout.settings, layout.schema.tables.get(name), layout.settings[name]
     members = {name, *(partition.name for partition in layout.partitions(name))}
-    outward = {layout.root(fk.table) for child, fk in layout.foreign_keys() if child.name in members}
-    inward = {layout.root(child.name) for child, fk in layout.foreign_keys() if fk.table in members}
+    outward = {layout.root(fk.parent) for child, fk in layout.foreign_keys() if child.name in members}
+    inward = {layout.root(child.name) for child, fk in layout.foreign_keys() if fk.parent in members}
     types = {
         other
         for other in tables
@@ -190,7 +163,7 @@ def _planned(name: TableName, layout: Layout, shard_count: int) -> PlannedTable:
         declaration,
         related=tuple(sorted((outward | inward) & tables.keys() - {name})),
         after=tuple(sorted(before | ({settings.colocate_with} if settings.colocate_with else set()))),
-        group=None if settings.reference else layout.group(name),
+        group=None if settings.reference else layout.colocation_root(name),
         old_key=key.columns if key else None,
         new_key=new_key,
     )
@@ -199,8 +172,8 @@ def _planned(name: TableName, layout: Layout, shard_count: int) -> PlannedTable:
 def _in_order(planned: dict[TableName, PlannedTable]) -> Iterable[PlannedTable]:
     """Yield reference tables first, then each table after those it needs; a cycle of foreign keys is cut.
 
-    A foreign key may point to a table that comes later: it is put aside and restored when both ends stand. So
-    colocation alone binds, and what remains of a cycle may come in any order; the names' order is the steady one.
+    A foreign key may reference a table that comes later: it is set aside, and restored once both tables are sharded. So only
+    colocation determines the order within a cycle; the rest is sorted by name, to be the same in each run.
     """
     done: set[TableName] = set()
     waiting = sorted(planned.values(), key=lambda table: (table.group is not None, table.name))
@@ -219,16 +192,16 @@ def _in_order(planned: dict[TableName, PlannedTable]) -> Iterable[PlannedTable]:
 def _with_foreign_keys(planned: Iterable[PlannedTable], layout: Layout) -> Iterable[PlannedTable]:
     """Yield the tables with the foreign keys that are set aside and restored in the turn of each.
 
-    As keys.set_foreign_keys_aside and keys.restore_foreign_keys do it: a key is dropped in the turn of the first of its
-    ends, and put back in that of the last.
+    As constraints.set_foreign_keys_aside and constraints.restore_foreign_keys do it: a key is dropped in the turn of the first of
+    its two tables, and added again in that of the last.
     """
     turns = [table.name for table in planned]
     for table in planned:
         aside, restored = [], []
         for child, fk in layout.foreign_keys():
-            ends = sorted(turns.index(end) for end in {child.name, fk.table} if end in turns)
-            form = (fk.on_update, fk.on_delete, "f" if fk.full else "s")
-            key = PlannedForeignKey(child.name, fk.name, fk.table, form)
+            ends = sorted(turns.index(end) for end in {child.name, fk.parent} if end in turns)
+            form = (fk.on_update, fk.on_delete, fk.match)
+            key = PlannedForeignKey(child.name, fk.name, fk.parent, form)
             if ends and turns[ends[0]] == table.name:
                 aside.append(key)
             if ends and turns[ends[-1]] == table.name:
@@ -246,7 +219,9 @@ def _with_pending(
     related = {table.name: set(table.related) for table in tables}
     planned = []
     for table in tables:
-        followers = tuple(it.name for it in tables if it is not table and table.name in layout.chain(it.name))
+        followers = tuple(
+            it.name for it in tables if it is not table and table.name in layout.colocation_chain(it.name)
+        )
         tied = set().union(*(related[name] for name in (table.name, *followers))) - {table.name}
         changes: dict[str, Any] = {"pending": (*(sharded[name] for name in sorted(tied)), *local)}
         if isinstance(table.declaration, DistributedDeclaration):

@@ -1,4 +1,4 @@
-"""The tenants that the settings place: checked against the plan, and put together by colocation group. Pure."""
+"""The tenants that the settings place: checked against the plan, and grouped by colocation group. Pure."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Tenancy:
     pin: dict[str, int]
     """The number of each value's worker, from 1."""
     spread: tuple[str, ...]
-    """Values that the update spreads by their sizes, for they are more than the workers."""
+    """Values that the update spreads by their sizes, since there are more of them than workers."""
 
 
 def plan_tenants(plan: ShardingPlan, schema: Schema, settings: Settings) -> tuple[Tenancy, ...]:
-    """Return the tenants of each group. Where they are no more than the workers, spread ones have their worker already.
+    """Return the tenants of each group. If there are enough workers, each value to spread has a worker already.
 
     Raises:
-        PlanError: with one line for each finding: a table that is not distributed, a worker that there is not, a value
-            that is none of the column's type, a group named twice.
+        PlanError: with one line for each finding: a table that is not distributed, a worker that does not exist, a value
+            that is not of the column's type, a group named twice.
     """
     findings = list(_findings(plan, schema, settings))
     if findings:
@@ -64,7 +64,7 @@ def _findings(plan: ShardingPlan, schema: Schema, settings: Settings) -> Iterabl
         group, by = distributed[table].group, distributed[table].distribution_column
         if group in groups:
             yield Problem(
-                f"{groups[group]} is colocated with it, and their tenants lie together: name one of the two", at
+                f"it is colocated with {groups[group]}, so both have the same tenants: name one of the two", at
             )
         groups[group] = table
         for value, number in tenants.pin.items():
@@ -83,7 +83,9 @@ def _findings(plan: ShardingPlan, schema: Schema, settings: Settings) -> Iterabl
         kind = columns[by].type if by in columns else ""
         for value in [*tenants.pin, *tenants.spread]:
             if kind in _INTEGERS and not _fits(value, _INTEGERS[kind]):
-                yield Problem(f"{value!r} is no value of {by}, which is {kind}: correct it", at)
+                yield Problem(
+                    f"{value!r} is not a valid {kind}, the type of the distribution column {by}: correct it", at
+                )
 
 
 def _generated_before(schema: Schema, table: PlannedTable) -> str | None:

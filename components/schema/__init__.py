@@ -1,1 +1,1 @@
-"""What the SQL files say: parsed by PostgreSQL's own grammar. Runs no SQL and knows nothing of sharding."""
+"""The schema as its SQL files define it, parsed by PostgreSQL's own grammar. Runs no SQL; knows nothing of sharding."""

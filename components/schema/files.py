@@ -1,4 +1,4 @@
-"""What the schema's SQL files say: parsed by PostgreSQL's own grammar into tables, columns, keys and foreign keys.
+"""The SQL files of the schema: parsed by PostgreSQL's own grammar into tables, columns, keys and foreign keys.
 
 Reads files; runs no SQL and knows nothing of sharding.
 """
@@ -47,7 +47,7 @@ class Schema(Relations):
             try:
                 files.append(SqlFile(path.name, path.read_text(encoding="utf-8-sig")))
             except (OSError, UnicodeDecodeError) as error:
-                msg = f"{path.name}: cannot be read as UTF-8 text ({error}): mend the file"
+                msg = f"{path.name}: cannot be read as UTF-8 text ({error}): make it a text file in UTF-8"
                 raise PlanError(msg) from error
         schema = cls(files)
         if schema.problems:
@@ -68,8 +68,8 @@ class Schema(Relations):
             return
         except DecodeError:
             message = (
-                "this statement nests too deep to be read, as a sum of fifty terms does: put brackets around halves of its "
-                "longest expression, or split the statement"
+                "expression nested too deeply for the parser (about 50 levels): put parentheses around each half of it, or split "
+                "the statement"
             )
             self.problems.append(file.position(_too_deep(file)).problem(message))
             return
@@ -81,7 +81,7 @@ class Schema(Relations):
 
 
 def _too_deep(file: SqlFile) -> int:
-    """Return the offset in bytes of the first statement of which protobuf, which has a limit, cannot read the tree."""
+    """Return the offset in bytes of the first statement whose tree is too deep for protobuf, which has a limit."""
     offset = 0
     for statement in postgast.split(file.text):
         offset = file.text.index(statement, offset)

@@ -12,21 +12,28 @@ if TYPE_CHECKING:
 __all__ = [
     "NOT_SHOWN",
     "SERIALS",
+    "action_of",
     "bounds_of",
     "collation_of",
+    "constraint_kind",
     "constraints_of",
     "has_subquery",
+    "is_cascade",
+    "label_of",
     "nodes",
+    "object_type",
     "ranges_of",
     "referenced",
     "scale_of",
+    "set_strings",
+    "strings",
     "why_not_in_transaction",
 ]
 
 
 _NOT_IN_TRANSACTION: Final = {
     "transaction_stmt": "begins or ends a transaction",
-    "vacuum_stmt": "VACUUM cannot run in a transaction",
+    "vacuum_stmt": "cannot run in a transaction",
     "createdb_stmt": "cannot run in a transaction",
     "dropdb_stmt": "cannot run in a transaction",
     "create_table_space_stmt": "cannot run in a transaction",
@@ -44,10 +51,42 @@ SERIALS: Final = {
 }
 
 
+def object_type(value: int) -> str:
+    """Return the name of an ObjectType, such as OBJECT_TABLE."""
+    return str(postgast.pg_query_pb2.ObjectType.Name(value))
+
+
+def constraint_kind(constraint: Any) -> str:
+    """Return a constraint's kind, such as CONSTR_CHECK."""
+    return str(postgast.pg_query_pb2.ConstrType.Name(constraint.contype))
+
+
+def action_of(command: Any) -> str:
+    """Return what an AlterTableCmd does, such as AddColumn."""
+    return str(postgast.pg_query_pb2.AlterTableType.Name(command.subtype)).removeprefix("AT_")
+
+
+def is_cascade(statement: Any) -> bool:
+    """Tell whether a DROP, or a subcommand that drops, is said with CASCADE."""
+    return str(postgast.pg_query_pb2.DropBehavior.Name(statement.behavior)) == "DROP_CASCADE"
+
+
+def strings(listed: Iterable[Any]) -> tuple[str, ...]:
+    """Return the texts of a list of String nodes, such as the columns of a key."""
+    return tuple(node.string.sval for node in listed)
+
+
+def set_strings(listed: Any, texts: Iterable[str]) -> None:
+    """Give a list of String nodes these texts, and no others."""
+    del listed[:]
+    for text in texts:
+        listed.add().string.sval = text
+
+
 def why_not_in_transaction(kind: str, statement: Any) -> str | None:
-    """Return what a statement is, or why PostgreSQL runs it in no transaction; None where it does."""
+    """Return why a file may not contain a statement, which PostgreSQL runs outside a transaction alone; None where it may."""
     if _is_concurrent(kind, statement):
-        return "CONCURRENTLY cannot run in a transaction"
+        return "uses CONCURRENTLY, which cannot run in a transaction"
     if kind == "vacuum_stmt" and not statement.is_vacuumcmd:
         return None
     alone = kind == "cluster_stmt" and not statement.HasField("relation")
@@ -72,7 +111,7 @@ def constraints_of(nodes: Iterable[Any]) -> Iterator[tuple[Any, tuple[str, ...]]
     """Yield each constraint of a column with the attributes that follow it, such as DEFERRABLE."""
     held: list[tuple[Any, list[str]]] = []
     for node in nodes:
-        kind = postgast.pg_query_pb2.ConstrType.Name(node.constraint.contype)
+        kind = constraint_kind(node.constraint)
         if kind.startswith("CONSTR_ATTR") and held:
             held[-1][1].append(kind)
         else:
@@ -81,7 +120,7 @@ def constraints_of(nodes: Iterable[Any]) -> Iterator[tuple[Any, tuple[str, ...]]
 
 
 def nodes(message: Any, kind: str, *, but: frozenset[str] = frozenset()) -> Iterator[Any]:
-    """Yield every node of a kind within a tree, however deep, and nothing that lies within nodes of the kinds `but`."""
+    """Yield every node of a kind within a tree, however deep, except within nodes of the kinds `but`."""
     waiting = [message]
     while waiting:
         for field, value in waiting.pop().ListFields():
@@ -107,8 +146,20 @@ def referenced(column: Any) -> tuple[str, str]:
     return (of[-1] if of else "", name)
 
 
+def label_of(expression: Any) -> str:
+    """Return the word for an expression in an index's name (FigureIndexColname of PostgreSQL)."""
+    if expression.HasField("func_call"):
+        return str(expression.func_call.funcname[-1].string.sval)
+    if expression.HasField("column_ref"):
+        return str(expression.column_ref.fields[-1].string.sval)
+    if expression.HasField("type_cast"):
+        label = label_of(expression.type_cast.arg)
+        return label if label != "expr" else str(expression.type_cast.type_name.names[-1].string.sval)
+    return "coalesce" if expression.HasField("coalesce_expr") else "expr"
+
+
 NOT_SHOWN: Final = frozenset({"func_call", "sub_link"})
-"""Nodes whose columns need not be grouped: a function might be an aggregate, a subquery has columns of its own."""
+"""Nodes whose columns need no GROUP BY: a function may be an aggregate, a subquery has columns of its own."""
 
 
 def has_subquery(statement: Any) -> bool:
@@ -117,7 +168,7 @@ def has_subquery(statement: Any) -> bool:
 
 
 def bounds_of(options: Iterable[Any]) -> Iterator[int]:
-    """Yield what START, MINVALUE and MAXVALUE of a sequence are given as."""
+    """Yield START, MINVALUE and MAXVALUE of a sequence, as far as they are given."""
     for node in options:
         option = node.def_elem
         if option.defname in ("start", "minvalue", "maxvalue"):

@@ -1,7 +1,7 @@
-"""What a SQL text says of passwords: where it holds one, and which role a statement gives which. Runs no SQL.
+"""Passwords in SQL texts: whether a text has one, and which role a statement gives which password. Runs no SQL.
 
-A password of a role is read, so that the nodes can log in with it, and the statement is written with what PostgreSQL keeps
-of it instead: the server's log and views then never see it.
+A role's password is read, so that the nodes can log in with it. The statement is then run with the verifier that PostgreSQL
+stores in its place, so that the server's log and views never show the password.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["PasswordChange", "find_change", "find_changes", "hold", "mention", "
 _CODE: Final = re.compile(
     r"\b(create|alter)\s+(role|user|group)\b.*?\bpassword\b|\bsubscription\b.*?\bpassword\b", re.IGNORECASE | re.DOTALL
 )
-"""A password that the grammar does not show: in a `do` block or a function, of a user mapping or a subscription."""
+"""A password that is not in the parse tree: in a `do` block or a function, of a user mapping or a subscription."""
 
 
 _KEPT: Final = re.compile(r"md5[0-9a-f]{32}|SCRAM-SHA-256\$\d+:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]{44}:[A-Za-z0-9+/=]{44}")
-"""What PostgreSQL takes as a password that is hashed already (`get_password_type`)."""
+"""What PostgreSQL accepts as a password that is hashed already (`get_password_type`)."""
 
 
 _NEAR_CONSTANT: Final = re.compile(r'at or near "(?:[EeBbXxNn]|[Uu]&)?[\'$].*"', re.DOTALL)
@@ -31,25 +31,25 @@ _NEAR_CONSTANT: Final = re.compile(r'at or near "(?:[EeBbXxNn]|[Uu]&)?[\'$].*"',
 
 @dataclass(frozen=True)
 class PasswordChange:
-    """A `create role` or `alter role` that gives a role a password, or takes it away."""
+    """A `create role` or `alter role` that sets a role's password, or removes it."""
 
     role: str
     """Its name; `current_user` or `session_user` where `is_name` is false."""
     is_name: bool
     password: str | None
-    """None where it is taken away: an empty one is none to PostgreSQL."""
+    """None where it is removed: to PostgreSQL, an empty password is none."""
     text: str
     """The statement as it is in the file."""
     tree: Any
-    """The same, parsed."""
+    """Its parse tree."""
 
     @property
     def is_hashed(self) -> bool:
-        """Tell whether the file gives what PostgreSQL keeps of a password, and so not the password."""
+        """Tell whether the file has the verifier that PostgreSQL stores, and not the password itself."""
         return self.password is not None and _KEPT.fullmatch(self.password) is not None
 
     def written_with(self, verifier: str) -> str:
-        """Return the statement with what PostgreSQL keeps of the password in its place."""
+        """Return the statement with the verifier in place of the password."""
         import postgast  # noqa: PLC0415
 
         tree = type(self.tree)()
@@ -60,14 +60,14 @@ class PasswordChange:
 
 
 def mention(text: str) -> bool:
-    """Tell whether the text can say anything of passwords at all, without parsing it."""
+    """Tell whether the text can be about passwords at all, without parsing it."""
     return "password" in text.lower()
 
 
 def hold(text: str) -> bool:
-    """Tell whether a SQL text holds a password of a role, or one with which the server logs in elsewhere.
+    """Tell whether a SQL text has a role's password, or one with which the server logs in elsewhere.
 
-    What a column is called, or what a table keeps, is none.
+    A column's name, or a value in a table, is none.
     """
     return mention(text) and any(
         bool(change.password) if change else _CODE.search(part) is not None
@@ -77,7 +77,7 @@ def hold(text: str) -> bool:
 
 
 def find_changes(text: str) -> list[PasswordChange]:
-    """Return the changes of roles' passwords in a SQL text, in its order: those that a `do` block may do, too."""
+    """Return the changes of roles' passwords in a SQL text, in its order, those within `do` blocks too."""
     if not mention(text):
         return []
     plain = (inner for part in _statements(text) for inner in (part, *_in_code(part)))
@@ -85,10 +85,10 @@ def find_changes(text: str) -> list[PasswordChange]:
 
 
 def find_change(statement: str) -> PasswordChange | None:
-    """Return what one statement does to the password of a role; None where it does nothing, or does not parse."""
+    """Return the change of a role's password in one statement; None where there is none, or it does not parse."""
     if not mention(statement):
         return None
-    import postgast  # noqa: PLC0415 - takes a while, and few files say anything of passwords
+    import postgast  # noqa: PLC0415 - takes a while, and few files are about passwords
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # noqa: PLC0415
 
     try:
@@ -111,7 +111,7 @@ def find_change(statement: str) -> PasswordChange | None:
 
 
 def without_constants(message: str) -> str:
-    """Return an error of PostgreSQL without the constant at which it stumbled, which may be a password."""
+    """Return an error of PostgreSQL's parser without the constant that it quotes, which may be a password."""
     return _NEAR_CONSTANT.sub("at or near a constant", message)
 
 
@@ -127,7 +127,7 @@ def _password_options(tree: Any) -> Iterator[Any]:
 
 
 def _in_code(statement: str) -> Iterator[str]:
-    """Yield the statements of a `do` block, without what it puts together while it runs."""
+    """Yield the statements of a `do` block, except those that it builds at run time."""
     import postgast  # noqa: PLC0415
 
     if not statement.lower().lstrip().startswith("do") or not mention(statement):
@@ -152,7 +152,7 @@ def _expressions(node: Any) -> Iterator[str]:
 
 
 def _constant(expression: str) -> str:
-    """Return the text that a constant stands for, as in `execute 'create role …'`; empty for anything else."""
+    """Return the value of a string constant, as in `execute 'create role …'`; empty for anything else."""
     import postgast  # noqa: PLC0415
 
     try:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from components.errors import Problem
 from components.names import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 
 __all__ = [
@@ -51,15 +54,23 @@ class SqlFile:
     name: str
     text: str
 
+    @cached_property
+    def _lines(self) -> tuple[bytes, list[int]]:
+        """The text in UTF-8, and where in it each line begins."""
+        text = self.text.encode()
+        return text, [0, *(match.end() for match in re.finditer(b"\n", text))]
+
     def position(self, offset: int) -> Position:
-        """Turn an offset in bytes of the text's UTF-8 into a line and a column."""
-        before = self.text.encode()[: max(offset, 0)].decode(errors="ignore")
-        return Position(self.name, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        """Return the place of an offset, in bytes of the text's UTF-8."""
+        text, starts = self._lines
+        end = min(max(offset, 0), len(text))
+        line = bisect_right(starts, end)
+        return Position(self.name, line, len(text[starts[line - 1] : end].decode(errors="ignore")) + 1)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column as declared; `type` is PostgreSQL's own name of it, such as `int4`, or a type of the files."""
+    """A column as declared; `type` is PostgreSQL's own name for it, such as `int4`, or a type that the files create."""
 
     name: str
     type: str
@@ -71,9 +82,9 @@ class Column:
     scale: int = 0
     """Of numeric (precision, scale)."""
     sequence: TableName | None = None
-    """What its default takes the next value of; a serial column's own sequence too."""
+    """The sequence of the `nextval` in its default; a serial column's own sequence too."""
     former: tuple[str, ...] = ()
-    """Names that it had before it was renamed."""
+    """Its names before it was renamed."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +96,11 @@ class Key:
     at: Position
     name: str
     included: tuple[str, ...] = ()
-    """Columns of INCLUDE, which the index carries and does not compare."""
+    """Columns of INCLUDE, which the index stores and does not compare."""
     unequal: tuple[str, ...] = ()
     """Columns that EXCLUDE compares by another operator than =."""
     referable: bool = True
-    """Whether a foreign key may point to it: not deferrable, not partial, no expression."""
+    """Whether a foreign key may reference it: not deferrable, not partial, no expression."""
 
 
 @dataclass(frozen=True)
@@ -100,16 +111,16 @@ class ForeignKey:
     """
 
     columns: tuple[str, ...]
-    table: TableName
+    parent: TableName
     referenced: tuple[str, ...]
     on_update: str
     on_delete: str
     at: Position
     name: str
     set_columns: tuple[str, ...] = ()
-    """Columns of ON DELETE SET NULL (…) and its like, where only some are set."""
-    full: bool = False
-    """MATCH FULL."""
+    """Columns of ON DELETE SET NULL (…) or SET DEFAULT (…), where only some are set."""
+    match: str = "s"
+    """One letter as in pg_constraint: s simple, f full."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +142,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Table:
-    """A table once every file has run. `columns` is None where the files alone do not tell them."""
+    """A table as the statements so far make it. `columns` is None where the files alone do not tell them."""
 
     name: TableName
     at: Position
@@ -161,12 +172,12 @@ class Table:
 
 @dataclass(frozen=True)
 class OtherRelation:
-    """A relation that is no table: a view, a materialized view, a foreign table."""
+    """A relation other than a table: a view, a materialized view, a foreign table."""
 
     kind: str
     at: Position
     keys: frozenset[TableName] = frozenset()
-    """Tables whose primary key it needs: it groups by the key, and shows other columns of them."""
+    """Tables on whose primary key it depends: it groups by the key, and shows other columns of them."""
 
 
 @dataclass(frozen=True)
@@ -175,23 +186,23 @@ class UserType:
 
     kind: str
     parts: tuple[str, ...] = ()
-    """Types that it is made of: a domain's base, a composite's columns."""
+    """Types that it consists of: a domain's base, a composite's columns."""
     collation: str = ""
     columns: dict[str, Column] | None = None
-    """A composite's."""
+    """Of a composite type."""
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """A sequence that a file creates, with the figures that it names."""
+    """A sequence that a file creates."""
 
     at: Position
-    figures: tuple[int, ...] = ()
+    bounds: tuple[int, ...] = ()
     """START, MINVALUE and MAXVALUE as far as they are given."""
 
 
 class Relations:
-    """Everything that statements have created so far. Its methods change it as PostgreSQL would, with what depends."""
+    """All that statements have created so far. Its methods apply DDL with PostgreSQL's cascades."""
 
     def __init__(self) -> None:
         self.tables: dict[TableName, Table] = {}
@@ -201,8 +212,33 @@ class Relations:
         """Whether each is deterministic."""
         self.sequences: dict[TableName, Sequence] = {}
 
+    def user_type(self, name: str) -> UserType | None:
+        """Return the type of that name, if the files create it."""
+        for known, found in self.types.items():
+            if name == (known.name if known.schema == "public" else str(known)):
+                return found
+        return None
+
+    def type_kind(self, name: str) -> str:
+        """Return the kind of a type that the files create, such as enum; empty for any other."""
+        user_type = self.user_type(name)
+        return user_type.kind if user_type else ""
+
+    def type_parts(self, name: str) -> Iterator[str]:
+        """Yield the type without brackets, and the types that it consists of."""
+        plain = name.removesuffix("[]")
+        yield plain
+        user_type = self.user_type(plain)
+        for part in user_type.parts if user_type else ():
+            yield from self.type_parts(part)
+
+    def base_type(self, name: str) -> str:
+        """Return the type behind a domain; any other as it is."""
+        user_type = self.user_type(name)
+        return self.base_type(user_type.parts[0]) if user_type and user_type.kind == "domain" else name
+
     def put(self, table: Table) -> None:
-        """Add the table, or put it in the place of what it was."""
+        """Add the table, or replace its earlier version."""
         self.tables[table.name] = table
 
     def children(self, name: TableName) -> list[Table]:
@@ -226,10 +262,10 @@ class Relations:
             if table.name == name or table.partition or cascade:
                 self.tables.pop(table.name, None)
         if cascade:
-            self._drop_foreign_keys(lambda fk: fk.table == name)
+            self._drop_foreign_keys(lambda fk: fk.parent == name)
 
     def drop_key(self, table: Table, name: str, *, cascade: bool) -> None:
-        """Remove the table's key or foreign key of that name; with CASCADE also the foreign keys that point to it."""
+        """Remove the table's key or foreign key of that name; with CASCADE also the foreign keys that reference it."""
         gone = [key for key in table.keys if key.name == name]
         self.put(
             replace(
@@ -242,10 +278,10 @@ class Relations:
             meant = {frozenset(key.columns) for key in gone} | {
                 frozenset[str]() for key in gone if key.kind == "primary key"
             }
-            self._drop_foreign_keys(lambda fk: fk.table == table.name and frozenset(fk.referenced) in meant)
+            self._drop_foreign_keys(lambda fk: fk.parent == table.name and frozenset(fk.referenced) in meant)
 
     def drop_column(self, table: Table, column: str) -> None:
-        """Remove a column, and the keys and foreign keys that it is in."""
+        """Remove a column, and the keys and foreign keys that contain it."""
         self.put(
             replace(
                 table,
@@ -255,18 +291,18 @@ class Relations:
             )
         )
         key = table.primary_key.columns if table.primary_key else ()
-        self._drop_foreign_keys(lambda fk: fk.table == table.name and column in (fk.referenced or key))
+        self._drop_foreign_keys(lambda fk: fk.parent == table.name and column in (fk.referenced or key))
 
     def _drop_foreign_keys(self, gone: Callable[[ForeignKey], bool]) -> None:
         for table in list(self.tables.values()):
             self.put(replace(table, foreign_keys=tuple(fk for fk in table.foreign_keys if not gone(fk))))
 
     def move(self, table: Table, name: TableName) -> None:
-        """Give the table another name; foreign keys to it and its children follow."""
+        """Rename the table, also in the foreign keys that reference it and in its children."""
         del self.tables[table.name]
         self.put(replace(table, name=name))
         for other in list(self.tables.values()):
-            fks = tuple(replace(fk, table=name) if fk.table == table.name else fk for fk in other.foreign_keys)
+            fks = tuple(replace(fk, parent=name) if fk.parent == table.name else fk for fk in other.foreign_keys)
             parents = tuple(name if parent == table.name else parent for parent in other.parents)
             self.put(replace(other, foreign_keys=fks, parents=parents))
         for view, relation in self.others.items():
@@ -274,7 +310,7 @@ class Relations:
             self.others[view] = replace(relation, keys=keys)
 
     def rename_column(self, table: Table, old: str, new: str) -> None:
-        """Give a column of the table another name; keys and the foreign keys to it follow."""
+        """Rename a column, also in keys and in the foreign keys that reference it."""
 
         def renamed(columns: Iterable[str]) -> tuple[str, ...]:
             return tuple(new if column == old else column for column in columns)
@@ -295,13 +331,13 @@ class Relations:
         self.put(replace(table, columns=columns, keys=keys, foreign_keys=fks))
         for other in list(self.tables.values()):
             fks = tuple(
-                replace(fk, referenced=renamed(fk.referenced)) if fk.table == table.name else fk
+                replace(fk, referenced=renamed(fk.referenced)) if fk.parent == table.name else fk
                 for fk in other.foreign_keys
             )
             self.put(replace(other, foreign_keys=fks))
 
     def rename_index(self, index: TableName, new: str | None) -> None:
-        """Give the index another name, or none: an index is in the schema of its table."""
+        """Rename the index, or remove it: an index is in the schema of its table."""
         for table in list(self.tables.values()):
             named = {key.name: key for key in table.keys}
             if table.name.schema == index.schema and index.name in named:

@@ -233,9 +233,9 @@ declare the table as it is
 
 **Refused**
 
-- `sql/schema/070_devolucion.sql:2:62` devolucion (id_motivo) → motivo: devolucion is spread over the workers, motivo would \
-stay on the coordinator alone. Fix: make it a reference table (citus:tables.motivo: {{reference: true}}), or distribute \
-it too (`foreign-key-to-local`)
+- `sql/schema/070_devolucion.sql:2:62` devolucion (id_motivo) → motivo: devolucion is distributed, but motivo stays on the \
+coordinator. Fix: make it a reference table (citus:tables.motivo: {{reference: true}}), or distribute it too \
+(`foreign-key-to-local`)
 
 """,
 }

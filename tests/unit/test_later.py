@@ -7,16 +7,19 @@ from typing import Any
 
 import postgast
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cli.standing import standing_of
 from components.names import TableName
-from components.plan.findings import RULES
 from components.plan.later import Standing
 from components.plan.plan import ShardingPlan
+from components.plan.rules import RULES
 from components.resources.tables import DistributedTableProvider
 from components.schema.files import Schema
 from components.schema.relations import SqlFile
 from components.schema.rewriting import computed_first, default_name, rewritten
+from components.schema.rewriting.text import compose, quote_literal
 from components.settings import Settings
 from components.tables import DistributedDeclaration
 
@@ -231,6 +234,14 @@ def test_odd_names_stay_what_they_are() -> None:
             'UPDATE "T" "A" SET note = _new._v0 FROM _new WHERE "A".x = _new._k0 AND "A".id = _new._k1'
         ),
     ]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=15))
+def test_names_and_constants_mean_what_they_were_made_of(text: str) -> None:
+    """PostgreSQL's grammar reads back any name, and any text, whatever quotes and backslashes are in it."""
+    made = compose("select {text} as {name}", text=quote_literal(text), name=text)
+    (target,) = postgast.parse(made).stmts[0].stmt.select_stmt.target_list
+    assert (target.res_target.val.a_const.sval.sval, target.res_target.name) == (text, text)
 
 
 @pytest.mark.parametrize(

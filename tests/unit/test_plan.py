@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from components.errors import PlanError
 from components.names import TableName
-from components.plan.findings import RULES
 from components.plan.plan import ShardingPlan
+from components.plan.rules import RULES
 from components.schema.files import Schema
 from components.schema.relations import SqlFile
 from components.settings import Settings
@@ -160,11 +160,11 @@ def test_a_declared_primary_key_needs_one_in_the_files() -> None:
         ),
         (
             {"venta": by("id_pais", colocateWith="linea"), "linea": REFERENCE},
-            "citus:tables.venta.colocateWith = linea: that is a reference table, which has no shards to share: remove",
+            "citus:tables.venta.colocateWith = linea: that is a reference table, which is not split into shards: remove",
         ),
         (
             {"venta": by("id_pais", colocateWith="venta")},
-            "citus:tables.venta.colocateWith = venta: a cycle (venta → venta): let one of them stand without colocateWith",
+            "citus:tables.venta.colocateWith = venta: a cycle (venta → venta): remove colocateWith from one",
         ),
     ],
 )
@@ -244,17 +244,17 @@ def test_columns_that_the_files_do_not_tell_are_not_checked() -> None:
         (
             "create table a (x int) partition by hash (x); create table p partition of a default",
             {"a": by("x"), "p": REFERENCE},
-            "1.sql:1:47: p is a partition of a and sharded with it: take it out of citus:tables, and let a stand there",
+            "1.sql:1:47: p is a partition of a and sharded with it: remove it from citus:tables",
         ),
         (
             "create table a (x int) partition by hash (x); create table p partition of a default",
             {"p": by("x")},
-            "1.sql:1:47: p is a partition of a and sharded with it: take it out of citus:tables, and let a stand there",
+            "1.sql:1:47: p is a partition of a and sharded with it: remove it from citus:tables",
         ),
         (
             "create table a (x int) partition by hash (x)",
             {"a": REFERENCE},
-            "1.sql:1:1: a is partitioned, which a reference table cannot be: distribute it instead",
+            "1.sql:1:1: a is partitioned, and Citus cannot replicate a partitioned table: distribute it instead",
         ),
     ],
 )
@@ -312,11 +312,11 @@ COLOCATED = {"p": by("x"), "c": by("x", colocateWith="p")}
         (
             {"c": by("x")},
             (
-                "c is spread over the workers, p would stay on the coordinator alone: make it a reference table (citus:tables.p: "
+                "c is distributed, but p stays on the coordinator: make it a reference table (citus:tables.p: "
                 "{reference: true}), or distribute it too"
             ),
         ),
-        ({"c": REFERENCE, "p": by("x")}, "a reference table cannot reference a distributed one: distribute c too"),
+        ({"c": REFERENCE, "p": by("x")}, "a reference table cannot reference a distributed table: distribute c too"),
         (
             {"c": by("x"), "p": by("x")},
             (
@@ -326,7 +326,7 @@ COLOCATED = {"p": by("x"), "c": by("x", colocateWith="p")}
         ),
         (
             {"c": by("id", colocateWith="p"), "p": by("x")},
-            "it pairs a distribution column with another column, but must pair id with x: mend the foreign key",
+            "it pairs a distribution column with another column, but must pair id with x: pair id with x",
         ),
     ],
 )
@@ -449,7 +449,7 @@ RULE_CASES: list[tuple[str, str, Declared, str]] = [
     ("colocate-reference", R + T, {"t": by("x", colocateWith="r"), "r": REFERENCE}, "remove colocateWith"),
     ("colocate-cycle", T, {"t": by("x", colocateWith="t")}, "a cycle (t → t)"),
     ("temporary-table", "create temp table t (x int)", {"t": by("x")}, "create it without TEMPORARY"),
-    ("partition", f"create table p (d int) {RANGE}", {"p_1": by("d")}, "let p stand there"),
+    ("partition", f"create table p (d int) {RANGE}", {"p_1": by("d")}, "name p there"),
     ("partition", f"create table p (d int, x int) {RANGE}", {"p": by("d"), "p_1": by("x")}, "sharded with it"),
     (
         "partition",
@@ -476,7 +476,7 @@ RULE_CASES: list[tuple[str, str, Declared, str]] = [
         "inheritance",
         R + "create table l (r int references r); create table m () inherits (l)",
         {"r": REFERENCE},
-        "foreign keys tie it to a reference table",
+        "foreign keys connect it to a reference table",
     ),
     (
         "trigger",
@@ -506,7 +506,7 @@ RULE_CASES: list[tuple[str, str, Declared, str]] = [
         "unsupported-type",
         "create type s as range (subtype = float8); create domain d as s; create table t (x int, s d[])",
         {"t": by("x")},
-        "t: the column s is of the type d[], a range type",
+        "t: the column s has the type d[], a range type",
     ),
     ("unsupported-type", "create table u (x int); create table t (x int, u u)", {"t": by("x")}, "shard u too"),
     (
@@ -601,7 +601,7 @@ RULE_CASES: list[tuple[str, str, Declared, str]] = [
         "foreign-key-to-distributed",
         R + T + "create table l (t int references t, r int references r)",
         {"t": by("id"), "r": REFERENCE},
-        "a local table that foreign keys tie to a reference table cannot reference a distributed one",
+        "l (t) → t: a local table that is connected to a reference table",
     ),
     (
         "foreign-key-colocation",
@@ -620,7 +620,7 @@ RULE_CASES: list[tuple[str, str, Declared, str]] = [
         "foreign-key-default",
         R + "create table t (x int, r serial references r on delete set default)",
         {"t": by("x"), "r": REFERENCE},
-        "SET DEFAULT would take the next value of a sequence for r",
+        "SET DEFAULT would set r from a sequence",
     ),
     (
         "foreign-key-default",
@@ -654,13 +654,18 @@ RULE_CASES: list[tuple[str, str, Declared, str]] = [
         "a single partition's foreign key is not rewritten",
     ),
     ("name-cut", f"create table {LONG} (x int not null)", {LONG: by("x")}, "PostgreSQL keeps 63 bytes of a name"),
-    ("partition-named", f"create table p (d int not null) {RANGE}", {"p": by("d"), "p_1": by("d")}, "take it out"),
+    (
+        "partition-named",
+        f"create table p (d int not null) {RANGE}",
+        {"p": by("d"), "p_1": by("d")},
+        "remove it from citus:tables",
+    ),
     ("no-primary-key", "create table t (x int not null)", {"t": by("x", primaryKey=["x"])}, "remove the setting"),
     (
         "included-column",
         "create table t (x int not null, y int, unique (y) include (x))",
         {"t": by("x")},
-        "may share a value",
+        "can have the same value",
     ),
     ("unguarded-key", "create table t (x int, id serial primary key)", {"t": by("x")}, "becomes (x, id)"),
     ("nullable-column", "create table t (x int)", {"t": by("x")}, "alter table t alter column x set not null"),
@@ -683,7 +688,7 @@ RULE_CASES: list[tuple[str, str, Declared, str]] = [
         "foreign-key-reference-to-local",
         R + "create table s (r int references r)",
         {"s": REFERENCE},
-        "where alone it is checked",
+        "only there can the foreign key be checked",
     ),
     (
         "match-full",

@@ -641,11 +641,14 @@ def test_a_preview_names_the_worker_of_each_tenant(
         ({"cupon": {"spread": [1]}}, "citus:tenants.cupon: citus:tables does not distribute that table"),
         ({"venta": {"pin": {"1": 5}}}, "citus:tenants.venta.pin.1 = 5: there are workers 1 to 4: name one of them"),
         ({"venta": {"pin": {"1": 0}}}, "citus:tenants.venta.pin.1 = 0: there are workers 1 to 4"),
-        ({"venta": {"spread": ["mx"]}}, "citus:tenants.venta: 'mx' is no value of id_pais, which is int4: correct it"),
-        ({"venta": {"spread": [2**31]}}, "'2147483648' is no value of id_pais, which is int4"),
+        (
+            {"venta": {"spread": ["mx"]}},
+            "citus:tenants.venta: 'mx' is not a valid int4, the type of the distribution column id_pais",
+        ),
+        ({"venta": {"spread": [2**31]}}, "'2147483648' is not a valid int4"),
         (
             {"venta": {"spread": [1]}, "sucursal": {"spread": [2]}},
-            "citus:tenants.sucursal: venta is colocated with it, and their tenants lie together: name one of the two",
+            "citus:tenants.sucursal: it is colocated with venta, so both have the same tenants: name one of the two",
         ),
     ],
 )

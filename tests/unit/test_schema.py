@@ -245,7 +245,7 @@ def test_a_foreign_key_is_read_whole(
 ) -> None:
     """Columns, table, referenced columns and both actions of a foreign key are those declared."""
     (fk,) = only(text).foreign_keys
-    assert (fk.columns, fk.table, fk.referenced) == (columns, TableName.parse(parent), referenced)
+    assert (fk.columns, fk.parent, fk.referenced) == (columns, TableName.parse(parent), referenced)
     assert fk.on_update + fk.on_delete == actions
 
 
@@ -263,8 +263,8 @@ def test_foreign_keys_follow_what_they_reference(change: str, parent: str, refer
     """When a table or a column is renamed or moved, the foreign keys of other tables point to its new name."""
     schema = read("create table p (x int primary key); create table t (a int references p (x))", change)
     (fk,) = [fk for item in schema.tables.values() for fk in item.foreign_keys]
-    assert (fk.table, fk.referenced) == (TableName.parse(parent), referenced)
-    assert fk.table in schema.tables
+    assert (fk.parent, fk.referenced) == (TableName.parse(parent), referenced)
+    assert fk.parent in schema.tables
 
 
 @pytest.mark.parametrize(
@@ -474,9 +474,8 @@ def test_a_syntax_error_is_found_behind_any_text(prefix: str) -> None:
 
 
 TRANSACTIONS = "begins or ends a transaction"
-VACUUM = "VACUUM cannot run in a transaction"
 ALONE = "cannot run in a transaction"
-CONCURRENTLY = "CONCURRENTLY cannot run in a transaction"
+CONCURRENTLY = "uses CONCURRENTLY, which cannot run in a transaction"
 
 
 @pytest.mark.parametrize(
@@ -488,8 +487,8 @@ CONCURRENTLY = "CONCURRENTLY cannot run in a transaction"
         ("end", TRANSACTIONS),
         ("rollback", TRANSACTIONS),
         ("prepare transaction 'a'", TRANSACTIONS),
-        ("vacuum", VACUUM),
-        ("vacuum (analyze) t", VACUUM),
+        ("vacuum", ALONE),
+        ("vacuum (analyze) t", ALONE),
         ("create database d", ALONE),
         ("drop database d", ALONE),
         ("create tablespace s location '/x'", ALONE),
@@ -504,7 +503,7 @@ CONCURRENTLY = "CONCURRENTLY cannot run in a transaction"
 def test_what_cannot_run_in_a_files_transaction_is_refused(statement: str, why: str) -> None:
     """A statement that needs to be alone, or ends the transaction of its file, is refused where it stands."""
     text = f"create table t (a int); -- ñ\n/* x */  {statement};"
-    assert problem(text) == f"1.sql:2:10: this {why}, but each file runs as one transaction: remove it"
+    assert problem(text) == f"1.sql:2:10: this statement {why}, but each file runs as one transaction: remove it"
 
 
 @pytest.mark.parametrize(
@@ -550,7 +549,7 @@ def test_a_statement_that_nests_deep_is_read_or_refused_where_it_stands(terms: i
         assert (names(schema), schema.problems) == (["t"], [])
     else:
         (found,) = schema.problems
-        assert str(found).startswith("1.sql:2:1: this statement nests too deep to be read")
+        assert str(found).startswith("1.sql:2:1: expression nested too deeply")
 
 
 def test_every_file_with_a_problem_is_reported() -> None:
@@ -590,7 +589,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
 
 def test_a_missing_folder_is_refused_by_its_setting(tmp_path: Path) -> None:
     """A schemaDir that is not there is named with the two remedies."""
-    with pytest.raises(PlanError, match="there is no such folder: create it, or name the one with your SQL files"):
+    with pytest.raises(PlanError, match=r"citus:schemaDir = .*: create it, or name"):
         Schema.read(tmp_path / "nothing")
 
 
@@ -878,7 +877,7 @@ def test_other_relations_and_types_are_known() -> None:
     assert kinds.pop("r_multirange") == kinds.pop("r") == ("range", (), "")
     assert kinds == {"d": ("domain", ("text",), "C"), "c": ("composite", ("int4", "text"), "")}
     assert {str(name): it for name, it in schema.collations.items()} == {"n": False, "o": True}
-    assert [(str(name), it.figures) for name, it in schema.sequences.items()] == [("s", (7, 3000000000, -5))]
+    assert [(str(name), it.bounds) for name, it in schema.sequences.items()] == [("s", (7, 3000000000, -5))]
     assert column(schema, "b").type == "text"
 
 

@@ -23,7 +23,8 @@ from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volum
 from components.nodes.look import Look
 from components.nodes.node import node_names
 from components.resources.remains import Remnant, Remnants
-from components.settings import get_engine_settings, reached_at
+from components.settings import reached_at
+from components.stack_config import get_engine_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -1,0 +1,165 @@
+"""Rules about the distribution column."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from components.names import ColumnName, TableName
+from components.plan.findings import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from components.plan.findings import Finding
+    from components.plan.layout import Layout
+    from components.schema.relations import Column, Relations, Table
+    from components.settings import TableSettings
+
+__all__ = ["check_distribution_column"]
+
+
+GENERATED_COLUMN: Final = Rule(
+    "generated-column",
+    "error",
+    what="The distribution column is GENERATED ALWAYS AS (…) STORED.",
+    why="Citus chooses the shard before the value is computed.",
+    remedy="Distribute by a plain column; the application may fill it.",
+    source="DistributionColumnUsesGeneratedStoredColumn",
+)
+
+NO_HASH: Final = Rule(
+    "no-hash",
+    "error",
+    what="The distribution column has a type that cannot be hashed, such as json, point, money or bit.",
+    why="The hash of the value decides which shard stores a row.",
+    remedy="Distribute by another column, or change the type of this one, such as from json to jsonb.",
+    source="SupportFunctionForColumn",
+)
+
+NEGATIVE_SCALE: Final = Rule(
+    "negative-scale",
+    "error",
+    what="The distribution column is numeric with a negative scale.",
+    why="PostgreSQL rounds a value when it stores it, after Citus has chosen the shard.",
+    remedy="Declare it without the negative scale.",
+    source="DistributionColumnUsesNumericColumnNegativeScale",
+)
+
+NONDETERMINISTIC_COLLATION: Final = Rule(
+    "nondeterministic-collation",
+    "error",
+    what="The distribution column has a nondeterministic collation.",
+    why="Two spellings that are equal would have different hashes, and be stored on different shards.",
+    remedy="Give the column a deterministic collation.",
+    source="EnsureRelationCanBeDistributed",
+)
+
+COLOCATED_TYPE: Final = Rule(
+    "colocated-type",
+    "error",
+    what="Two tables of one colocation group have distribution columns of different types.",
+    why="Equal values of two types have different hashes, and would be stored on different workers.",
+    remedy="Give both columns the same type.",
+    source="EnsureTableCanBeColocatedWith",
+)
+
+COLOCATED_COLLATION: Final = Rule(
+    "colocated-collation",
+    "error",
+    what="Two tables of one colocation group have distribution columns of different collations.",
+    why="Values that are equal in one collation need not be equal in the other.",
+    remedy="Give both columns the same collation.",
+    source="EnsureColumnTypeEquality",
+)
+
+NULLABLE_COLUMN: Final = Rule(
+    "nullable-column",
+    "warning",
+    what="The distribution column may be NULL.",
+    why="No shard stores such a row: inserting it fails, and a table that has such rows cannot be distributed.",
+    remedy="Declare the column NOT NULL.",
+    source="distribute.ensure_distributed",
+)
+
+FEW_VALUES: Final = Rule(
+    "few-values",
+    "warning",
+    what="The distribution column is a boolean or an enum.",
+    why="At most as many shards have rows as there are values; the other workers stay idle.",
+    remedy="Distribute by a column with many values.",
+    source="CreateHashDistributedTableShards",
+)
+
+
+UNHASHABLE_TYPES: Final = frozenset(
+    {"bit", "box", "circle", "json", "jsonpath", "line", "lseg", "money", "path", "point", "polygon", "varbit", "xml"}
+    | {"aclitem", "cid", "pg_snapshot", "refcursor", "tsquery", "tsvector", "txid_snapshot", "xid"}
+    | {"cube", "lquery", "ltree", "ltxtquery", "seg"}
+)
+"""Types without a default operator class for hash: PostgreSQL's up to 16, and those of its own extensions."""
+
+
+def check_distribution_column(layout: Layout, table: Table, by: ColumnName) -> Iterator[Finding]:
+    """Check what EnsureRelationCanBeDistributed demands of the column, and colocation of its type."""
+    name, settings, column = table.name, layout.settings[table.name], (table.columns or {})[by.name]
+    base, collation = layout.schema.base_type(column.type), _collation(layout.schema, column)
+    refused, alter = f"{name} cannot be distributed by {by}", f"alter table {name} alter column {by}"
+    if column.generated:
+        message = f"{refused}: its value is generated"
+        yield GENERATED_COLUMN.finding(name, message, "name a plain column", at=table.at)
+    if base in UNHASHABLE_TYPES:
+        message = f"{refused}: values of type {column.type} have no hash"
+        remedy = f"name another column{f': {alter} type jsonb' * (base == 'json')}"
+        yield NO_HASH.finding(name, message, remedy, at=table.at)
+    if column.scale < 0:
+        message = f"{refused}: it is numeric with a negative scale"
+        yield NEGATIVE_SCALE.finding(name, message, f"{alter} type numeric", at=table.at)
+    if not _is_deterministic(layout.schema, collation):
+        message = f"{refused}: its collation {collation} is not deterministic"
+        remedy = f'{alter} type {column.type} collate "C"'
+        yield NONDETERMINISTIC_COLLATION.finding(name, message, remedy, at=table.at)
+    yield from _check_colocated_column(layout, table, column, settings)
+    if not column.not_null and table.primary_key is None:
+        message = f"{name}: the distribution column {by} may be NULL, and no shard stores a row without a value"
+        yield NULLABLE_COLUMN.finding(name, message, f"{alter} set not null", at=table.at)
+    is_enum = layout.schema.type_kind(base) == "enum"
+    if base == "bool" or is_enum:
+        kind = "an enum" if is_enum else "a boolean"
+        message = (
+            f"{name}: the distribution column {by} is {kind}, which has few values: most workers would store no row"
+        )
+        yield FEW_VALUES.finding(name, message, "distribute by a column with many values", at=table.at)
+
+
+def _check_colocated_column(layout: Layout, table: Table, column: Column, settings: TableSettings) -> Iterator[Finding]:
+    name, by, target = table.name, settings.distribute_by, settings.colocate_with
+    other = layout.distribution_column(target) if target else None
+    if other is None or target is None:
+        return
+    setting = f"citus:tables.{name}.colocateWith = {target}"
+    target_by = ColumnName(other.name)
+    alter = f"alter table {name} alter column {by} type"
+    mine, theirs = _collation(layout.schema, column), _collation(layout.schema, other)
+    if other.type != column.type:
+        message = f"{by} is {column.type}, but {target}.{target_by} is {other.type}"
+        remedy = f"colocated tables need one type: {alter} {other.type}"
+        yield COLOCATED_TYPE.finding(name, message, remedy, setting=setting)
+    elif mine != theirs:
+        message = f"{by} has {_named(mine)}, but {target}.{target_by} has {_named(theirs)}"
+        remedy = f'colocated tables need one collation: {alter} {column.type} collate "{theirs or "default"}"'
+        yield COLOCATED_COLLATION.finding(name, message, remedy, setting=setting)
+
+
+def _collation(schema: Relations, column: Column) -> str:
+    user_type = schema.user_type(column.type)
+    collation = column.collation or (user_type.collation if user_type else "")
+    return "" if collation == ("C" if column.type == "name" else "default") else collation
+
+
+def _named(collation: str) -> str:
+    return f"the collation {collation}" if collation else "the database's collation"
+
+
+def _is_deterministic(schema: Relations, collation: str) -> bool:
+    name = TableName(*(["public", collation] if "." not in collation else collation.split(".", 1)))
+    return schema.collations.get(name, True)

@@ -1,0 +1,162 @@
+"""Rules about the names in `citus:tables`: of tables, of columns, and of tables to colocate with."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Final
+
+from components.names import ColumnName, TableName, listed, truncate_identifier
+from components.plan.findings import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from components.plan.findings import Finding
+    from components.plan.layout import Layout
+    from components.settings import TableSettings
+
+__all__ = ["check_colocation", "check_names", "truncate_names"]
+
+
+UNKNOWN_TABLE: Final = Rule(
+    "unknown-table",
+    "error",
+    what="`citus:tables` names a table that no SQL file creates.",
+    why="There is no table to shard. Most often the name is misspelled, or lacks its quotes.",
+    remedy="Spell it as in SQL, add the file, or remove the table from the settings.",
+    source="distribute.ensure_distributed",
+)
+
+NOT_A_TABLE: Final = Rule(
+    "not-a-table",
+    "error",
+    what="`citus:tables` names a view, a materialized view or a foreign table.",
+    why="Only tables have shards. A view of sharded tables needs no setting.",
+    remedy="Name the table behind it.",
+    source="ErrorIfForeignTable, distribute.ensure_distributed",
+)
+
+UNKNOWN_COLUMN: Final = Rule(
+    "unknown-column",
+    "error",
+    what="`distributeBy` or `primaryKey` names a column that the table does not have.",
+    why="The value of the distribution column decides which worker stores a row.",
+    remedy="Name one of the table's columns, spelled as in SQL.",
+    source="BuildDistributionKeyFromColumnName, constraints.rewrite_primary_key",
+)
+
+COLOCATE_UNKNOWN: Final = Rule(
+    "colocate-unknown",
+    "error",
+    what="`colocateWith` names a table that the settings do not distribute.",
+    why="A colocation group consists of distributed tables.",
+    remedy="Add that table to `citus:tables`, or name another.",
+    source="FindColocateWithColocationId",
+)
+
+COLOCATE_REFERENCE: Final = Rule(
+    "colocate-reference",
+    "error",
+    what="`colocateWith` names a reference table.",
+    why="A reference table is not split into shards, and joins locally on every node anyway.",
+    remedy="Remove `colocateWith`.",
+    source="EnsureTableCanBeColocatedWith",
+)
+
+COLOCATE_CYCLE: Final = Rule(
+    "colocate-cycle",
+    "error",
+    what="`colocateWith` leads back to the table itself.",
+    why="Each table of the cycle would have to be distributed before the others.",
+    remedy="Remove `colocateWith` from one of them; the others may name it, or each other.",
+    source="FindColocateWithColocationId",
+)
+
+NAME_CUT: Final = Rule(
+    "name-cut",
+    "warning",
+    what="A name in the settings is longer than the 63 bytes that PostgreSQL keeps.",
+    why="PostgreSQL truncates it silently, here as in SQL.",
+    remedy="Write the name as PostgreSQL keeps it.",
+    source="truncate_identifier",
+)
+
+
+def truncate_names(
+    tables: Mapping[TableName, TableSettings],
+) -> tuple[dict[TableName, TableSettings], list[Finding]]:
+    """Return the settings with every name as PostgreSQL keeps it, and a warning for each that it truncates."""
+
+    def table_name(name: TableName) -> TableName:
+        return TableName(truncate_identifier(name.schema), truncate_identifier(name.name))
+
+    def column_name(name: ColumnName) -> ColumnName:
+        return ColumnName(truncate_identifier(name.name))
+
+    known: dict[TableName, TableSettings] = {}
+    findings = []
+    for name, settings in tables.items():
+        changes = {
+            "distribute_by": settings.distribute_by and column_name(settings.distribute_by),
+            "colocate_with": settings.colocate_with and table_name(settings.colocate_with),
+            "primary_key": settings.primary_key and tuple(map(column_name, settings.primary_key)),
+        }
+        short, kept = table_name(name), settings.model_copy(update=changes)
+        if (short, kept) != (name, settings):
+            message, remedy = "PostgreSQL keeps 63 bytes of a name", "write it as PostgreSQL keeps it"
+            findings.append(NAME_CUT.finding(short, message, remedy, setting=f"citus:tables.{name}"))
+        known[short] = kept
+    return known, findings
+
+
+def check_names(layout: Layout, name: TableName, settings: TableSettings) -> Iterator[Finding]:
+    """Check that the table and its columns exist."""
+    setting = f"citus:tables.{name}"
+    table = layout.schema.tables.get(name)
+    if table is None:
+        other = layout.schema.others.get(name)
+        if other is not None:
+            message, remedy = (
+                f"{name} is a {other.kind}, which cannot be sharded",
+                "name the table behind it, or remove it",
+            )
+            yield NOT_A_TABLE.finding(name, message, remedy, at=other.at, setting=setting)
+            return
+        message = f"no SQL file of citus:schemaDir creates this table{_did_you_mean(name, layout.schema.tables)}"
+        remedy = "add the file, or remove the table from the settings"
+        yield UNKNOWN_TABLE.finding(name, message, remedy, setting=setting)
+        return
+    named = [("distributeBy", settings.distribute_by)] + [("primaryKey", c) for c in settings.primary_key or ()]
+    for key, column in named:
+        if column is not None and table.columns is not None and column.name not in table.columns:
+            message = f"the table has no such column{_did_you_mean(column, map(ColumnName, table.columns))}"
+            remedy = f"name one of {listed(table.columns)}"
+            yield UNKNOWN_COLUMN.finding(name, message, remedy, at=table.at, setting=f"{setting}.{key} = {column}")
+
+
+def _did_you_mean(name: object, others: Iterable[object]) -> str:
+    spelled = {str(other).lower().replace('"', ""): str(other) for other in others}
+    close = difflib.get_close_matches(str(name).lower().replace('"', ""), spelled, n=1)
+    return f" (did you mean {spelled[close[0]]}?)" if close else ""
+
+
+def check_colocation(layout: Layout, name: TableName, target: TableName | None) -> Iterator[Finding]:
+    """Check that the table to colocate with is distributed, and does not depend on this one."""
+    setting = f"citus:tables.{name}.colocateWith = {target}"
+    if target is None:
+        return
+    if target not in layout.settings:
+        message = f"the settings do not distribute that table{_did_you_mean(target, layout.settings)}"
+        yield COLOCATE_UNKNOWN.finding(name, message, "add it to citus:tables", setting=setting)
+    elif layout.settings[target].reference:
+        message = "that is a reference table, which is not split into shards"
+        remedy = "remove colocateWith, it joins locally anyway"
+        yield COLOCATE_REFERENCE.finding(name, message, remedy, setting=setting)
+    else:
+        chain = [name]
+        while target is not None and target in layout.settings and target not in chain:
+            chain.append(target)
+            target = layout.settings[target].colocate_with
+        if target == name:
+            message = f"a cycle ({' → '.join(map(str, [*chain, name]))})"
+            yield COLOCATE_CYCLE.finding(name, message, "remove colocateWith from one of them", setting=setting)

@@ -1,0 +1,203 @@
+"""Rules about the tables that Citus shards or manages: their kind, partitions, triggers, policies and column types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from components.names import ColumnName
+from components.plan.findings import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from components.names import TableName
+    from components.plan.findings import Finding
+    from components.plan.layout import Layout
+    from components.schema.relations import Table
+
+__all__ = ["check_managed", "check_table"]
+
+
+TEMPORARY_TABLE: Final = Rule(
+    "temporary-table",
+    "error",
+    what="The settings shard a temporary table.",
+    why="It exists in the session that created it only, and on no worker.",
+    remedy="Create it without TEMPORARY.",
+    source="ErrorIfTemporaryTable",
+)
+
+PARTITION: Final = Rule(
+    "partition",
+    "error",
+    what="The settings shard a partition by itself, or differently from its partitioned table.",
+    why="Partitions are sharded with their table, by its distribution column.",
+    remedy="Put the partitioned table into `citus:tables`, and remove the partition.",
+    source="EnsureRelationCanBeDistributed",
+)
+
+PARTITION_NAMED: Final = Rule(
+    "partition-named",
+    "warning",
+    what="`citus:tables` names a partition in addition to its table.",
+    why="It is sharded with its table; its own entry has no effect.",
+    remedy="Remove the partition from the settings.",
+    source="CreateCitusTable",
+)
+
+PARTITIONED_REFERENCE: Final = Rule(
+    "partitioned-reference",
+    "error",
+    what="The settings make a partitioned table a reference table.",
+    why="Citus distributes partitioned tables, but cannot replicate them.",
+    remedy="Distribute it, or create it without partitions.",
+    source="EnsureRelationCanBeDistributed",
+)
+
+PARTITION_LEVELS: Final = Rule(
+    "partition-levels",
+    "error",
+    what="A partition of a sharded table is partitioned itself.",
+    why="Citus shards one level of partitions.",
+    remedy="Partition by one column only: the shards are a second level already.",
+    source="EnsureRelationCanBeDistributed",
+)
+
+INHERITANCE: Final = Rule(
+    "inheritance",
+    "error",
+    what="A table with INHERITS, or with child tables, is sharded, or is managed by Citus because a foreign key connects it to "
+    "a reference table.",
+    why="A query of the parent also reads its child tables, which would be placed elsewhere.",
+    remedy="Remove the inheritance (`alter table … no inherit …`), or make the child tables partitions.",
+    source="EnsureRelationKindSupported, ErrorIfUnsupportedCitusLocalTableKind",
+)
+
+TRIGGER: Final = Rule(
+    "trigger",
+    "error",
+    what="A table that is sharded, or one of its partitions, has a trigger.",
+    why="It would fire on the workers, where the tables that it reads and writes do not exist.",
+    remedy="Drop the trigger, and do its work in the application or by a constraint.",
+    source="EnsureRelationHasNoTriggers",
+)
+
+POLICY_SUBQUERY: Final = Rule(
+    "policy-subquery",
+    "error",
+    what="A row-level security policy has a subquery.",
+    why="Policies are checked on the workers, where a subquery would see one shard.",
+    remedy="Write the policy with the row's own columns and settings of the session.",
+    source="ErrorIfUnsupportedPolicy",
+)
+
+UNSUPPORTED_TYPE: Final = Rule(
+    "unsupported-type",
+    "error",
+    what="A column has a range type that the files create, or the row type of a table that is not sharded before this one.",
+    why="Citus creates the types of a table on every node before the table. It cannot create these.",
+    remedy="Use a built-in range type or two columns; shard that table too, or create a composite type instead.",
+    source="DeferErrorIfAnyObjectHasUnsupportedDependency",
+)
+
+
+def check_table(layout: Layout, name: TableName, order: Mapping[TableName, int]) -> Iterator[Finding]:
+    """Check a table of the settings and its partitions."""
+    table = layout.schema.tables[name]
+    if table.persistence == "t":
+        message = f"{name} is a temporary table, which cannot be sharded"
+        yield TEMPORARY_TABLE.finding(name, message, "create it without TEMPORARY", at=table.at)
+    if table.partition and table.parent in layout.schema.tables:
+        yield _check_partition(layout, table, order)
+        return
+    if layout.settings[name].reference and table.partitioned:
+        message = f"{name} is partitioned, and Citus cannot replicate a partitioned table"
+        yield PARTITIONED_REFERENCE.finding(name, message, "distribute it instead", at=table.at)
+    for member in (table, *layout.partitions(name)):
+        if member is not table and member.partitioned:
+            message = f"{member.name} is a partition of {member.parent} and partitioned itself: Citus shards one level"
+            remedy = f"partition {name} by one column only"
+            yield PARTITION_LEVELS.finding(member.name, message, remedy, at=member.at)
+        yield from _check_inheritance(layout, member, "")
+        for trigger in member.triggers:
+            message = f"{member.name}: trigger {trigger.name} would fire on the workers, where the tables it uses do not exist"
+            remedy = f"drop it: drop trigger {ColumnName(trigger.name)} on {member.name}"
+            yield TRIGGER.finding(member.name, message, remedy, at=trigger.at)
+        yield from _check_policies(member)
+        yield from _check_types(layout, member, order)
+
+
+def _check_partition(layout: Layout, table: Table, order: Mapping[TableName, int]) -> Finding:
+    root, settings = layout.root(table.name), layout.settings[table.name]
+    root_settings, target = layout.settings.get(root), settings.colocate_with
+    same = (
+        root_settings is not None
+        and not settings.reference
+        and settings.distribute_by == root_settings.distribute_by
+        and (target is None or layout.colocation_root(target) == layout.colocation_root(root))
+        and order[root] < order[table.name]
+    )
+    message = f"{table.name} is a partition of {table.parent} and sharded with it"
+    remedy = f"remove it from citus:tables, and name {root} there"
+    return (PARTITION_NAMED if same else PARTITION).finding(table.name, message, remedy, at=table.at)
+
+
+def check_managed(layout: Layout, name: TableName, order: Mapping[TableName, int]) -> Iterator[Finding]:
+    """Check a local table that Citus adds to its metadata because of a foreign key."""
+    why = ", but foreign keys connect it to a reference table, so Citus has to manage it"
+    table = layout.schema.tables[name]
+    for member in (table, *layout.partitions(name)):
+        yield from _check_inheritance(layout, member, why)
+        yield from _check_policies(member)
+        yield from _check_types(layout, member, order)
+        if member is not table and member.partitioned:
+            message = f"{member.name} is a partition of {member.parent} and partitioned itself{why}"
+            remedy = f"partition {name} by one column only, or remove the foreign key"
+            yield PARTITION_LEVELS.finding(member.name, message, remedy, at=member.at)
+
+
+def _check_inheritance(layout: Layout, table: Table, why: str) -> Iterator[Finding]:
+    child_tables = [child for child in layout.schema.children(table.name) if not child.partition]
+    if table.parents and not table.partition:
+        message = f"{table.name} inherits from {table.parent}, which Citus cannot shard{why}"
+        remedy = f"remove the inheritance: alter table {table.name} no inherit {table.parent}"
+        yield INHERITANCE.finding(table.name, message, remedy, at=table.at)
+    elif child_tables:
+        child = child_tables[0]
+        message = f"{child.name} inherits from {table.name}, which Citus cannot shard{why}"
+        remedy = f"remove the inheritance: alter table {child.name} no inherit {table.name}"
+        yield INHERITANCE.finding(table.name, message, remedy, at=child.at)
+
+
+def _check_policies(table: Table) -> Iterator[Finding]:
+    for policy in table.policies:
+        if policy.subquery:
+            message = f"{table.name}: policy {policy.name} has a subquery, which would see one shard on a worker"
+            remedy = (
+                f"write it without the subquery, or remove it: drop policy {ColumnName(policy.name)} on {table.name}"
+            )
+            yield POLICY_SUBQUERY.finding(table.name, message, remedy, at=policy.at)
+
+
+def _check_types(layout: Layout, table: Table, order: Mapping[TableName, int]) -> Iterator[Finding]:
+    schema = layout.schema
+    for column in (table.columns or {}).values():
+        typed = f"{table.name}: the column {ColumnName(column.name)} has the type {column.type}"
+        for part in schema.type_parts(column.type):
+            row = next((name for name in schema.tables if str(name) == part), None)
+            if schema.type_kind(part) == "range":
+                message = f"{typed}, a range type, which Citus cannot create"
+                remedy = "use a built-in range type, or a column for each bound"
+                yield UNSUPPORTED_TYPE.finding(table.name, message, remedy, at=table.at)
+            elif row is not None and not _is_known(layout, row, table, order):
+                message = f"{typed}, the row type of a table that Citus does not know at that point"
+                remedy = f"shard {row} too, or create a type: create type … as (…)"
+                yield UNSUPPORTED_TYPE.finding(table.name, message, remedy, at=table.at)
+
+
+def _is_known(layout: Layout, row: TableName, table: Table, order: Mapping[TableName, int]) -> bool:
+    """Tell whether Citus knows a table, and so its row type, before it reaches another table."""
+    root = layout.root(table.name)
+    if root not in order:
+        return layout.kind(row) == "reference"
+    return row in order and order[row] < order[root]

@@ -1,0 +1,174 @@
+"""ALTER, RENAME and DROP of what earlier statements created."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from components.names import TableName
+from components.schema.definitions import column_of, sequence_of, with_column, with_constraint
+from components.schema.parse_tree import action_of, has_subquery, is_cascade, object_type
+from components.schema.relations import Policy
+
+if TYPE_CHECKING:
+    from components.schema.relations import Column, Table
+    from components.schema.scope import Handler, Scope
+
+__all__ = ["HANDLERS"]
+
+
+_OTHERS: Final = frozenset({"OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_FOREIGN_TABLE"})
+
+
+_COLUMN_ACTIONS: Final = frozenset(
+    {"AddColumn", "DropColumn", "AlterColumnType", "ColumnDefault", "SetNotNull", "DropNotNull", "DropExpression"}
+)
+"""What ALTER TABLE does to the partitions and child tables of a table too."""
+
+
+def _drop_objects(scope: Scope, statement: Any) -> None:
+    kind = object_type(statement.remove_type)
+    cascade = is_cascade(statement)
+    for node in statement.objects:
+        if kind == "OBJECT_SCHEMA":
+            for table in list(scope.relations.tables):
+                if table.schema == node.string.sval:
+                    scope.relations.drop(table, cascade=True)
+        elif kind in ("OBJECT_TRIGGER", "OBJECT_POLICY"):
+            *of, name = node.list.items
+            _drop_of(scope, scope.listed_name(of), name.string.sval)
+        elif kind in ("OBJECT_TYPE", "OBJECT_DOMAIN"):
+            scope.relations.types.pop(scope.listed_name(node.type_name.names), None)
+        elif node.WhichOneof("node") == "list" and all(item.HasField("string") for item in node.list.items):
+            _drop(scope, kind, scope.listed_name(node.list.items), cascade=cascade)
+
+
+def _drop(scope: Scope, kind: str, name: TableName, *, cascade: bool) -> None:
+    if kind == "OBJECT_TABLE":
+        scope.relations.drop(name, cascade=cascade)
+    elif kind == "OBJECT_INDEX":
+        scope.relations.rename_index(name, None)
+    elif kind == "OBJECT_SEQUENCE":
+        scope.relations.sequences.pop(name, None)
+    elif kind in _OTHERS:
+        scope.relations.others.pop(name, None)
+
+
+def _drop_of(scope: Scope, name: TableName, dropped: str) -> None:
+    """Remove the triggers and policies of that name: that a trigger and a policy share a name is rare enough."""
+    table = scope.relations.tables.get(name)
+    if table is not None:
+        triggers = tuple(trigger for trigger in table.triggers if trigger.name != dropped)
+        policies = tuple(policy for policy in table.policies if policy.name != dropped)
+        scope.relations.put(replace(table, triggers=triggers, policies=policies))
+
+
+def _rename(scope: Scope, statement: Any) -> None:
+    kind = object_type(statement.rename_type)
+    name = scope.name(statement.relation)
+    if kind == "OBJECT_INDEX":
+        scope.relations.rename_index(name, statement.newname)
+    if kind in _OTHERS and name in scope.relations.others:
+        scope.relations.others[TableName(name.schema, statement.newname)] = scope.relations.others.pop(name)
+    table = scope.relations.tables.get(name)
+    if table is None:
+        return
+    new = {statement.subname: statement.newname}
+    if kind == "OBJECT_TABLE":
+        scope.relations.move(table, TableName(name.schema, statement.newname))
+    elif kind == "OBJECT_COLUMN":
+        for member in scope.relations.family(name):
+            scope.relations.rename_column(scope.relations.tables[member.name], statement.subname, statement.newname)
+    elif kind == "OBJECT_TABCONSTRAINT":
+        keys = tuple(replace(key, name=new.get(key.name, key.name)) for key in table.keys)
+        fks = tuple(replace(fk, name=new.get(fk.name, fk.name)) for fk in table.foreign_keys)
+        scope.relations.put(replace(table, keys=keys, foreign_keys=fks))
+
+
+def _set_schema(scope: Scope, statement: Any) -> None:
+    table = scope.table(statement.relation)
+    if table is not None:
+        scope.relations.move(table, TableName(statement.newschema, table.name.name))
+
+
+def _alter_policy(scope: Scope, statement: Any) -> None:
+    table = scope.table(statement.table)
+    if table is not None and (statement.HasField("qual") or statement.HasField("with_check")):
+        kept = tuple(policy for policy in table.policies if policy.name != statement.policy_name)
+        policy = Policy(statement.policy_name, scope.at, has_subquery(statement))
+        scope.relations.put(replace(table, policies=(*kept, policy)))
+
+
+def _alter_table(scope: Scope, statement: Any) -> None:
+    name = scope.name(statement.relation)
+    for node in statement.cmds:
+        if name not in scope.relations.tables:
+            return
+        command = node.alter_table_cmd
+        action = action_of(command)
+        reaches_children = action in _COLUMN_ACTIONS
+        for member in scope.relations.family(name) if reaches_children else [scope.relations.tables[name]]:
+            _alter(scope, scope.relations.tables[member.name], action, command)
+            if member.name != name and action == "AddColumn":  # its foreign key is the parent's alone
+                scope.relations.put(replace(scope.relations.tables[member.name], foreign_keys=member.foreign_keys))
+
+
+def _alter(scope: Scope, table: Table, action: str, command: Any) -> None:
+    definition = getattr(command, "def")
+    cascade = is_cascade(command)
+    if action == "AddColumn":
+        known = table.columns is not None and definition.column_def.colname in table.columns
+        if not (command.missing_ok and known):
+            scope.relations.put(with_column(scope, table, definition.column_def))
+    elif action == "DropColumn":
+        scope.relations.drop_column(table, command.name)
+    elif action == "AddConstraint":
+        scope.relations.put(with_constraint(scope, table, definition.constraint, ()))
+    elif action == "DropConstraint":
+        places = {key.at for key in table.keys if key.name == command.name}
+        scope.relations.drop_key(table, command.name, cascade=cascade)
+        for child in scope.relations.children(table.name):
+            derived = {key.name for key in child.keys if key.at in places}
+            for key in derived:
+                scope.relations.drop_key(scope.relations.tables[child.name], key, cascade=cascade)
+    elif action in ("AttachPartition", "DetachPartition", "AddInherit", "DropInherit"):
+        _alter_family(scope, table, action, definition)
+    elif table.columns is not None and command.name in table.columns:
+        column = _altered(scope, table.columns[command.name], action, definition)
+        scope.relations.put(replace(table, columns={**table.columns, column.name: column}))
+
+
+def _altered(scope: Scope, column: Column, action: str, definition: Any) -> Column:
+    if action == "AlterColumnType":
+        new = column_of(scope, definition.column_def)
+        return replace(column, type=new.type, collation=new.collation, scale=new.scale)
+    if action == "ColumnDefault":
+        return replace(column, sequence=sequence_of(scope, definition))
+    if action in ("AddIdentity", "DropIdentity"):
+        return replace(column, identity=action == "AddIdentity", not_null=column.not_null or action == "AddIdentity")
+    if action in ("SetNotNull", "DropNotNull"):
+        return replace(column, not_null=action == "SetNotNull")
+    if action == "DropExpression":
+        return replace(column, generated=False)
+    return column
+
+
+def _alter_family(scope: Scope, table: Table, action: str, definition: Any) -> None:
+    if action.endswith("Inherit"):
+        other = scope.name(definition.range_var)
+        parents = tuple(parent for parent in table.parents if parent != other)
+        scope.relations.put(replace(table, parents=(*parents, other) if action == "AddInherit" else parents))
+        return
+    child = scope.table(definition.partition_cmd.name)
+    if child is not None:
+        attached = action == "AttachPartition"
+        scope.relations.put(replace(child, parents=(table.name,) if attached else (), partition=attached))
+
+
+HANDLERS: Final[dict[str, Handler]] = {
+    "alter_table_stmt": _alter_table,
+    "alter_policy_stmt": _alter_policy,
+    "alter_object_schema_stmt": _set_schema,
+    "rename_stmt": _rename,
+    "drop_stmt": _drop_objects,
+}

@@ -1,0 +1,205 @@
+"""CREATE of tables with their indexes, triggers and policies; of views, types, collations and sequences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from components.names import TableName
+from components.schema.definitions import (
+    EXPRESSION,
+    LIKE_INDEXES,
+    as_inherited,
+    as_like,
+    column_of,
+    free_name,
+    key_of,
+    merged,
+    with_column,
+    with_constraint,
+    without_duplicate_unique,
+)
+from components.schema.parse_tree import (
+    NOT_SHOWN,
+    bounds_of,
+    collation_of,
+    has_subquery,
+    label_of,
+    nodes,
+    object_type,
+    ranges_of,
+    referenced,
+)
+from components.schema.relations import OtherRelation, Policy, Sequence, Table, Trigger, UserType
+
+if TYPE_CHECKING:
+    from components.schema.scope import Handler, Scope
+
+__all__ = ["HANDLERS"]
+
+
+def _create_table(scope: Scope, statement: Any) -> None:
+    name = scope.name(statement.relation)
+    if name in scope.relations.tables and statement.if_not_exists:
+        return
+    parents = tuple(scope.name(node.range_var) for node in statement.inh_relations)
+    partition = statement.HasField("partbound")
+    table = Table(
+        name,
+        scope.at,
+        persistence=statement.relation.relpersistence,
+        parents=parents,
+        partition=partition,
+        partitioned=statement.HasField("partspec"),
+        partition_columns=tuple(node.partition_elem.name for node in statement.partspec.part_params),
+    )
+    if statement.HasField("of_typename"):
+        row = scope.relations.types.get(scope.listed_name(statement.of_typename.names))
+        table = replace(table, columns=dict(row.columns) if row and row.columns else None)
+    for parent in parents:
+        source = scope.relations.tables.get(parent)
+        table = merged(table, source and as_inherited(source), keys=partition)
+    for element in statement.table_elts:
+        kind = element.WhichOneof("node")
+        if kind == "column_def":
+            table = with_column(scope, table, element.column_def)
+        elif kind == "constraint":
+            table = with_constraint(scope, table, element.constraint, ())
+        elif kind == "table_like_clause":
+            clause = element.table_like_clause
+            source = scope.table(clause.relation)
+            table = merged(table, source and as_like(source, clause.options), keys=bool(clause.options & LIKE_INDEXES))
+    scope.relations.put(without_duplicate_unique(table))
+
+
+def _create_table_as(scope: Scope, statement: Any) -> None:
+    if object_type(statement.objtype) == "OBJECT_MATVIEW":
+        view = OtherRelation("materialized view", scope.at, _keys_needed(scope, statement.query))
+        scope.relations.others[scope.name(statement.into.rel)] = view
+    elif not (statement.if_not_exists and scope.table(statement.into.rel)):
+        _create_from_query(scope, statement.into.rel)
+
+
+def _select_into(scope: Scope, statement: Any) -> None:
+    if statement.HasField("into_clause"):
+        _create_from_query(scope, statement.into_clause.rel)
+
+
+def _create_from_query(scope: Scope, relation: Any) -> None:
+    name = scope.name(relation)
+    scope.relations.put(Table(name, scope.at, columns=None, persistence=relation.relpersistence))
+
+
+def _create_view(scope: Scope, statement: Any) -> None:
+    scope.relations.others[scope.name(statement.view)] = OtherRelation(
+        "view", scope.at, _keys_needed(scope, statement.query)
+    )
+
+
+def _keys_needed(scope: Scope, query: Any) -> frozenset[TableName]:
+    """Return the tables that the query groups by primary key while it shows other columns of them."""
+    needed = set()
+    for select in nodes(query, "select_stmt"):
+        grouped = {referenced(node.column_ref) for node in select.group_clause if node.HasField("column_ref")}
+        if not grouped:
+            continue
+        clauses = (*select.target_list, select.having_clause)
+        columns = [it for clause in clauses for it in nodes(clause, "column_ref", but=NOT_SHOWN)]
+        shown = {referenced(column) for column in columns}
+        ranges = list(ranges_of(select.from_clause))
+        for range_ in ranges:
+            table = scope.table(range_)
+            if table is not None and table.columns is not None and table.primary_key is not None:
+                names = {range_.alias.aliasname or range_.relname} | ({""} if len(ranges) == 1 else set())
+                own = {column for of, column in grouped if of in names}
+                others = {column for of, column in shown if of in names and column in {*table.columns, "*"}}
+                if own.issuperset(table.primary_key.columns) and others - own:
+                    needed.add(table.name)
+    return frozenset(needed)
+
+
+def _create_foreign_table(scope: Scope, statement: Any) -> None:
+    scope.relations.others[scope.name(statement.base_stmt.relation)] = OtherRelation("foreign table", scope.at)
+
+
+def _create_index(scope: Scope, statement: Any) -> None:
+    table = scope.table(statement.relation)
+    if table is not None and statement.unique:
+        columns = tuple(param.index_elem.name or EXPRESSION for param in statement.index_params)
+        included = tuple(param.index_elem.name for param in statement.index_including_params)
+        labels = (
+            *(param.index_elem.name or label_of(param.index_elem.expr) for param in statement.index_params),
+            *included,
+        )
+        name = statement.idxname or free_name(table, labels, "idx")
+        key = key_of(table, "unique index", columns, scope.at, name, included)
+        key = replace(key, referable=not statement.HasField("where_clause") and EXPRESSION not in columns)
+        scope.relations.put(replace(table, keys=(*table.keys, key)))
+
+
+def _create_trigger(scope: Scope, statement: Any) -> None:
+    table = scope.table(statement.relation)
+    if table is not None:
+        kept = tuple(trigger for trigger in table.triggers if trigger.name != statement.trigname)
+        scope.relations.put(replace(table, triggers=(*kept, Trigger(statement.trigname, scope.at))))
+
+
+def _create_policy(scope: Scope, statement: Any) -> None:
+    table = scope.table(statement.table)
+    if table is not None:
+        policy = Policy(statement.policy_name, scope.at, has_subquery(statement))
+        scope.relations.put(replace(table, policies=(*table.policies, policy)))
+
+
+def _create_enum(scope: Scope, statement: Any) -> None:
+    scope.relations.types[scope.listed_name(statement.type_name)] = UserType("enum")
+
+
+def _create_range(scope: Scope, statement: Any) -> None:
+    name = scope.listed_name(statement.type_name)
+    before, word, after = name.name.partition("range")
+    multirange = f"{before}multirange{after}" if word else f"{name.name}_multirange"
+    scope.relations.types[name] = scope.relations.types[TableName(name.schema, multirange)] = UserType("range")
+
+
+def _create_domain(scope: Scope, statement: Any) -> None:
+    base = scope.type_name(statement.type_name)
+    collation = collation_of(statement.coll_clause)
+    scope.relations.types[scope.listed_name(statement.domainname)] = UserType("domain", (base,), collation)
+
+
+def _create_composite(scope: Scope, statement: Any) -> None:
+    columns = [column_of(scope, node.column_def) for node in statement.coldeflist]
+    scope.relations.types[scope.name(statement.typevar)] = UserType(
+        "composite", tuple(column.type for column in columns), columns={column.name: column for column in columns}
+    )
+
+
+def _define(scope: Scope, statement: Any) -> None:
+    if object_type(statement.kind) == "OBJECT_COLLATION":
+        options = {node.def_elem.defname: str(node.def_elem.arg) for node in statement.definition}
+        scope.relations.collations[scope.listed_name(statement.defnames)] = "false" not in options.get(
+            "deterministic", ""
+        )
+
+
+def _create_sequence(scope: Scope, statement: Any) -> None:
+    scope.relations.sequences[scope.name(statement.sequence)] = Sequence(scope.at, tuple(bounds_of(statement.options)))
+
+
+HANDLERS: Final[dict[str, Handler]] = {
+    "create_stmt": _create_table,
+    "create_table_as_stmt": _create_table_as,
+    "select_stmt": _select_into,
+    "view_stmt": _create_view,
+    "create_foreign_table_stmt": _create_foreign_table,
+    "index_stmt": _create_index,
+    "create_trig_stmt": _create_trigger,
+    "create_policy_stmt": _create_policy,
+    "create_enum_stmt": _create_enum,
+    "create_range_stmt": _create_range,
+    "create_domain_stmt": _create_domain,
+    "composite_type_stmt": _create_composite,
+    "define_stmt": _define,
+    "create_seq_stmt": _create_sequence,
+}

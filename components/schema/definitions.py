@@ -1,0 +1,216 @@
+"""Definitions of columns, keys and foreign keys, as CREATE TABLE and ALTER TABLE both take them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+
+from components.names import TableName, default_name
+from components.schema.parse_tree import (
+    SERIALS,
+    collation_of,
+    constraint_kind,
+    constraints_of,
+    nodes,
+    scale_of,
+    strings,
+)
+from components.schema.relations import Column, ForeignKey, Key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from components.schema.relations import Position, Table
+    from components.schema.scope import Scope
+
+__all__ = [
+    "EXPRESSION",
+    "LIKE_INDEXES",
+    "as_inherited",
+    "as_like",
+    "column_of",
+    "free_name",
+    "key_of",
+    "merged",
+    "sequence_of",
+    "with_column",
+    "with_constraint",
+    "without_duplicate_unique",
+]
+
+
+EXPRESSION: Final = "<expression>"
+"""In a key's columns, for an expression of an index."""
+
+
+_LIKE_DEFAULTS: Final = 1 << 3
+"""CREATE_TABLE_LIKE_DEFAULTS, an option of LIKE in PostgreSQL's parsenodes.h, as are the next."""
+
+
+_LIKE_GENERATED: Final = 1 << 4
+
+
+_LIKE_IDENTITY: Final = 1 << 5
+
+
+LIKE_INDEXES: Final = 1 << 6
+
+
+def with_column(scope: Scope, table: Table, definition: Any) -> Table:
+    """Return the table with a column that a ColumnDef defines, and with the column's constraints."""
+    column = column_of(scope, definition, table.name)
+    if not column.type and column.name in (table.columns or {}):  # options of a column, in PARTITION OF and OF
+        known = (table.columns or {})[column.name]
+        column = replace(known, not_null=known.not_null or column.not_null, sequence=column.sequence or known.sequence)
+    if table.columns is not None:
+        table = replace(table, columns={**table.columns, column.name: column})
+    for constraint, attributes in constraints_of(definition.constraints):
+        table = with_constraint(scope, table, constraint, (column.name,), attributes)
+    return table
+
+
+def column_of(scope: Scope, definition: Any, table: TableName | None = None) -> Column:
+    """Return the column of a ColumnDef; that of a table, so that a serial one has its sequence."""
+    constraints = {constraint_kind(node.constraint): node.constraint for node in definition.constraints}
+    names = definition.type_name.names
+    serial = len(names) == 1 and names[0].string.sval in SERIALS
+    sequence = None
+    if serial and table is not None:
+        sequence = TableName(table.schema, default_name(table.name, definition.colname, "seq"))
+    elif "CONSTR_DEFAULT" in constraints:
+        sequence = sequence_of(scope, constraints["CONSTR_DEFAULT"].raw_expr)
+    identity = "CONSTR_IDENTITY" in constraints
+    return Column(
+        definition.colname,
+        scope.type_name(definition.type_name),
+        identity=identity,
+        generated="CONSTR_GENERATED" in constraints,
+        not_null=identity or serial or "CONSTR_NOTNULL" in constraints,
+        collation=collation_of(definition.coll_clause),
+        scale=scale_of(definition.type_name),
+        sequence=sequence,
+    )
+
+
+def sequence_of(scope: Scope, default: Any) -> TableName | None:
+    """Return the sequence of `nextval('…')`, wherever it stands in a default."""
+    for call in nodes(default, "func_call"):
+        if call.funcname[-1].string.sval == "nextval":
+            for constant in nodes(call, "a_const"):
+                try:
+                    name = TableName.parse(constant.sval.sval)
+                except ValueError:
+                    return None
+                return name if "." in constant.sval.sval else TableName(scope.search_path, name.name)
+    return None
+
+
+def with_constraint(
+    scope: Scope, table: Table, constraint: Any, own_columns: tuple[str, ...], attributes: tuple[str, ...] = ()
+) -> Table:
+    """Return the table with a constraint; one that names no columns, as a column's own, is on `own_columns`."""
+    kind = constraint_kind(constraint)
+    at = scope.file.position(constraint.location)
+    named = strings(constraint.keys) or own_columns
+    deferrable = bool(constraint.deferrable) or "CONSTR_ATTR_DEFERRABLE" in attributes
+    if kind in ("CONSTR_PRIMARY", "CONSTR_UNIQUE"):
+        included = strings(constraint.including)
+        if constraint.indexname:
+            index = next((key for key in table.keys if key.name == constraint.indexname), None)
+            named, included = (index.columns, index.included) if index else (named, included)
+            table = replace(table, keys=tuple(other for other in table.keys if other is not index))
+        name = constraint.conname or constraint.indexname
+        key = key_of(table, "primary key" if kind == "CONSTR_PRIMARY" else "unique", named, at, name, included)
+        key = replace(key, referable=not deferrable)
+        return replace(table, keys=(*table.keys, key))
+    if kind == "CONSTR_EXCLUSION":
+        parts = [node.list.items for node in constraint.exclusions]
+        columns = tuple(index.index_elem.name or EXPRESSION for index, _ in parts)
+        operators = [operator.list.items[-1].string.sval for _, operator in parts]
+        unequal = tuple(column for column, operator in zip(columns, operators, strict=True) if operator != "=")
+        key = key_of(table, "exclude", columns, at, constraint.conname)
+        return replace(table, keys=(*table.keys, replace(key, unequal=unequal, referable=False)))
+    if kind == "CONSTR_FOREIGN":
+        columns = strings(constraint.fk_attrs) or own_columns
+        fk = ForeignKey(
+            columns,
+            scope.name(constraint.pktable),
+            strings(constraint.pk_attrs),
+            constraint.fk_upd_action,
+            constraint.fk_del_action,
+            at,
+            constraint.conname or free_name(table, columns, "fkey"),
+            set_columns=strings(constraint.fk_del_set_cols),
+            match=constraint.fk_matchtype,
+        )
+        return replace(table, foreign_keys=(*table.foreign_keys, fk))
+    return table
+
+
+def merged(table: Table, source: Table | None, *, keys: bool) -> Table:
+    """Return the table with the columns of another in front, and with its keys where they come too (LIKE, PARTITION OF)."""
+    if source is None or table.columns is None or source.columns is None:
+        return replace(table, columns=None)
+    table = replace(table, columns={**source.columns, **table.columns})
+    copied = (
+        replace(
+            key_of(table, key.kind, key.columns, key.at, "", key.included),
+            unequal=key.unequal,
+            referable=key.referable,
+        )
+        for key in source.keys
+    )
+    return replace(table, keys=(*copied, *table.keys)) if keys else table
+
+
+def as_inherited(source: Table) -> Table:
+    """Return the table as its children inherit it: NOT NULL is inherited, identity is not (PostgreSQL 14 to 16)."""
+    key = source.primary_key.columns if source.primary_key else ()
+    columns = source.columns and {
+        name: replace(column, identity=False, not_null=column.not_null or name in key)
+        for name, column in source.columns.items()
+    }
+    return replace(source, columns=columns)
+
+
+def without_duplicate_unique(table: Table) -> Table:
+    """Return the table without UNIQUE constraints that only repeat the primary key: PostgreSQL makes one index of both."""
+    key = table.primary_key
+    same = [it for it in table.keys if key is not None and it is not key and it.kind == "unique"]
+    duplicates = [
+        it
+        for it in same
+        if key and (it.columns, it.included, it.referable) == (key.columns, key.included, key.referable)
+    ]
+    return replace(table, keys=tuple(it for it in table.keys if it not in duplicates))
+
+
+def as_like(source: Table, options: int) -> Table:
+    """Return the table as LIKE copies it: without what the options, CREATE_TABLE_LIKE_…, leave out."""
+
+    def like(column: Column) -> Column:
+        return replace(
+            column,
+            generated=column.generated and bool(options & _LIKE_GENERATED),
+            identity=column.identity and bool(options & _LIKE_IDENTITY),
+            sequence=column.sequence if options & _LIKE_DEFAULTS else None,
+        )
+
+    return replace(source, columns=source.columns and {name: like(column) for name, column in source.columns.items()})
+
+
+def key_of(
+    table: Table, kind: str, columns: tuple[str, ...], at: Position, name: str, included: tuple[str, ...] = ()
+) -> Key:
+    """Return a key with its name, or with the one that PostgreSQL gives it."""
+    suffix = {"primary key": "pkey", "unique": "key", "exclude": "excl", "unique index": "idx"}[kind]
+    named = () if kind == "primary key" else (*columns, *included)
+    return Key(kind, columns, at, name or free_name(table, named, suffix), included)
+
+
+def free_name(table: Table, columns: Iterable[str], suffix: str) -> str:
+    """Return the name that PostgreSQL gives to a key or a foreign key: with a number if the table has the name already."""
+    taken = {key.name for key in table.keys} | {fk.name for fk in table.foreign_keys}
+    made = (default_name(table.name.name, "_".join(columns), f"{suffix}{number or ''}") for number in count())
+    return next(name for name in made if name not in taken)
