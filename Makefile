@@ -113,7 +113,7 @@ check: setup ## format, lint, strict types, what may import what, and the fast t
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
-	@.venv/bin/lint-imports --quiet
+	@.venv/bin/lint-imports --no-cache --no-logo
 	@$(MAKE) --no-print-directory workflows
 	@.venv/bin/pytest -q -n auto tests/unit
 
