@@ -109,10 +109,11 @@ format: setup ## rewrite the code in the house's format
 	@.venv/bin/ruff format . && .venv/bin/ruff check --fix --quiet .
 
 .PHONY: check
-check: setup ## format, lint, strict types and the fast tests; under a minute
+check: setup ## format, lint, strict types, what may import what, and the fast tests; under a minute
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache --no-logo
 	@$(MAKE) --no-print-directory workflows
 	@.venv/bin/pytest -q -n auto tests/unit
 

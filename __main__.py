@@ -30,7 +30,7 @@ try:
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     runtime = open_runtime(stack, settings)
     look = runtime.look(settings)
-    standing = Standing.of(look.live) if look.live else None
+    standing = Standing(look.live.scripts, look.live.tables) if look.live else None
     plan = ShardingPlan.make(schema, settings.tables, settings.undistributed, standing, settings.shard_count)
     for warning in (*look.warnings, *plan.warnings):
         pulumi.log.warn(str(warning))

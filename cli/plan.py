@@ -23,6 +23,7 @@ from components.plan.plan import ShardingPlan
 from components.plan.tenants import plan_tenants
 from components.schema.files import Schema
 from components.settings import PROJECT, SEED_STACK, Settings
+from components.tables import Local
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -243,7 +244,7 @@ def _text(stack: str, planned: Planned) -> Iterator[str]:
 def _judged(standing: Standing | None) -> str:
     if standing is None:
         return "as a new one"
-    sharded = sum(kind != "local" for kind, _ in standing.tables.values())
+    sharded = sum(sharding != Local() for sharding in standing.tables.values())
     return f"by its state ({len(standing.files)} files applied, {sharded} tables sharded)"
 
 

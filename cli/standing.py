@@ -10,18 +10,25 @@ import os
 import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
-from components.names import TableName
 from components.plan.later import Standing
+from components.resources.wire import read
+from components.tables import DistributedDeclaration, LocalDeclaration, ReferenceDeclaration, Sharding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from components.names import TableName
 
 __all__ = ["read_standing", "standing_of"]
 
 _PATIENCE: Final = 20
 """Seconds that Pulumi's CLI may take."""
 _TYPE: Final = "pulumi-python:dynamic/citus:"
-_KINDS: Final = {"DistributedTable": "distributed", "ReferenceTable": "reference", "LocalTable": "local"}
+_KINDS: Final = {
+    "DistributedTable": DistributedDeclaration,
+    "ReferenceTable": ReferenceDeclaration,
+    "LocalTable": LocalDeclaration,
+}
 
 
 def read_standing(stack: str) -> Standing | None:
@@ -41,7 +48,7 @@ def read_standing(stack: str) -> Standing | None:
 def standing_of(resources: Iterable[dict[str, Any]]) -> Standing | None:
     """Return what the resources of a state tell; None where no file was applied."""
     files: set[str] = set()
-    tables: dict[TableName, tuple[str, str | None]] = {}
+    tables: dict[TableName, Sharding] = {}
     for resource in resources:
         kind = str(resource.get("type", "")).removeprefix(_TYPE)
         known = {**(resource.get("inputs") or {}), **(resource.get("outputs") or {})}
@@ -50,5 +57,6 @@ def standing_of(resources: Iterable[dict[str, Any]]) -> Standing | None:
         if kind == "SchemaScript":
             files.add(str(resource["id"]))
         elif kind in _KINDS:
-            tables[TableName(**known["table"])] = (_KINDS[kind], known.get("distribution_column"))
+            declared: DistributedDeclaration | ReferenceDeclaration | LocalDeclaration = read(_KINDS[kind], known)
+            tables[declared.table] = declared.sharding
     return Standing(files, tables) if files else None

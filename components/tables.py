@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from enum import Enum
+from typing import Any, ClassVar, Final
 
 from components.keys import DeclaredKeys
 from components.names import TableName
@@ -12,6 +13,7 @@ __all__ = [
     "Declaration",
     "Distributed",
     "DistributedDeclaration",
+    "Kind",
     "Local",
     "LocalDeclaration",
     "Pending",
@@ -26,26 +28,44 @@ _HOW: Final = {"how": True}
 """Metadata of a field that says how a declaration is carried out: another value alone makes no update."""
 
 
+class Kind(Enum):
+    """The kinds of table; the values are those of the statements in sql/citus/."""
+
+    DISTRIBUTED = "distributed"
+    REFERENCE = "reference"
+    MANAGED = "managed"
+    """Local, and in Citus's metadata, since a foreign key connects it to a reference table."""
+    LOCAL = "local"
+
+    def __str__(self) -> str:
+        return {Kind.REFERENCE: "a reference table", Kind.MANAGED: "in Citus's metadata"}.get(self, str(self.value))
+
+
 @dataclass(frozen=True)
 class Local:
     """All rows are on the coordinator."""
 
+    kind: ClassVar[Kind] = Kind.LOCAL
+
     def __str__(self) -> str:
-        return "local"
+        return str(self.kind)
 
 
 @dataclass(frozen=True)
 class Reference:
     """Every node has all rows."""
 
+    kind: ClassVar[Kind] = Kind.REFERENCE
+
     def __str__(self) -> str:
-        return "a reference table"
+        return str(self.kind)
 
 
 @dataclass(frozen=True)
 class Distributed:
     """Rows are on the workers, by the hash of a column."""
 
+    kind: ClassVar[Kind] = Kind.DISTRIBUTED
     column: str
 
     def __str__(self) -> str:

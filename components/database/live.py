@@ -9,26 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from components.database.metadata import as_sharding
 from components.errors import StackError
 from components.names import TableName
+from components.tables import Sharding
 
 if TYPE_CHECKING:
     from components.access import Server
 
-__all__ = ["LiveCluster", "LiveTable", "LiveWorker", "get_extension_version", "look_at"]
+__all__ = ["LiveCluster", "LiveWorker", "get_extension_version", "look_at"]
 
 
 PATIENCE: Final = 3
 """Seconds that a preview waits for the coordinator."""
-
-
-@dataclass(frozen=True)
-class LiveTable:
-    """How the cluster has a table."""
-
-    kind: str
-    """`distributed`, `reference` or `local`."""
-    distribution_column: str | None
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,7 @@ class LiveCluster:
     """`name:port` under which it is registered."""
     scripts: Mapping[str, str]
     """The sha256 of each schema file that was applied, by the file's name."""
-    tables: Mapping[TableName, LiveTable]
+    tables: Mapping[TableName, Sharding]
     """Every table of the database except those of the system."""
     workers: tuple[LiveWorker, ...]
     unknown_roles: tuple[str, ...] = ()
@@ -110,7 +103,7 @@ def _read(seen: dict[str, Any]) -> LiveCluster:
         coordinator=seen["coordinator"],
         scripts=seen["scripts"],
         tables={
-            TableName(table["schema"], table["name"]): LiveTable(table["kind"], table["distribution_column"])
+            TableName(table["schema"], table["name"]): as_sharding(table["kind"], table["distribution_column"])
             for table in seen["tables"]
         },
         workers=tuple(LiveWorker(**worker) for worker in seen["workers"]),

@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from components.database.statements import identifier, regclass, statement
 from components.names import TableName
-from components.tables import Distributed, Local, Reference, Sharding
+from components.tables import Distributed, Kind, Local, Reference, Sharding
 
 if TYPE_CHECKING:
     from components.database.connections import Connection
@@ -41,8 +41,8 @@ def get_table(connection: Connection, table: TableName) -> TableState | None:
 
 def as_sharding(kind: str, column: str | None) -> Sharding:
     """Return the kind of table that a statement of sql/citus/ tells."""
-    kinds: dict[str, Sharding] = {"distributed": Distributed(column or ""), "reference": Reference()}
-    return kinds.get(kind, Local())
+    kinds: dict[Kind, Sharding] = {Kind.DISTRIBUTED: Distributed(column or ""), Kind.REFERENCE: Reference()}
+    return kinds.get(Kind(kind), Local())
 
 
 def get_colocated(connection: Connection, table: TableName) -> dict[TableName, str]:

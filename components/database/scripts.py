@@ -19,6 +19,7 @@ from components.database.statements import regclass, sequentially, statement
 from components.errors import DriftError, StackError
 from components.names import TableName
 from components.schema import passwords
+from components.schema.rewriting import Kind
 from components.tables import Distributed, Reference
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from components.database.connections import Connection
     from components.keys import ForeignKey
-    from components.schema.rewriting import LiveKind
 
 __all__ = ["ensure_script", "get_script", "sha256"]
 
@@ -155,7 +155,7 @@ class _Later:
             return
         steps = rewritten(kind, parsed, known)
         of = known.name(parsed.relation) if kind in ("create_stmt", "alter_table_stmt") else None
-        with _kept_out(self._connection, keep=of in self._to_shard and of is not None and known.kind(of) == "local"):
+        with _kept_out(self._connection, keep=of in self._to_shard and of is not None and known.kind(of) == Kind.LOCAL):
             self.as_written = steps is None
             for step in steps or [part]:
                 if isinstance(step, str):
@@ -224,11 +224,10 @@ class _Live:
         row = self._connection.execute("select current_schema()").fetchone()
         return TableName(relation.schemaname or (row and row[0]) or "public", relation.relname)
 
-    def kind(self, table: TableName) -> LiveKind:
+    def kind(self, table: TableName) -> Kind:
         """Return what Citus has made of it."""
         found = self._find(regclass(table))
-        kind: LiveKind = found[2] if found else "local"
-        return kind
+        return Kind(found[2]) if found else Kind.LOCAL
 
     def columns(self, table: TableName) -> Sequence[str] | None:
         """Return its columns."""
@@ -247,7 +246,7 @@ class _Live:
 
     def is_pending(self, table: TableName) -> bool:
         """Tell whether it is local, and sharded later in the same update."""
-        return table in self._to_shard and self.kind(table) == "local"
+        return table in self._to_shard and self.kind(table) == Kind.LOCAL
 
     def constraint(self, table: TableName, name: str) -> tuple[str, str, str | None]:
         """Return a constraint's kind, definition and comment."""

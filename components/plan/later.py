@@ -16,11 +16,11 @@ from components.names import TableName
 from components.plan.later_tables import LaterTables
 from components.plan.rules import later_definitions, later_rows
 from components.schema.parser import FileReader
+from components.tables import Local, Sharding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from components.database.live import LiveCluster
     from components.plan.findings import Finding
     from components.schema.relations import SqlFile
 
@@ -33,15 +33,7 @@ class Standing:
 
     files: Collection[str]
     """Names of the files that were applied."""
-    tables: Mapping[TableName, tuple[str, str | None]]
-    """Kind (`distributed`, `reference`; any other is local) and distribution column of its tables."""
-
-    @classmethod
-    def of(cls, live: LiveCluster) -> Standing:
-        """Return what a preview has seen of the running cluster."""
-        return cls(
-            frozenset(live.scripts), {name: (it.kind, it.distribution_column) for name, it in live.tables.items()}
-        )
+    tables: Mapping[TableName, Sharding]
 
 
 _CHECKS: Final = {**later_definitions.CHECKS, **later_rows.CHECKS}
@@ -57,7 +49,7 @@ def check_later(
     files = list(files)
     if all(file.name in standing.files for file in files):
         return
-    sharded = {name: how for name, how in standing.tables.items() if how[0] != "local"}
+    sharded = {name: how for name, how in standing.tables.items() if how != Local()}
     known = LaterTables(sharded, declared)
     for file in sorted(files, key=lambda it: it.name not in standing.files):
         known.reader = FileReader(known.relations, file, [])

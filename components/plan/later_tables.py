@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from components.names import TableName, default_name
 from components.schema.parse_tree import action_of, object_type
 from components.schema.relations import Relations
+from components.tables import Distributed, Kind, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from components.schema.parser import FileReader
     from components.schema.relations import Column, Table
-    from components.schema.rewriting import LiveKind
+    from components.tables import Sharding
 
 __all__ = ["LaterTables"]
 
@@ -21,7 +22,7 @@ __all__ = ["LaterTables"]
 class _FollowedRelations(Relations):
     """Relations in which the kind of a table follows it through renames, partitions and drops."""
 
-    def __init__(self, kinds: dict[TableName, tuple[str, str | None]]) -> None:
+    def __init__(self, kinds: dict[TableName, Sharding]) -> None:
         super().__init__()
         self.kinds = kinds
         self.follows = False
@@ -55,23 +56,14 @@ class _FollowedRelations(Relations):
     def rename_column(self, table: Table, old: str, new: str) -> None:
         """Rename a column; the distribution column stays the same one."""
         super().rename_column(table, old, new)
-        kind, column = self.kinds.get(table.name, ("local", None))
-        if self.follows and column == old:
-            self.kinds[table.name] = (kind, new)
-
-
-_DESCRIPTIONS: Final = {
-    "distributed": "distributed",
-    "reference": "a reference table",
-    "managed": "in Citus's metadata",
-    "local": "local",
-}
+        if self.follows and self.kinds.get(table.name) == Distributed(old):
+            self.kinds[table.name] = Distributed(new)
 
 
 class LaterTables:
     """`Known` (schema/rewriting) from the files, with the kinds that the tables have in the cluster."""
 
-    def __init__(self, sharded: dict[TableName, tuple[str, str | None]], declared: Collection[TableName]) -> None:
+    def __init__(self, sharded: dict[TableName, Sharding], declared: Collection[TableName]) -> None:
         self.relations = _FollowedRelations(sharded)
         self.reader: FileReader
         """Of the current file."""
@@ -110,22 +102,22 @@ class LaterTables:
         """Return the table that a RangeVar refers to."""
         return self.reader.name(relation)
 
-    def kind(self, table: TableName) -> LiveKind:
+    def kind(self, table: TableName) -> Kind:
         """Return its kind once the files so far have run."""
-        kind, _ = self.relations.kinds.get(table, ("local", None))
-        if kind in ("distributed", "reference"):
-            return "distributed" if kind == "distributed" else "reference"
+        if table in self.relations.kinds:
+            return self.relations.kinds[table].kind
         if self._managed is None:
             self._managed = self._find_managed()
-        return "managed" if table in self._managed else "local"
+        return Kind.MANAGED if table in self._managed else Kind.LOCAL
 
     def describe(self, table: TableName) -> str:
         """Return what a table is, such as `t is distributed`."""
-        return f"{table} is {_DESCRIPTIONS[self.kind(table)]}"
+        return f"{table} is {self.kind(table)}"
 
     def distribution_column(self, table: TableName) -> str | None:
         """Return its distribution column; None where it is not distributed."""
-        return self.relations.kinds.get(table, ("local", None))[1]
+        sharding = self.relations.kinds.get(table)
+        return sharding.column if isinstance(sharding, Distributed) else None
 
     def column(self, table: TableName, name: str) -> Column | None:
         """Return a column; None where the files do not tell."""
@@ -146,7 +138,7 @@ class LaterTables:
 
     def is_pending(self, table: TableName) -> bool:
         """Tell whether it is local, and sharded later in the same update."""
-        return table in self._declared and self.kind(table) == "local"
+        return table in self._declared and self.kind(table) == Kind.LOCAL
 
     def constraint(self, table: TableName, name: str) -> tuple[str, str, str | None]:
         """Return nothing: no check needs a constraint's definition."""
@@ -167,7 +159,7 @@ class LaterTables:
         local = {name for name in self.relations.tables if name not in kinds and name not in self._declared}
         managed: set[TableName] = set()
         while True:
-            connected = managed | {name for name, (kind, _) in kinds.items() if kind == "reference"}
+            connected = managed | {name for name, sharding in kinds.items() if sharding == Reference()}
             new = {
                 one
                 for a, b in ends

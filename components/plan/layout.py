@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from components.keys import PrimaryKey, rewritten_primary_key
+from components.tables import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -14,10 +15,7 @@ if TYPE_CHECKING:
     from components.schema.relations import Column, ForeignKey, Key, Relations, Table
     from components.settings import TableSettings
 
-__all__ = ["Kind", "Layout"]
-
-
-Kind = Literal["distributed", "reference", "local"]
+__all__ = ["Layout"]
 
 
 class Layout:
@@ -44,8 +42,8 @@ class Layout:
         """Return the kind that the settings declare."""
         settings = self._settings(name)
         if settings is None:
-            return "local"
-        return "reference" if settings.reference else "distributed"
+            return Kind.LOCAL
+        return Kind.REFERENCE if settings.reference else Kind.DISTRIBUTED
 
     def distribution_column_name(self, name: TableName) -> str:
         """Return the distribution column's name; empty where there is none."""
@@ -82,7 +80,7 @@ class Layout:
         if table is None or key is None:
             return None
         settings = self._settings(name)
-        if self.kind(name) != "distributed" or settings is None:
+        if self.kind(name) != Kind.DISTRIBUTED or settings is None:
             return key.columns
         if root is not None and key not in root.keys and not self.is_derived(table, key):
             return key.columns
@@ -136,9 +134,9 @@ class Layout:
         for table, fk in self.foreign_keys():
             ends = [self.root(table.name), self.root(fk.parent)]
             for one, other in (ends, ends[::-1]):
-                if self.kind(one) == "local":
-                    tied.setdefault(one, set()).update({other} if self.kind(other) == "local" else ())
-                    managed |= {one} if self.kind(other) == "reference" else set()
+                if self.kind(one) == Kind.LOCAL:
+                    tied.setdefault(one, set()).update({other} if self.kind(other) == Kind.LOCAL else ())
+                    managed |= {one} if self.kind(other) == Kind.REFERENCE else set()
         waiting = list(managed)
         while waiting:
             new = tied.get(waiting.pop(), set()) - managed

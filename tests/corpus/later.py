@@ -19,6 +19,7 @@ from components.plan.plan import ShardingPlan
 from components.schema.files import Schema
 from components.schema.relations import SqlFile
 from components.settings import Settings
+from components.tables import Distributed, Reference, Sharding
 from tests.corpus.runner import carry_out
 
 if TYPE_CHECKING:
@@ -83,8 +84,8 @@ def make_base(connection: Connection) -> Standing:
     return Standing({_BASE.name}, {TableName.parse(name): _kind(how) for name, how in _CORPUS["tables"].items()})
 
 
-def _kind(how: dict[str, Any]) -> tuple[str, str | None]:
-    return ("reference", None) if how.get("reference") else ("distributed", how["distributeBy"])
+def _kind(how: dict[str, Any]) -> Sharding:
+    return Reference() if how.get("reference") else Distributed(how["distributeBy"])
 
 
 def draft_later(case: LaterCase, standing: Standing | None) -> tuple[ShardingPlan, list[str]]:

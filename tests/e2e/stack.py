@@ -58,17 +58,8 @@ class Run:
         return {word: int(count) for count, word in counts}
 
 
-PARTS: Final = (
-    "Pulumi.yaml",
-    "__main__.py",
-    "analysis",
-    "cli",
-    "components",
-    "sql",
-    "pyproject.toml",
-    "uv.lock",
-    ".venv",
-)
+CODE: Final = ("Pulumi.yaml", "__main__.py", "analysis", "cli", "components", "sql")
+ENVIRONMENT: Final = ("pyproject.toml", "uv.lock", ".venv")
 """What of the project a stack's folder has."""
 
 
@@ -95,11 +86,12 @@ class Stack:
         self.set(**self.nodes.settings, **self.settings)
 
     def run_code_of(self, project: Path) -> None:
-        """Let the stack's program and commands be those of a project's folder."""
-        for part in PARTS:
-            link = self.folder / part
-            link.unlink(missing_ok=True)
-            link.symlink_to(project / part)
+        """Let the stack's program and commands be those of a project's folder; they run in the environment of this one."""
+        for root, parts in ((project, CODE), (ROOT, ENVIRONMENT)):
+            for part in parts:
+                link = self.folder / part
+                link.unlink(missing_ok=True)
+                link.symlink_to(root / part)
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment of the CLI: the backend and passphrase of this stack, nobody else's."""

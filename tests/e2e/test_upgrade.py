@@ -43,7 +43,6 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("earlier")
     with tarfile.open(fileobj=BytesIO(archive.stdout)) as tar:
         tar.extractall(folder, filter="data")
-    (folder / ".venv").symlink_to(ROOT / ".venv")
     return folder
 
 

@@ -21,7 +21,7 @@ from components.schema.relations import SqlFile
 from components.schema.rewriting import computed_first, default_name, rewritten
 from components.schema.rewriting.text import compose, quote_literal
 from components.settings import Settings
-from components.tables import DistributedDeclaration
+from components.tables import Distributed, DistributedDeclaration, Kind, Reference
 
 FIRST = """\
 create table kind (id int primary key);
@@ -29,9 +29,7 @@ create table t (x int not null, id int not null, kind int, primary key (x, id)) 
 create table t1 partition of t for values from (1) to (9);
 create table l (x int, kind int references kind);
 """
-STANDING = Standing(
-    {"1.sql"}, {TableName("public", "kind"): ("reference", None), TableName("public", "t"): ("distributed", "x")}
-)
+STANDING = Standing({"1.sql"}, {TableName("public", "kind"): Reference(), TableName("public", "t"): Distributed("x")})
 
 
 def plan(
@@ -166,7 +164,7 @@ class _Sharded:
         return TableName(relation.schemaname or "public", relation.relname)
 
     def kind(self, table: TableName) -> Any:
-        return "distributed"
+        return Kind.DISTRIBUTED
 
     def columns(self, table: TableName) -> tuple[str, ...]:
         return ("x", "id", "note")
@@ -305,5 +303,5 @@ def test_a_state_tells_what_stands() -> None:
         },
         {"type": "pulumi:pulumi:Stack"},
     ]
-    assert standing_of(resources) == Standing({"1.sql"}, {TableName("public", "t"): ("distributed", "x")})
+    assert standing_of(resources) == Standing({"1.sql"}, {TableName("public", "t"): Distributed("x")})
     assert standing_of(resources[1:]) is None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from components.names import ColumnName
 from components.plan.findings import Rule
+from components.tables import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ def check_left_local(layout: Layout) -> Iterator[Finding]:
         if (column := layout.distribution_column(name)) is not None
     }
     for table in layout.schema.tables.values():
-        if layout.kind(table.name) != "local" or table.persistence == "t" or table.partition:
+        if layout.kind(table.name) != Kind.LOCAL or table.persistence == "t" or table.partition:
             continue
         for column in (table.columns or {}).values():
             other = distributed.get((column.name, column.type))

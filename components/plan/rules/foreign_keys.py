@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from components.names import ColumnName, listed
 from components.plan.findings import Rule
+from components.tables import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -140,26 +141,28 @@ def check_foreign_key(
     key = f"{table.name} ({listed(fk.columns)}) → {fk.parent}"
     child, parent = layout.kind(table.name), layout.kind(fk.parent)
     is_managed = layout.root(table.name) in layout.managed
-    if child == parent == "local" and not is_managed:
+    if child == parent == Kind.LOCAL and not is_managed:
         return
     yield from _check_default_action(table, fk, key)
-    if child == "local" and parent != "distributed":
+    if child == Kind.LOCAL and parent != Kind.DISTRIBUTED:
         partition = table if table.partition else layout.schema.tables[fk.parent]
-        if partition.partition and (parent == "local" or table.partition):
+        if partition.partition and (parent == Kind.LOCAL or table.partition):
             root = layout.root(partition.name)
             message = f"{key}: Citus cannot manage the partition {partition.name} without its table {root}"
             yield _partition_finding(layout, table, fk, message)
-    elif parent == "local":
+    elif parent == Kind.LOCAL:
         yield _reference_to_local(layout, table, fk, key)
-    elif parent == "reference":
+    elif parent == Kind.REFERENCE:
         by = layout.distribution_column_name(table.name)
         if table.partition:
             message = f"{key}: reference tables are sharded first, while this partition is still local"
             yield _partition_finding(layout, table, fk, message)
-        elif child == "distributed" and by in fk.columns:
+        elif child == Kind.DISTRIBUTED and by in fk.columns:
             yield from _check_actions(table, fk, key, by)
-    elif child == "reference" or (child == "local" and is_managed):
-        kind = "a reference table" if child == "reference" else "a local table that is connected to a reference table"
+    elif child == Kind.REFERENCE or (child == Kind.LOCAL and is_managed):
+        kind = (
+            "a reference table" if child == Kind.REFERENCE else "a local table that is connected to a reference table"
+        )
         message = f"{key}: {kind} cannot reference a distributed table"
         remedy = _distribute_too(table, fk)
         yield FOREIGN_KEY_TO_DISTRIBUTED.finding(table.name, message, remedy, at=fk.at)
@@ -194,7 +197,7 @@ def _reference_to_local(layout: Layout, table: Table, fk: ForeignKey, key: str) 
     """Return what is wrong with a foreign key from a distributed or a reference table to a local one."""
     remedy = f"make it a reference table (citus:tables.{fk.parent}: {{reference: true}}), or distribute it too"
     stays = f"but {fk.parent} stays on the coordinator"
-    if layout.kind(table.name) == "distributed":
+    if layout.kind(table.name) == Kind.DISTRIBUTED:
         message = f"{key}: {table.name} is distributed, {stays}"
         return FOREIGN_KEY_TO_LOCAL.finding(table.name, message, remedy, at=fk.at)
     message = f"{key}: {table.name} is on every node, {stays}"
@@ -213,7 +216,7 @@ def _check_to_distributed(
 ) -> Iterator[Finding]:
     """Check a foreign key from a distributed or a local table to a distributed one."""
     referenced = layout.referenced_columns(fk)
-    if layout.kind(table.name) == "local":
+    if layout.kind(table.name) == Kind.LOCAL:
         if not _is_key(layout, fk.parent, referenced):
             yield _lost_target(layout, table, fk, key, referenced)
             return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from components.names import ColumnName, TableName, default_name
 from components.plan.findings import Rule
 from components.schema.parse_tree import SERIALS, action_of, constraint_kind, constraints_of, object_type
+from components.tables import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,7 +139,7 @@ def _check_alter_table(statement: Any, known: LaterTables) -> Iterator[Finding]:
     for command in (node.alter_table_cmd for node in statement.cmds):
         if altered == "OBJECT_INDEX" and action_of(command) == "SetTableSpace":
             yield from _check_tablespace(known.index_table(name), "remove it", known)
-        elif altered == "OBJECT_TABLE" and known.kind(name) != "local":
+        elif altered == "OBJECT_TABLE" and known.kind(name) != Kind.LOCAL:
             yield from _check_subcommand(name, command, known)
 
 
@@ -148,7 +149,7 @@ def _check_subcommand(table: TableName, command: Any, known: LaterTables) -> Ite
         what, remedy = _UNSUPPORTED[action]
         message = f"{known.describe(table)}, and Citus does not propagate {what} to its shards"
         yield LATER_ALTER.finding(table, message, remedy)
-    elif action in _TRIGGERS and known.kind(table) != "managed":
+    elif action in _TRIGGERS and known.kind(table) != Kind.MANAGED:
         message = f"{known.describe(table)}, and Citus supports no triggers there"
         yield LATER_ALTER.finding(table, message, "remove it")
     elif command.name and command.name == known.distribution_column(table):
@@ -201,7 +202,7 @@ def _check_type(table: TableName, name: str, known: LaterTables) -> Iterator[Fin
 
 
 def _check_tablespace(table: TableName | None, remedy: str, known: LaterTables) -> Iterator[Finding]:
-    if table is not None and known.kind(table) != "local":
+    if table is not None and known.kind(table) != Kind.LOCAL:
         message = f"{known.describe(table)}, and Citus takes no tablespace for its indexes"
         yield LATER_TABLESPACE.finding(table, message, remedy)
 
@@ -215,7 +216,7 @@ def _check_grant(statement: Any, known: LaterTables) -> Iterator[Finding]:
     if not any(node.access_priv.cols for node in statement.privileges):
         return
     for node in statement.objects:
-        if node.HasField("range_var") and known.kind(known.name(node.range_var)) != "local":
+        if node.HasField("range_var") and known.kind(known.name(node.range_var)) != Kind.LOCAL:
             table = known.name(node.range_var)
             message = f"{known.describe(table)}, and Citus supports no privileges on single columns there"
             yield LATER_GRANT.finding(table, message, "grant on the whole table, or on a view of these columns")
@@ -227,7 +228,7 @@ def _check_sequence(statement: Any, known: LaterTables) -> Iterator[Finding]:
         for column in (table.columns or {}).values():
             own = TableName(table.name.schema, default_name(table.name.name, column.name, "seq"))
             is_filled = column.sequence == sequence or (column.identity and own == sequence)
-            if is_filled and known.kind(table.name) != "local":
+            if is_filled and known.kind(table.name) != Kind.LOCAL:
                 message = f"the sequence {sequence} fills {table.name}.{ColumnName(column.name)}, and is on every node"
                 remedy = (
                     f"select setval('{sequence}', …) moves it; or create another sequence, and set it as the default"

@@ -11,6 +11,7 @@ from components.plan.findings import Rule
 from components.plan.rules.later_definitions import LATER_DISTRIBUTION_COLUMN
 from components.schema.parse_tree import has_subquery, nodes
 from components.schema.rewriting import computed_first
+from components.tables import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -59,29 +60,29 @@ _VOLATILE: Final = frozenset(
 """Functions of PostgreSQL and its own extensions that are volatile with any arguments."""
 
 
-_WITH_EACH_ROW: Final[dict[str, set[str]]] = {
-    "distributed": {"distributed", "reference"},
-    "reference": {"reference", "managed"},
-    "managed": {"managed", "local", "reference"},
-    "local": {"managed", "local"},
+_WITH_EACH_ROW: Final[dict[Kind, set[Kind]]] = {
+    Kind.DISTRIBUTED: {Kind.DISTRIBUTED, Kind.REFERENCE},
+    Kind.REFERENCE: {Kind.REFERENCE, Kind.MANAGED},
+    Kind.MANAGED: {Kind.MANAGED, Kind.LOCAL, Kind.REFERENCE},
+    Kind.LOCAL: {Kind.MANAGED, Kind.LOCAL},
 }
 """By kind of the changed table: the kinds of table that a correlated subquery may read."""
 
 
-_BEFORE: Final[dict[str, set[str]]] = {
-    "distributed": {"managed", "local"},
-    "reference": {"distributed"},
-    "managed": {"distributed"},
-    "local": {"distributed"},
+_BEFORE: Final[dict[Kind, set[Kind]]] = {
+    Kind.DISTRIBUTED: {Kind.MANAGED, Kind.LOCAL},
+    Kind.REFERENCE: {Kind.DISTRIBUTED},
+    Kind.MANAGED: {Kind.DISTRIBUTED},
+    Kind.LOCAL: {Kind.DISTRIBUTED},
 }
 """By kind of the changed table: what else an uncorrelated subquery may read, since it runs beforehand."""
 
 
 _JOIN_REMEDIES: Final = {
-    "distributed": "update … set … from that table where …; delete … using …",
-    "reference": "insert … select … from both … on conflict (…) do update; or make the other a reference table",
-    "managed": "update … set … from that table where …; delete … using …",
-    "local": "update … set … from that table where …; delete … using …",
+    Kind.DISTRIBUTED: "update … set … from that table where …; delete … using …",
+    Kind.REFERENCE: "insert … select … from both … on conflict (…) do update; or make the other a reference table",
+    Kind.MANAGED: "update … set … from that table where …; delete … using …",
+    Kind.LOCAL: "update … set … from that table where …; delete … using …",
 }
 
 
@@ -98,7 +99,7 @@ def _check_update(statement: Any, known: LaterTables) -> Iterator[Finding]:
     for target in (node.res_target for node in statement.target_list):
         column = known.column(table, target.name)
         is_filled = column is not None and (column.identity or column.sequence is not None)
-        if is_filled and target.val.HasField("set_to_default") and known.kind(table) != "local":
+        if is_filled and target.val.HasField("set_to_default") and known.kind(table) != Kind.LOCAL:
             message = f"{known.describe(table)}, and DEFAULT of {ColumnName(target.name)} is taken from a sequence"
             yield LATER_ROWS.finding(table, message, "set it to nextval('…') of the sequence")
 
@@ -143,7 +144,7 @@ def _check_delete(statement: Any, known: LaterTables) -> Iterator[Finding]:
 def _check_ctid(statement: Any, known: LaterTables) -> Iterator[Finding]:
     """Find rows that a subquery identifies by ctid: rows on two shards may have the same."""
     table = known.name(statement.relation)
-    if known.kind(table) != "distributed" or not has_subquery(statement):
+    if known.kind(table) != Kind.DISTRIBUTED or not has_subquery(statement):
         return
     if any(it.fields[-1].string.sval == "ctid" for it in nodes(statement.where_clause, "column_ref")):
         message = f"{table} is distributed, and a ctid is unique within one shard only"
@@ -155,15 +156,15 @@ def _check_lookups(statement: Any, joined: Iterable[Any], known: LaterTables) ->
     table = known.name(statement.relation)
     kind, row = known.kind(table), statement.relation.alias.aliasname or statement.relation.relname
     joins = [node.range_var for node in joined if node.HasField("range_var")]
-    read = [*joins, *nodes(statement.with_clause, "range_var")] if kind == "reference" else []
-    apart = {it for it in map(known.name, read) if it in known.relations.tables and known.kind(it) == "local"}
+    read = [*joins, *nodes(statement.with_clause, "range_var")] if kind == Kind.REFERENCE else []
+    apart = {it for it in map(known.name, read) if it in known.relations.tables and known.kind(it) == Kind.LOCAL}
     for link in nodes(statement, "sub_link"):
         names = {known.name(it) for it in nodes(link, "range_var")} & known.relations.tables.keys()
         columns = [tuple(part.string.sval for part in it.fields) for it in nodes(link, "column_ref")]
         link_type = postgast.pg_query_pb2.SubLinkType.Name(link.sub_link_type)
         if any(len(it) > 1 and it[0] == row for it in columns):
             if (kind, link_type) == (
-                "reference",
+                Kind.REFERENCE,
                 "EXISTS_SUBLINK",
             ):  # a join on the distribution column, as Citus takes it
                 names = {it for it in names if known.distribution_column(it) not in {column[-1] for column in columns}}
@@ -188,7 +189,7 @@ def _check_volatile(kind: str, statement: Any, known: LaterTables) -> Iterator[F
     table = known.name(statement.relation)
     targets = statement.target_list if kind == "update_stmt" else ()
     parts = [*(node.res_target.val for node in targets), statement.where_clause]
-    if known.kind(table) == "local" or not any(_is_volatile(part, known) for part in parts):
+    if known.kind(table) == Kind.LOCAL or not any(_is_volatile(part, known) for part in parts):
         return
     if computed_first(kind, statement, known) is None:
         message = f"{known.describe(table)}, and a volatile function would give another result on every shard"
@@ -201,7 +202,7 @@ def _check_volatile(kind: str, statement: Any, known: LaterTables) -> Iterator[F
 def _check_insert(statement: Any, known: LaterTables) -> Iterator[Finding]:
     table = known.name(statement.relation)
     by = known.distribution_column(table)
-    if known.kind(table) == "local":
+    if known.kind(table) == Kind.LOCAL:
         return
     targets = [node.res_target for node in statement.on_conflict_clause.target_list]
     if by is not None and any(target.name == by for target in targets):
@@ -220,10 +221,10 @@ def _check_merge(statement: Any, known: LaterTables) -> Iterator[Finding]:
     table = known.name(statement.relation)
     kind, source = known.kind(table), statement.source_relation
     other = known.name(source.range_var) if source.HasField("range_var") else None
-    is_sharded = other is not None and known.kind(other) in ("distributed", "reference")
-    if kind == "reference":
+    is_sharded = other is not None and known.kind(other) in (Kind.DISTRIBUTED, Kind.REFERENCE)
+    if kind == Kind.REFERENCE:
         message = f"{table} is a reference table, into which Citus does not MERGE"
-    elif kind == "distributed" and not is_sharded:
+    elif kind == Kind.DISTRIBUTED and not is_sharded:
         message = f"{table} is distributed, and Citus merges only rows of sharded tables into it"
     else:
         return

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from components.names import ColumnName
 from components.plan.findings import Rule
+from components.tables import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -199,5 +200,5 @@ def _is_known(layout: Layout, row: TableName, table: Table, order: Mapping[Table
     """Tell whether Citus knows a table, and so its row type, before it reaches another table."""
     root = layout.root(table.name)
     if root not in order:
-        return layout.kind(row) == "reference"
+        return layout.kind(row) == Kind.REFERENCE
     return row in order and order[row] < order[root]

@@ -7,27 +7,27 @@ is another form. A statement that has none is an error of the plan: plan/rules/l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from components.keys import ForeignKey
 from components.names import default_name
 from components.schema.rewriting.alter_table import alter_table
 from components.schema.rewriting.ddl import create_table, drop_indexes, rename_constraint
 from components.schema.rewriting.rows import computed_first, insert
+from components.tables import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from components.names import TableName
 
-__all__ = ["Known", "LiveKind", "Step", "computed_first", "default_name", "rewritten"]
+__all__ = ["Kind", "Known", "Step", "computed_first", "default_name", "rewritten"]
 
 
 Step = str | ForeignKey
 """A statement; or a foreign key that is kept in the ledger until the table at its other end is sharded."""
 
 
-LiveKind = Literal["distributed", "reference", "managed", "local"]
 """The kind of a table in the cluster; `managed` is a local table in Citus's metadata, because of a key to a reference table."""
 
 
@@ -37,7 +37,7 @@ class Known(Protocol):
     def name(self, relation: Any) -> TableName:
         """Return the table that a RangeVar refers to."""
 
-    def kind(self, table: TableName) -> LiveKind:
+    def kind(self, table: TableName) -> Kind:
         """Return its kind; `local` where it is not known."""
 
     def columns(self, table: TableName) -> Sequence[str] | None:

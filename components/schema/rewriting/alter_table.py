@@ -26,6 +26,7 @@ from components.schema.rewriting.constraints import (
     waits,
 )
 from components.schema.rewriting.text import Sql, compose, deparsed, expression, key_matches, quote_literal
+from components.tables import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -76,7 +77,7 @@ class _AlterTable:
         self._statement = statement
         self._known = known
         self._table = known.name(statement.relation)
-        self._sharded = known.kind(self._table) != "local"
+        self._sharded = known.kind(self._table) != Kind.LOCAL
         self._names = ConstraintNames(self._table, known)
 
     def is_to_split(self, command: Any, *, alone: bool) -> bool:
@@ -100,7 +101,7 @@ class _AlterTable:
 
     def _reaches_sharded(self, constraint: Any) -> bool:
         is_foreign = constraint_kind(constraint) == "CONSTR_FOREIGN"
-        return is_foreign and self._known.kind(self._known.name(constraint.pktable)) != "local"
+        return is_foreign and self._known.kind(self._known.name(constraint.pktable)) != Kind.LOCAL
 
     def steps(self, command: Any) -> Iterator[Step]:
         """Yield the statements that a subcommand becomes."""

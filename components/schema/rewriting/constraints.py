@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.keys import ForeignKey
 from components.schema.parse_tree import constraint_kind, nodes, set_strings, strings
+from components.tables import Kind
 
 if TYPE_CHECKING:
     from components.names import TableName
@@ -83,7 +84,7 @@ def waits(constraint: Any, table: TableName, known: Known) -> bool:
         return False
     parent = known.name(constraint.pktable)
     if known.is_pending(parent) and known.columns(parent) is not None:
-        return known.kind(table) in ("distributed", "reference")
+        return known.kind(table) in (Kind.DISTRIBUTED, Kind.REFERENCE)
     by = known.distribution_column(parent)
     return known.is_pending(table) and by is not None and by not in _referenced(constraint, parent, known)
 

@@ -12,6 +12,7 @@ from components.schema.parse_tree import constraints_of, object_type
 from components.schema.rewriting.alter_table import as_table_constraint
 from components.schema.rewriting.constraints import ConstraintNames, foreign_key, waits
 from components.schema.rewriting.text import Sql, compose, deparsed, quote_literal
+from components.tables import Kind
 
 if TYPE_CHECKING:
     from components.schema.rewriting import Known, Step
@@ -53,7 +54,7 @@ def rename_constraint(statement: Any, known: Known) -> list[Step] | None:
     if object_type(statement.rename_type) != "OBJECT_TABCONSTRAINT":
         return None
     table = known.name(statement.relation)
-    if known.kind(table) == "local":
+    if known.kind(table) == Kind.LOCAL:
         return None
     old, new = statement.subname, statement.newname
     kind, definition, comment = known.constraint(table, old)

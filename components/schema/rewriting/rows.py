@@ -9,6 +9,7 @@ import postgast
 
 from components.schema.parse_tree import nodes
 from components.schema.rewriting.text import compose, deparsed, key_matches
+from components.tables import Kind
 
 if TYPE_CHECKING:
     from components.schema.rewriting import Known, Step
@@ -22,7 +23,7 @@ _OF_ONE_SHARD: Final = frozenset({"ctid", "tableoid", "xmin", "xmax", "cmin", "c
 
 def insert(statement: Any, known: Known) -> list[Step] | None:
     """Return INSERT … SELECT for one row of VALUES with a subquery, which Citus does not take in VALUES."""
-    if known.kind(known.name(statement.relation)) == "local" or not statement.HasField("select_stmt"):
+    if known.kind(known.name(statement.relation)) == Kind.LOCAL or not statement.HasField("select_stmt"):
         return None
     select = statement.select_stmt.select_stmt
     if len(select.values_lists) != 1 or not any(True for _ in nodes(select.values_lists[0], "sub_link")):
