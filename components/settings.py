@@ -289,15 +289,11 @@ def _lines(error: ValidationError, values: dict[str, str]) -> list[str]:
             lines.append(f"citus:{problem['msg'].removeprefix('Value error, ')}")
             continue
         if problem["type"] == "extra_forbidden" and len(path) == 1:
-            lines.append(f"citus:{setting} is no setting of this project: remove it; there are {known}")
+            lines.append(f"citus:{setting}: unknown setting, remove it; valid ones are {known}")
             continue
         if problem["type"] == "extra_forbidden":
-            takes = (
-                "pin, spread"
-                if path[0] == "tenants"
-                else "distributeBy, colocateWith, primaryKey, reference, rewrite, undistribute"
-            )
-            lines.append(f"citus:{setting} is unknown: a table takes {takes}")
+            model = TenantSettings if path[0] == "tenants" else TableSettings
+            lines.append(f"citus:{setting} is unknown: a table takes {', '.join(map(to_camel, model.model_fields))}")
             continue
         reason = problem["msg"].removeprefix("Value error, ")
         shown = "" if path[0] == "password" else _shown(path, values)
