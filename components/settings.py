@@ -289,14 +289,11 @@ def _problems(error: ValidationError, values: dict[str, str]) -> list[Problem]:
             problems.append(Problem(f"citus:{problem['msg'].removeprefix('Value error, ')}"))
             continue
         if problem["type"] == "extra_forbidden" and len(path) == 1:
-            problems.append(Problem(f"unknown setting, remove it. Valid settings: {known}", f"citus:{setting}"))
+            problems.append(Problem(f"unknown setting, remove it; valid ones are {known}", f"citus:{setting}"))
             continue
         if problem["type"] == "extra_forbidden":
-            takes = (
-                "pin, spread"
-                if path[0] == "tenants"
-                else "distributeBy, colocateWith, primaryKey, reference, rewrite, undistribute"
-            )
+            model = TenantSettings if path[0] == "tenants" else TableSettings
+            takes = ", ".join(map(to_camel, model.model_fields))
             problems.append(Problem(f"citus:{setting} is unknown: a table takes {takes}"))
             continue
         reason = problem["msg"].removeprefix("Value error, ")

@@ -215,8 +215,8 @@ def test_a_value_out_of_bounds_is_refused_by_name_value_and_reason(setting: str,
 def test_an_unknown_setting_is_refused_with_those_that_there_are(setting: str) -> None:
     """A misspelt setting is never ignored: the error tells to remove it and lists every setting."""
     message = refusal(**{setting: "x"})
-    assert message.startswith(f"citus:{setting}: unknown setting, remove it. Valid settings: ")
-    assert message.split("Valid settings: ")[1].split(", ") == sorted(PROJECT["config"])
+    assert message.startswith(f"citus:{setting}: unknown setting, remove it; valid ones are ")
+    assert message.split("valid ones are ")[1].split(", ") == sorted(PROJECT["config"])
 
 
 def test_each_wrong_setting_has_a_line_of_its_own() -> None:
