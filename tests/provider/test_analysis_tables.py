@@ -51,7 +51,7 @@ def test_tables_of_another_kind_are_refused(retail: Cluster) -> None:
     """What each is, and what it is expected to be."""
     retail.run("select undistribute_table('metodo_pago', cascade_via_foreign_keys => true)")
     said = refusal(retail)
-    assert "sucursal is a local table, expected a distributed one by id_pais" in said
+    assert "sucursal is local, expected distributed by id_pais" in said
     assert re.search(r"and \d+ more", said)
 
 
