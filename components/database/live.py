@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from components.database import roles
+from components.database.client import connected
 from components.database.metadata import as_sharding
+from components.database.statements import statement
 from components.errors import StackError
 from components.names import TableName
 from components.tables import Sharding
@@ -64,9 +67,6 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
         None where it does not answer, refuses the login, or no run has set it up yet.
     """
     # Imported here: the driver is slow to import, and a preview of a new stack asks nobody.
-    from components.database import roles  # noqa: PLC0415
-    from components.database.client import connected  # noqa: PLC0415
-    from components.database.statements import statement  # noqa: PLC0415
 
     try:
         doing = "looking at the cluster"
@@ -86,9 +86,6 @@ def get_extension_version(server: Server, password: str) -> str:
 
     Asks PostgreSQL's own catalog alone: Citus's functions refuse to serve another version than their library's.
     """
-    from components.database.client import connected  # noqa: PLC0415
-    from components.database.statements import statement  # noqa: PLC0415
-
     try:
         with connected(server, password, doing="asking for the version of Citus", timeout=PATIENCE) as connection:
             row = connection.execute(statement("get_extension_version")).fetchone()

@@ -13,6 +13,7 @@ import pulumi
 
 from components import registry
 from components.access import Access
+from components.database import drain, nodes
 from components.errors import IdentityError, NotReadyError
 from components.resources.sql import READ_TIMEOUT, SqlProvider, SqlResource
 from components.resources.wire import Given, known, write
@@ -91,7 +92,6 @@ class NodeDataProvider(SqlProvider[NodeDataInputs]):
         place.remove()
 
     def _refuse_while_needed(self, inputs: NodeDataInputs, access: Access, place: Place) -> None:
-        from components.database import drain, nodes  # noqa: PLC0415
 
         name, port = inputs.node_name, inputs.node_port
         kept = f"{place} is kept, with its data"

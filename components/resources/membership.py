@@ -13,6 +13,7 @@ import pulumi
 from pulumi.dynamic import ReadResult
 
 from components.access import Access
+from components.database import health, nodes, roles, session
 from components.errors import IdentityError
 from components.logs import Log
 from components.resources.sql import READ_TIMEOUT, SqlProvider, SqlResource
@@ -65,8 +66,6 @@ class CoordinatorNodeProvider(SqlProvider[CoordinatorNodeInputs]):
 
     def ensure(self, inputs: CoordinatorNodeInputs, before: Props) -> Props:
         """Wait for the server, make it the coordinator, and prove that it is the one that it was."""
-        from components.database import nodes  # noqa: PLC0415
-
         with self.session(inputs, f"registering coordinator {inputs.address}") as connection:
             former = "" if "cluster_id" in before else str(before.get("stack", ""))
             nodes.claim(connection, known(inputs.cluster_id), inputs.stack, before=former)
@@ -76,8 +75,6 @@ class CoordinatorNodeProvider(SqlProvider[CoordinatorNodeInputs]):
 
     def find(self, connection: Connection, inputs: CoordinatorNodeInputs, state: Props) -> Props | None:
         """Return the versions, or None where no coordinator is registered under that address."""
-        from components.database import nodes  # noqa: PLC0415
-
         if nodes.get_coordinator(connection) != inputs.address:
             return None
         versions = nodes.get_versions(connection)
@@ -131,8 +128,6 @@ class WorkerNodeProvider(SqlProvider[WorkerNodeInputs]):
 
     def delete(self, _id: str, _props: Props) -> None:
         """Unregister the worker, unless it holds a shard."""
-        from components.database import nodes  # noqa: PLC0415
-
         inputs = self.read_inputs(_props)
         with self.session(self.as_set(_props), f"removing worker {inputs.address}") as connection:
             node = nodes.get_node_of_group(connection, int(_props["group_id"]))
@@ -144,8 +139,6 @@ class WorkerNodeProvider(SqlProvider[WorkerNodeInputs]):
 
         It comes to know the roles that the other nodes know.
         """
-        from components.database import nodes, roles  # noqa: PLC0415
-
         name, port, timeout = inputs.node_name, inputs.node_port, inputs.ready_timeout
         doing = f"registering worker {inputs.address}"
         with self.connection(inputs, doing) as connection:
@@ -161,8 +154,6 @@ class WorkerNodeProvider(SqlProvider[WorkerNodeInputs]):
 
     def find(self, connection: Connection, inputs: WorkerNodeInputs, state: Props) -> Props | None:
         """Return the worker's row, or None where it is not registered; inactive, it may still hold shards."""
-        from components.database import nodes  # noqa: PLC0415
-
         node = nodes.get_node_of_group(connection, int(state["group_id"]))
         if node is None:
             return None
@@ -211,8 +202,6 @@ class ClusterHealthProvider(SqlProvider[Access]):
 
     def ensure(self, inputs: Access, before: Props) -> Props:
         """Wait until all pairs are healthy, let every node know the roles' passwords, and say which roles are refused."""
-        from components.database import health, roles, session  # noqa: PLC0415
-
         doing, timeout = "checking that every node reaches every other", inputs.ready_timeout
         with session.exclusive(inputs.server, self.password, doing=doing, timeout=timeout) as (connection, within):
             pairs = health.wait_until_healthy(connection, within)
@@ -222,8 +211,6 @@ class ClusterHealthProvider(SqlProvider[Access]):
 
     def find(self, connection: Connection, inputs: Access, state: Props) -> Props:
         """Return whether all pairs are healthy now, for every role that the nodes know; say which roles an update cannot help."""
-        from components.database import health, roles  # noqa: PLC0415
-
         broken = health.get_unreachable_pairs(connection, READ_TIMEOUT)
         if broken:
             print(f"unreachable now: {', '.join(broken)}")  # noqa: T201

@@ -9,6 +9,8 @@ import pulumi
 from pulumi.dynamic import DiffResult
 
 from components.access import Access
+from components.database import drain, moves, placement
+from components.database.stall import ended_when_stalled
 from components.names import TableName
 from components.resources.sql import SqlProvider, SqlResource
 from components.resources.wire import Given, known, write
@@ -64,9 +66,6 @@ class ShardPlacementProvider(SqlProvider[ShardPlacementInputs]):
 
     def ensure(self, inputs: ShardPlacementInputs, before: Props) -> Props:
         """Bring the tenants to their workers, and all else away from workers that leave."""
-        from components.database import drain, placement  # noqa: PLC0415
-        from components.database.stall import ended_when_stalled  # noqa: PLC0415
-
         residency: dict[str, dict[str, str]] = {}
         doing, server, timeout = "placing shards", inputs.server, inputs.ready_timeout
         with self.connection(inputs, "looking for workers that leave") as connection:
@@ -90,8 +89,6 @@ class ShardPlacementProvider(SqlProvider[ShardPlacementInputs]):
 
     def find(self, connection: Connection, inputs: ShardPlacementInputs, state: Props) -> Props:
         """Return where the tenants are, and what is not as the last update left it: tenants, and workers without shards."""
-        from components.database import drain, moves  # noqa: PLC0415
-
         residency: dict[str, dict[str, str]] = {}
         workers = list(_addresses(connection, inputs).values())
         misplaced = [f"{worker} takes no shards" for worker in drain.get_idle_workers(connection, workers)]
@@ -109,8 +106,6 @@ class ShardPlacementProvider(SqlProvider[ShardPlacementInputs]):
 
 def _addresses(connection: Connection, inputs: ShardPlacementInputs) -> dict[str, str]:
     """Return the address under which each declared worker is registered now."""
-    from components.database import drain  # noqa: PLC0415
-
     registered = drain.get_addresses(connection)
     groups = dict(zip(inputs.workers, map(known, inputs.worker_groups or ()), strict=False))
     return {worker: registered.get(groups.get(worker, 0), worker) for worker in inputs.workers}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from components.access import Access
+from components.database import roles, scripts
 from components.names import TableName
 from components.resources.sql import SqlProvider, SqlResource
 from components.resources.wire import Given, known, write
@@ -55,7 +56,6 @@ class SchemaScriptProvider(SqlProvider[SchemaScriptInputs]):
 
     def ensure(self, inputs: SchemaScriptInputs, before: Props) -> Props:
         """Run the file, unless the ledger has it, and let every node know the passwords that it gives roles."""
-        from components.database import roles, scripts  # noqa: PLC0415
         from components.schema import passwords  # noqa: PLC0415
 
         text = known(inputs.text)
@@ -71,8 +71,6 @@ class SchemaScriptProvider(SqlProvider[SchemaScriptInputs]):
 
     def find(self, connection: Connection, inputs: SchemaScriptInputs, state: Props) -> Props | None:
         """Return the hash in the ledger, or None where the file is not in it; and whether the nodes know its roles."""
-        from components.database import roles, scripts  # noqa: PLC0415
-
         applied = scripts.get_script(connection, inputs.file_name)
         if applied is None:
             return None

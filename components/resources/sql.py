@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 from pulumi.dynamic import ReadResult, Resource
 
 from components.access import Access
+from components.database.client import connected
+from components.database.session import working
+from components.errors import NotReadyError
 from components.reports import NotRefreshed, report
 from components.resources.provider import DeclarativeProvider
 from components.resources.wire import read
@@ -39,8 +42,6 @@ class SqlProvider(DeclarativeProvider[A]):
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Compare with the live cluster; a coordinator that does not answer leaves the resource as it was last seen."""
-        from components.errors import NotReadyError  # noqa: PLC0415
-
         inputs = self.read_inputs(props)
         try:
             with self.connection(replace(inputs, ready_timeout=READ_TIMEOUT), f"reading {id_}") as connection:
@@ -66,9 +67,6 @@ class SqlProvider(DeclarativeProvider[A]):
         Raises:
             StackError: whatever the database refuses, told as what was being done.
         """
-        # Imported here: a run that changes nothing compares states and needs no driver.
-        from components.database.client import connected  # noqa: PLC0415
-
         with connected(access.server, self.password, doing=doing, timeout=access.ready_timeout) as connection:
             yield connection
 
@@ -77,7 +75,7 @@ class SqlProvider(DeclarativeProvider[A]):
 
         The state tells where it was when the resource was last updated; an update of the same run may have moved it.
         """
-        # pydantic takes a while, and few runs delete anything
+        # pydantic takes a tenth of a second, and few runs delete anything
         from pydantic.alias_generators import to_camel  # noqa: PLC0415
 
         from components.settings import Settings, reached_at  # noqa: PLC0415
@@ -105,8 +103,6 @@ class SqlProvider(DeclarativeProvider[A]):
         `node` is one that the work is about, and that may not be registered. Work has no deadline as long as nodes answer and
         nobody's lock is in its way.
         """
-        from components.database.session import working  # noqa: PLC0415
-
         server, timeout = access.server, access.ready_timeout
         with working(
             server, self.password, doing=doing, timeout=timeout, on_all_nodes=on_all_nodes, also=node

@@ -12,6 +12,7 @@ import pulumi
 from pulumi.dynamic import DiffResult
 
 from components.access import Access
+from components.database import distribute, metadata, recorded_keys
 from components.errors import ReshardingError
 from components.names import TableName
 from components.resources.sql import SqlProvider, SqlResource
@@ -89,16 +90,12 @@ def _of_any_kind(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
 
 def _restore_keys(connection: Connection, declared: ShardedDeclaration, before: Props) -> Props:
     """Restore keys that were dropped by hand since the last update, and return those that there are."""
-    from components.database import recorded_keys  # noqa: PLC0415
-
     recorded = read(recorded_keys.RecordedKeys, before.get("keys") or {})
     return {"keys": write(recorded_keys.restore_recorded_keys(connection, declared, recorded))}
 
 
 def _find_key_drift(connection: Connection, declared: ShardedDeclaration, state: Props) -> Props:
     """Return which of the keys that the last update left are not there as they were."""
-    from components.database import recorded_keys  # noqa: PLC0415
-
     if state.get("keys") is None:  # of an update that knew nothing of keys
         return {}
     recorded = read(recorded_keys.RecordedKeys, state["keys"])
@@ -156,8 +153,6 @@ class DistributedTableProvider(TableProvider[DistributedTableInputs]):
 
     def ensure(self, inputs: DistributedTableInputs, before: Props) -> Props:
         """Distribute the table, or bring it to what is declared where it is distributed already."""
-        from components.database import distribute  # noqa: PLC0415
-
         left = None if inputs.colocate_with else before.get("colocate_with")
         with self.session(inputs, f"distributing table {inputs.table}", on_all_nodes=True) as connection:
             state = distribute.ensure_distributed(connection, inputs, leaves=TableName(**left) if left else None)
@@ -166,8 +161,6 @@ class DistributedTableProvider(TableProvider[DistributedTableInputs]):
 
     def find(self, connection: Connection, inputs: DistributedTableInputs, state: Props) -> Props | None:
         """Return how it is distributed, or None where it is not (any more)."""
-        from components.database import metadata  # noqa: PLC0415
-
         live = metadata.get_table(connection, inputs.table)
         if live is None or not isinstance(live.sharding, Distributed):
             return None
@@ -257,8 +250,6 @@ class ReferenceTableProvider(TableProvider[ReferenceTableInputs]):
 
     def ensure(self, inputs: ReferenceTableInputs, before: Props) -> Props:
         """Replicate the table, to the nodes that lack it where it is a reference table already."""
-        from components.database import distribute  # noqa: PLC0415
-
         with self.session(inputs, f"replicating table {inputs.table}", on_all_nodes=True) as connection:
             state = distribute.ensure_reference(connection, inputs)
             keys = _restore_keys(connection, inputs, before)
@@ -266,8 +257,6 @@ class ReferenceTableProvider(TableProvider[ReferenceTableInputs]):
 
     def find(self, connection: Connection, inputs: ReferenceTableInputs, state: Props) -> Props | None:
         """Return its placements, or None where it is no reference table (any more)."""
-        from components.database import metadata  # noqa: PLC0415
-
         live = metadata.get_table(connection, inputs.table)
         if live is None or not isinstance(live.sharding, Reference):
             return None
@@ -324,16 +313,12 @@ class LocalTableProvider(TableProvider[LocalTableInputs]):
 
     def ensure(self, inputs: LocalTableInputs, before: Props) -> Props:
         """Bring the rows back; nothing happens where the table is local."""
-        from components.database import distribute  # noqa: PLC0415
-
         with self.session(inputs, f"undistributing table {inputs.table}", on_all_nodes=True) as connection:
             distribute.ensure_local(connection, inputs)
         return {}
 
     def find(self, connection: Connection, inputs: LocalTableInputs, state: Props) -> Props | None:
         """Return nothing new, or None where the table is sharded, or gone."""
-        from components.database import metadata  # noqa: PLC0415
-
         live = metadata.get_table(connection, inputs.table)
         return {} if live is not None and isinstance(live.sharding, Local) else None
 

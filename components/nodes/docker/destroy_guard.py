@@ -13,6 +13,7 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from components.errors import DockerError
+from components.nodes.docker.engine import find_strangers, find_undeclared, get_engine_id
 from components.resources.provider import DeclarativeProvider
 from components.resources.wire import Given, known, write
 
@@ -67,8 +68,6 @@ class DestroyGuardProvider(DeclarativeProvider[DestroyGuardInputs]):
             DockerError: containers of others are on the network, or nodes of this cluster that no setting declares; or the
                 environment names another engine than the nodes' own.
         """
-        from components.nodes.docker.engine import find_undeclared, get_engine_id  # noqa: PLC0415
-
         inputs = self.read_inputs(_props)
         address = inputs.address
         try:
@@ -102,7 +101,6 @@ def _owners(inputs: DestroyGuardInputs) -> frozenset[str]:
 
 
 def _attached(inputs: DestroyGuardInputs) -> list[str]:
-    from components.nodes.docker.engine import find_strangers  # noqa: PLC0415
 
     return find_strangers(inputs.network, _owners(inputs))
 
