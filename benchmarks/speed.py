@@ -30,12 +30,20 @@ SERVERS: Final = '''"""A program that declares the containers and nothing that i
 
 import pulumi
 
-from components.nodes.docker.engine import Engine
-from components.nodes.docker.resources import DockerNodes
+from components.access import Access, Server
+from components.nodes.runtime import open_runtime
 from components.stack_config import load_settings
 
 settings = load_settings()
-DockerNodes(settings.name_prefix, settings, Engine(f"organization/citus/{pulumi.get_stack()}"))
+runtime = open_runtime(f"organization/citus/{pulumi.get_stack()}", settings)
+server = Server("coordinator", "127.0.0.1", settings.port, settings.database, settings.user, runtime.log(settings, "coordinator"))
+runtime.declare(
+    settings.name_prefix,
+    settings,
+    pulumi.Output.from_input("00000000-0000-4000-8000-000000000000"),
+    Access(server=server, ready_timeout=settings.ready_timeout),
+    pulumi.ResourceOptions(),
+)
 '''
 
 
