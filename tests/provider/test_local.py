@@ -226,7 +226,14 @@ def test_a_folder_from_before_there_were_ids_gets_its_clusters(new_node: Callabl
 def data_of(node: Resource) -> Resource:
     """Declare the data of a node; of its coordinator, nothing answers."""
     name = node.inputs["node"]
-    server = {"name": "coordinator", "host": HOST, "port": free_port(), "database": "d", "user": "u", "log": "file:/none"}
+    server = {
+        "name": "coordinator",
+        "host": HOST,
+        "port": free_port(),
+        "database": "d",
+        "user": "u",
+        "log": "file:/none",
+    }
     data = {
         "server": server,
         "node_name": HOST,

@@ -227,7 +227,9 @@ def test_another_shard_count_rewrites_the_group(
     """Only when asked; rows, keys and serials are as before, and the permission left in place does nothing."""
     _, p, c = family
     before = content(cluster, "p"), content(cluster, "c"), keys(cluster, "p"), keys(cluster, "c")
-    with pytest.raises(RefusedError, match=r"has 4 shards, but 8 are declared\. .*set citus:tables\.p\.rewrite to true"):
+    with pytest.raises(
+        RefusedError, match=r"has 4 shards, but 8 are declared\. .*set citus:tables\.p\.rewrite to true"
+    ):
         p.preview(shard_count=8)
     capfd.readouterr()
 
