@@ -195,7 +195,7 @@ def test_no_row_is_lost_while_a_worker_leaves(cluster: Cluster) -> None:
     for number in range(LEAVING_KILLS + 1):
         cluster.worker_node(leaving).up()
         make_sale(cluster)
-        cluster.distributed("sale", "country").up()
+        undisturbed(cluster.distributed("sale", "country"))
         if number == 0:
             seconds = undisturbed(leave)
             continue
