@@ -95,7 +95,7 @@ def test_a_lost_state_and_fewer_workers_at_once_lose_nothing(stack: Stack) -> No
 
 
 def test_another_port_and_fewer_workers_at_once(stack: Stack, runtime: str) -> None:
-    """Containers take the new port and let the worker go; local nodes refuse another port at preview."""
+    """Containers take the new port and let the worker go; a local coordinator refuses another port at preview."""
     old = stack.port
     stack.set(workers=2, port=old + 10)
     if runtime == "docker":
@@ -106,7 +106,7 @@ def test_another_port_and_fewer_workers_at_once(stack: Stack, runtime: str) -> N
     else:
         preview = stack.preview()
         assert preview.code != 0
-        assert f"citus:port or workerPorts gives {old + 10}" in preview.errors, preview.output
+        assert f"citus:port gives {old + 10}" in preview.errors, preview.output
         stack.set(port=old)
         assert stack.up().code == 0
     assert stack.query("select count(*) from sale") == [ROWS]
