@@ -1,6 +1,6 @@
 """Loads a dataset into the company's tables: by COPY, several streams side by side, and goes on where it was killed.
 
-A block's rows and its line in the ledger come in one transaction. What lies in the tables is added up in the end and compared
+A block's rows and its line in the ledger come in one transaction. What is in the tables is added up in the end and compared
 with what was made.
 """
 
@@ -39,7 +39,7 @@ __all__ = ["BIG", "Loaded", "analyze", "copy_static", "fill", "load", "transacti
 BIG: Final = ("venta", "detalle_venta")
 """The tables of sales."""
 ALONE: Final = 100
-"""Blocks of a transaction where there is one stream: few transactions, for each locks the rows it refers to anew."""
+"""Blocks of a transaction where there is one stream: few transactions, because each locks the rows it refers to again."""
 SIDE_BY_SIDE: Final = 10
 """Blocks of a transaction where there are several: enough of them that all streams end together."""
 WORTH_STAGING: Final = 40_000
@@ -51,7 +51,7 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Loaded:
-    """What lies in the tables."""
+    """What is in the tables."""
 
     totals: dict[int, Totals]
     """Of each country, by its number."""
@@ -67,7 +67,7 @@ def load(place: Place, dataset: Dataset, *, streams: int, reload: bool, report: 
 
     Args:
         place: the tables.
-        dataset: what is to lie in them.
+        dataset: what they are to hold.
         streams: how many blocks are made and written side by side.
         reload: throw away first what an earlier run has loaded.
         report: told of progress.
@@ -306,15 +306,15 @@ def fill(place: Place, dataset: Dataset) -> int:
 
 
 def analyze(connection: Connection) -> None:
-    """Let the planner know what lies in the tables, so that plans do not change while they are compared."""
+    """Let the planner know what is in the tables, so that plans do not change while they are compared."""
     connection.execute(sql.SQL("analyze {}").format(sql.SQL(", ").join(map(sql.Identifier, COLUMNS))))
 
 
-# --- what lies there -------------------------------------------------------------------------------------------------
+# --- what is there ---------------------------------------------------------------------------------------------------
 
 
 def _lying(connection: Connection) -> dict[int, Totals]:
-    """Add up what lies in the tables, by country."""
+    """Add up what is in the tables, by country."""
     found: dict[int, dict[str, int]] = {}
     for name in ("total_sales", "total_lines"):
         cursor = connection.execute(statement(name))
@@ -343,7 +343,7 @@ def _refuse_others(connection: Connection) -> None:
             what = f"{differs} is {getattr(there, differs)}, expected {getattr(told, differs)}"
             msg = (
                 f"country {pais} of {' and '.join(BIG)} is not what the analysis has loaded: {what}. Somebody else added, "
-                "changed or removed rows, and nothing was changed now: take them out; or, to begin anew, empty the tables "
+                "changed or removed rows, and nothing was changed now: take them out; or, to start again, empty the tables "
                 f"yourself and drop the schema {LEDGER}"
             )
             raise DataError(msg)

@@ -142,7 +142,7 @@ def _best(results: Results) -> str:
     if not best or not ratio:
         return ""
     return (
-        f"The fastest is {best.name}, at {ratio:.2f} times the rate of psql. psql copies rows that lie ready in a file straight "
+        f"The fastest is {best.name}, at {ratio:.2f} times the rate of psql. psql copies rows that are ready in a file straight "
         "into the tables. This loader makes them up meanwhile; on one stream it copies larger loads into staging tables without "
         "foreign keys, from which all workers check and insert them at once."
     )

@@ -309,7 +309,7 @@ def _shards_now(place: Place) -> int:
 
 
 def _countries(place: Place, loaded: Loaded) -> list[Country]:
-    with place.connected("asking where countries lie") as connection:
+    with place.connected("asking where countries are") as connection:
         where = {"countries": [country.id_pais for country in COUNTRIES]}
         lying = {pais: (node, pinned) for pais, node, pinned in connection.execute(statement("get_countries"), where)}
     return [

@@ -160,7 +160,7 @@ def own_schema(place: Place, name: str) -> Iterator[Place]:
 
 @contextmanager
 def sharded_tables(place: Place, name: str, shard_count: int) -> Iterator[Place]:
-    """Yield the company's tables anew, empty, in a schema of their own of the cluster; they are dropped afterwards.
+    """Yield new, empty copies of the company's tables in a schema of their own of the cluster; they are dropped afterwards.
 
     Args:
         place: the cluster's database.
@@ -178,7 +178,7 @@ def sharded_tables(place: Place, name: str, shard_count: int) -> Iterator[Place]
 
 @contextmanager
 def plain_tables(place: Place, name: str) -> Iterator[Place]:
-    """Yield the company's tables anew, empty, in a schema of their own and not sharded; they are dropped afterwards."""
+    """Yield new, empty copies of the company's tables in a schema of their own and not sharded; they are dropped afterwards."""
     with own_schema(place, name) as own:
         with own.connected(f"making the tables of the schema {own.schema}") as connection:
             _run(connection, statement("create_tables"))
@@ -190,7 +190,7 @@ def plain_tables(place: Place, name: str) -> Iterator[Place]:
 def staged(connection: Connection, tables: Iterable[str]) -> Iterator[dict[str, str]]:
     """Yield an empty staging table for each, by its name; in the end the tables get what is in them. To call in a transaction.
 
-    Staging tables lie where theirs do, shard by shard, and have no keys: rows come in unchecked, and then all workers check
+    Staging tables are placed as theirs are, shard by shard, and have no keys: rows come in unchecked, and then all workers check
     and insert theirs at once. They live in the transaction alone, so that whatever ends it leaves none.
     """
     staging = {table: f"{LEDGER}_{table}" for table in tables}

@@ -1,7 +1,7 @@
-"""Keys that an update left behind, and what became of them since: dropped by hand, changed by hand, or still set aside.
+"""Drift of primary and foreign keys: those that the last update recorded, compared with the live catalog.
 
-Takes a connection; knows nothing of Pulumi. A key counts where the plan declares it and an update saw it, so that one that
-a person added, or that a file dropped in a way that no parser sees, is never touched.
+A key counts where the plan declares it and an update recorded it. So a key that a person added, or that a file dropped in a way
+that no parser sees, is never touched.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class RecordedKeys:
         return RecordedKeys(primary, tuple(key for key in self.foreign if (key.child, key.name, *_form(key)) in wanted))
 
 
-def _get_kept(connection: Connection, table: TableName, declared: DeclaredKeys) -> RecordedKeys:
+def _get_recorded(connection: Connection, table: TableName, declared: DeclaredKeys) -> RecordedKeys:
     children = {key.table for key in declared.foreign}
     live = (key for child in sorted(children) for key in constraints.get_foreign_keys(connection, child))
     return RecordedKeys(constraints.get_primary_key(connection, table), tuple(dict.fromkeys(live))).within(declared)
@@ -51,21 +51,21 @@ def _form(key: ForeignKey) -> tuple[TableName, tuple[str, str, str]]:
     return key.parent, (key.on_update, key.on_delete, key.match)
 
 
-def _find_lost(
-    connection: Connection, table: TableName, declared: DeclaredKeys, kept: RecordedKeys
+def _find_drifted(
+    connection: Connection, table: TableName, declared: DeclaredKeys, recorded: RecordedKeys
 ) -> tuple[list[PrimaryKey | ForeignKey], list[str]]:
     """Return the keys that are gone, and a line for each that is not as it was left."""
     gone: list[PrimaryKey | ForeignKey] = []
     changed: list[str] = []
-    kept = kept.within(declared)
+    recorded = recorded.within(declared)
     live = constraints.get_primary_key(connection, table)
-    if kept.primary and live is None:
-        gone.append(kept.primary)
-    elif kept.primary and live and live.columns != kept.primary.columns:
+    if recorded.primary and live is None:
+        gone.append(recorded.primary)
+    elif recorded.primary and live and live.columns != recorded.primary.columns:
         changed.append(
-            f"primary key {live.name} of {table} is ({', '.join(live.columns)}), was ({', '.join(kept.primary.columns)})"
+            f"primary key {live.name} of {table} is ({', '.join(live.columns)}), was ({', '.join(recorded.primary.columns)})"
         )
-    for key in kept.foreign:
+    for key in recorded.foreign:
         if get_table(connection, key.child) is None or get_table(connection, key.parent) is None:
             continue
         alike = [other for other in constraints.get_foreign_keys(connection, key.child) if other.child == key.child]
@@ -86,10 +86,10 @@ def _shown(key: ForeignKey, connection: Connection) -> str:
     return f"({constraints.define(key).as_string(connection)})"
 
 
-def find_key_drift(connection: Connection, declaration: ShardedDeclaration, kept: RecordedKeys) -> list[str]:
+def find_key_drift(connection: Connection, declaration: ShardedDeclaration, recorded: RecordedKeys) -> list[str]:
     """Return a line for each declared key that is not as an update left it, or waits in the ledger."""
     table, declared = declaration.table, declaration.declared_keys
-    gone, changed = _find_lost(connection, table, declared, kept)
+    gone, changed = _find_drifted(connection, table, declared, recorded)
     waiting = [
         ForeignKey.of(definition)
         for (definition,) in connection.execute(
@@ -111,7 +111,9 @@ def _named(table: TableName, key: PrimaryKey | ForeignKey) -> str:
     return f"primary key {key.name} of {table} ({', '.join(key.columns)})"
 
 
-def restore_recorded_keys(connection: Connection, declaration: ShardedDeclaration, kept: RecordedKeys) -> RecordedKeys:
+def restore_recorded_keys(
+    connection: Connection, declaration: ShardedDeclaration, recorded: RecordedKeys
+) -> RecordedKeys:
     """Put back keys that were dropped by hand since the last update; all of them, or none.
 
     Returns:
@@ -121,7 +123,7 @@ def restore_recorded_keys(connection: Connection, declaration: ShardedDeclaratio
         DriftError: a key was changed by hand, or the rows do not allow it any more; nothing was changed.
     """
     table, declared = declaration.table, declaration.declared_keys
-    gone, changed = _find_lost(connection, table, declared, kept)
+    gone, changed = _find_drifted(connection, table, declared, recorded)
     if changed:
         msg = (
             f"table {table}: changed by hand since the last update: {'; '.join(changed)}. Put it back as it was, or write the "
@@ -131,11 +133,11 @@ def restore_recorded_keys(connection: Connection, declaration: ShardedDeclaratio
     if gone:
         with sequentially(connection):
             for key in gone:
-                _put_back(connection, table, key)
-    return _get_kept(connection, table, declared)
+                _restore(connection, table, key)
+    return _get_recorded(connection, table, declared)
 
 
-def _put_back(connection: Connection, table: TableName, key: PrimaryKey | ForeignKey) -> None:
+def _restore(connection: Connection, table: TableName, key: PrimaryKey | ForeignKey) -> None:
     try:
         if isinstance(key, PrimaryKey):
             constraints.add_primary_key(connection, table, key)
