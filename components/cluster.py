@@ -18,6 +18,7 @@ from components.resources.membership import (
     CoordinatorNodeInputs,
     WorkerNode,
     WorkerNodeInputs,
+    worker_id,
 )
 from components.resources.placement import ShardPlacement, ShardPlacementInputs, TenantsInputs
 from components.resources.scripts import SchemaScript, SchemaScriptInputs
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from components.database.live import LiveCluster
-    from components.nodes.node import Node
     from components.nodes.runtime import Runtime
     from components.plan.plan import PlannedTable, ShardingPlan
     from components.plan.tenants import Tenancy
@@ -138,7 +138,7 @@ class CitusCluster(pulumi.ComponentResource):
                 **vars(self._access),
                 workers=tuple(workers),
                 worker_groups=tuple(worker.group_id for worker in self.workers),
-                leaving=self.identity.cluster_id.apply(lambda it: _leaving(look.live, it, nodes.workers)),
+                leaving=self.identity.cluster_id.apply(lambda it: _find_leaving(look.live, it, workers, self.workers)),
                 tenants=tuple(
                     TenantsInputs(
                         table=tenancy.table,
@@ -236,12 +236,17 @@ def _name_unknown_roles(live: LiveCluster | None, cluster_id: str) -> None:
             pulumi.log.warn(line)
 
 
-def _leaving(live: LiveCluster | None, cluster_id: str, declared: Sequence[Node]) -> tuple[str, ...]:
-    """Return the workers that are registered and not declared any more; a preview names them."""
+async def _find_leaving(
+    live: LiveCluster | None, cluster_id: str, addresses: Sequence[str], workers: Sequence[WorkerNode]
+) -> tuple[str, ...]:
+    """Return the workers that are registered and not declared any more; a preview names them.
+
+    One whose group the state has is declared, whatever its address is; one that is to be made is known by its address alone.
+    """
     if live is None or live.cluster_id != cluster_id:
         return ()
-    staying = {address for node in declared for address in (node.address, node.former_address)}
-    leaving = [worker for worker in live.workers if worker.address not in staying]
+    declared = {*addresses, *[await worker.id.future() for worker in workers]}
+    leaving = [it for it in live.workers if not declared & {it.address, worker_id(it.group_id)}]
     for worker in leaving:
         pulumi.log.warn(
             f"worker {worker.address} is registered, and no setting declares it: its {worker.shards} shards move to the other "

@@ -31,6 +31,7 @@ PATIENCE: Final = 3
 class LiveWorker:
     """A worker of pg_dist_node."""
 
+    group_id: int
     node_name: str
     node_port: int
     should_have_shards: bool
@@ -66,8 +67,6 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
     Returns:
         None where it does not answer, refuses the login, or no run has set it up yet.
     """
-    # Imported here: the driver is slow to import, and a preview of a new stack asks nobody.
-
     try:
         doing = "looking at the cluster"
         with connected(server, password, doing=doing, timeout=PATIENCE, limit=PATIENCE) as connection:

@@ -80,14 +80,17 @@ class KnownWorker:
 
 def get_node(connection: Connection, name: str, port: int) -> PgDistNode | None:
     """Return the registered node of that address, alive or not."""
-    with connection.cursor(row_factory=class_row(PgDistNode)) as cursor:
-        return cursor.execute(statement("get_node"), {"name": name, "port": port}).fetchone()
+    return _find_node(connection, name=name, port=port, group_id=None)
 
 
 def get_node_of_group(connection: Connection, group_id: int) -> PgDistNode | None:
     """Return the registered node of that group, whatever its address."""
+    return _find_node(connection, name=None, port=None, group_id=group_id)
+
+
+def _find_node(connection: Connection, **where: Any) -> PgDistNode | None:
     with connection.cursor(row_factory=class_row(PgDistNode)) as cursor:
-        return cursor.execute(statement("get_node_of_group"), {"group_id": group_id}).fetchone()
+        return cursor.execute(statement("get_node"), where).fetchone()
 
 
 def claim(connection: Connection, cluster_id: str, stack: str, *, before: str = "") -> None:
@@ -239,19 +242,9 @@ def ensure_worker(
         )
         raise IdentityError(msg)
     refuse_settings(connection)
+    if known is not None:
+        _ensure_address(connection, name, port, identity, known, timeout)
     node = get_node(connection, name, port)
-    moved = get_node_of_group(connection, known.group_id) if node is None and known else None
-    if moved is not None and known is not None:
-        former = f"{moved.node_name}:{moved.node_port}"
-        if identity.server_id != known.server_id:
-            msg = (
-                f"worker {name}:{port} is not the one that is registered as {former} (server_id {identity.server_id}, was "
-                f"{known.server_id}): correct its address, or put its old volume back"
-            )
-            raise IdentityError(msg)
-        connection.execute("select citus_update_node(%s, %s, %s)", [moved.node_id, name, port])
-        print(f"worker {former} has the address {name}:{port} now")  # noqa: T201 - Pulumi shows it
-        node = _wait_until_synced(connection, name, port, timeout)
     _refuse_stranger(connection, f"{name}:{port}", node, identity, known.server_id if known else None)
     if node is None:
         connection.execute("select citus_add_node(%s, %s)", [name, port])
@@ -265,17 +258,36 @@ def ensure_worker(
     return {"node_id": node.node_id, "group_id": node.group_id, "server_id": identity.server_id}
 
 
-def _wait_until_synced(connection: Connection, name: str, port: int, timeout: float) -> PgDistNode | None:
-    """Wait until Citus's daemon has told the nodes of a change of addresses."""
+def _ensure_address(
+    connection: Connection, name: str, port: int, identity: NodeIdentity, known: KnownWorker, timeout: float
+) -> None:
+    """Give a worker that is registered under another address this one, once the server here proved to be the same."""
+    node, registered = get_node(connection, name, port), get_node_of_group(connection, known.group_id)
+    if registered is None or registered == node:
+        return
+    former = f"{registered.node_name}:{registered.node_port}"
+    if identity.server_id != known.server_id:
+        msg = (
+            f"worker {name}:{port} is not the one that is registered as {former} (server_id {identity.server_id}, was "
+            f"{known.server_id}): correct its address, or put its old volume back"
+        )
+        raise IdentityError(msg)
+    if node is not None:
+        msg = (
+            f"worker {former} cannot get the address {name}:{port}, under which the worker of group {node.group_id} is "
+            "registered: choose one that no worker has"
+        )
+        raise IdentityError(msg)
+    connection.execute("select citus_update_node(%s, %s, %s)", [registered.node_id, name, port])
+    print(f"worker {former} has the address {name}:{port} now")  # noqa: T201 - Pulumi shows it
 
-    def attempt() -> PgDistNode | None:
-        node = get_node(connection, name, port)
-        if node is not None and not node.metadata_synced:
+    def attempt() -> None:
+        moved = get_node(connection, name, port)
+        if moved is not None and not moved.metadata_synced:
             msg = "Citus has not told it yet"
             raise NotReadyError(msg)
-        return node
 
-    return wait_until(attempt, what=f"worker {name}:{port} knows the addresses of all nodes", timeout=timeout)
+    wait_until(attempt, what=f"worker {name}:{port} knows the addresses of all nodes", timeout=timeout)
 
 
 def _refuse_stranger(

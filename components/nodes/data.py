@@ -92,7 +92,6 @@ class NodeDataProvider(SqlProvider[NodeDataInputs]):
         place.remove()
 
     def _refuse_while_needed(self, inputs: NodeDataInputs, access: Access, place: Place) -> None:
-
         name, port = inputs.node_name, inputs.node_port
         kept = f"{place} is kept, with its data"
         if inputs.is_coordinator:

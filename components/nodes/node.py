@@ -32,8 +32,6 @@ class Node:
     node_name: str
     node_port: int
     log: Log
-    former_address: str = ""
-    """The address that it had when it last ran, where that is known."""
 
     @property
     def address(self) -> str:

@@ -5,7 +5,6 @@ What each step does to the database is in components/database/nodes.py and healt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,8 @@ from components.resources.sql import READ_TIMEOUT, SqlProvider, SqlResource
 from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from components.database.connections import Connection
     from components.resources.wire import Props
 
@@ -30,27 +31,34 @@ __all__ = [
     "CoordinatorNodeInputs",
     "WorkerNode",
     "WorkerNodeInputs",
+    "worker_id",
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CoordinatorNodeInputs(Access):
-    """Inputs of CoordinatorNode."""
+class NodeInputs(Access):
+    """Inputs that coordinator and workers have."""
 
     node_name: str
-    """Name by which the other nodes reach it; never localhost."""
+    """Name by which the other nodes reach it; of a coordinator, never localhost."""
     node_port: int
     generation: Given[str]
     """Changes when the server behind the name is another one: it is then proved again."""
-    stack: str
-    """Full name of the stack."""
-    cluster_id: Given[str]
-    """Id of the cluster; a database of another one is left alone."""
 
     @property
     def address(self) -> str:
         """Return `name:port`."""
         return f"{self.node_name}:{self.node_port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoordinatorNodeInputs(NodeInputs):
+    """Inputs of CoordinatorNode."""
+
+    stack: str
+    """Full name of the stack."""
+    cluster_id: Given[str]
+    """Id of the cluster; a database of another one is left alone."""
 
 
 class CoordinatorNodeProvider(SqlProvider[CoordinatorNodeInputs]):
@@ -95,21 +103,16 @@ class CoordinatorNode(SqlResource, module="citus", name="CoordinatorNode"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerNodeInputs(Access):
+class WorkerNodeInputs(NodeInputs):
     """Inputs of WorkerNode."""
 
-    node_name: str
-    """Name by which the nodes reach the worker."""
-    node_port: int
-    generation: Given[str]
-    """Changes when the server behind the name is another one: it is then proved again."""
     log: Log
     """The worker's log."""
 
-    @property
-    def address(self) -> str:
-        """Return `name:port`."""
-        return f"{self.node_name}:{self.node_port}"
+
+def worker_id(group: int) -> str:
+    """Return the id of the resource that stands for the worker of a group."""
+    return f"group {group}"
 
 
 class WorkerNodeProvider(SqlProvider[WorkerNodeInputs]):
@@ -124,7 +127,7 @@ class WorkerNodeProvider(SqlProvider[WorkerNodeInputs]):
 
     def identify(self, inputs: WorkerNodeInputs, outputs: Props) -> str:
         """Return the worker's group."""
-        return f"group {outputs['group_id']}"
+        return worker_id(outputs["group_id"])
 
     def delete(self, _id: str, _props: Props) -> None:
         """Unregister the worker, unless it holds a shard."""
@@ -185,22 +188,22 @@ class WorkerNode(SqlResource, module="citus", name="WorkerNode"):
 class ClusterHealthInputs(Access):
     """Inputs of ClusterHealth."""
 
-    generations: Sequence[Given[str]]
+    generations: tuple[Given[str], ...]
     """One for each node: the cluster is checked again whenever one changes."""
 
 
-class ClusterHealthProvider(SqlProvider[Access]):
+class ClusterHealthProvider(SqlProvider[ClusterHealthInputs]):
     """The proof that every node reaches every other, asked again when a node changes or a refresh saw one missing."""
 
-    inputs = Access
+    inputs = ClusterHealthInputs
     compared = ("server", "generations", "healthy")
     outputs = ("pairs",)
 
-    def identify(self, inputs: Access, outputs: Props) -> str:
+    def identify(self, inputs: ClusterHealthInputs, outputs: Props) -> str:
         """Return the only id there is."""
         return "cluster"
 
-    def ensure(self, inputs: Access, before: Props) -> Props:
+    def ensure(self, inputs: ClusterHealthInputs, before: Props) -> Props:
         """Wait until all pairs are healthy, let every node know the roles' passwords, and say which roles are refused."""
         doing, timeout = "checking that every node reaches every other", inputs.ready_timeout
         with session.exclusive(inputs.server, self.password, doing=doing, timeout=timeout) as (connection, within):
@@ -209,7 +212,7 @@ class ClusterHealthProvider(SqlProvider[Access]):
             _tell([*roles.get_refused(connection), *map(roles.describe_unknown, roles.get_unknown(connection))])
             return {"pairs": pairs}
 
-    def find(self, connection: Connection, inputs: Access, state: Props) -> Props:
+    def find(self, connection: Connection, inputs: ClusterHealthInputs, state: Props) -> Props:
         """Return whether all pairs are healthy now, for every role that the nodes know; say which roles an update cannot help."""
         broken = health.get_unreachable_pairs(connection, READ_TIMEOUT)
         if broken:

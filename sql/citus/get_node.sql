@@ -6,4 +6,4 @@ select nodeid as node_id,
        metadatasynced as metadata_synced,
        shouldhaveshards as should_have_shards
 from pg_catalog.pg_dist_node
-where nodename = %(name)s and nodeport = %(port)s
+where (nodename, nodeport) = (%(name)s, %(port)s) or (groupid = %(group_id)s and noderole = 'primary')

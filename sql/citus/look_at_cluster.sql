@@ -25,6 +25,7 @@ select pg_catalog.json_build_object(
     ),
     'workers', (
         select coalesce(json_agg(json_build_object(
+            'group_id', w.groupid,
             'node_name', w.nodename,
             'node_port', w.nodeport,
             'should_have_shards', w.shouldhaveshards,

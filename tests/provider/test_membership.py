@@ -522,6 +522,19 @@ def test_another_server_at_a_new_address_is_no_address_of_the_worker(cluster: Cl
     assert worker_rows(cluster)[1][0] == "localhost"
 
 
+def test_the_address_of_another_worker_is_refused(cluster: Cluster) -> None:
+    """As where the ports of all workers move on by one: nothing is changed, and the error does not speak of lost data."""
+    first, second = map(cluster.worker_node, cluster.workers)
+    first.up()
+    second.up()
+    cluster.run(f"select citus_update_node({int(second.state['node_id'])}, 'localhost', {cluster.workers[0].port})")
+
+    with pytest.raises(IdentityError, match=r"cannot get the address localhost:.* the worker of group"):
+        first.up(node_name="localhost")
+
+    assert worker_rows(cluster)[0][:2] == (HOST, cluster.workers[0].port)
+
+
 def test_removed_worker_can_join_again(cluster: Cluster) -> None:
     """What a worker keeps of the cluster that it left does not bar its return."""
     worker = cluster.worker_node(cluster.workers[1])

@@ -101,7 +101,6 @@ def _owners(inputs: DestroyGuardInputs) -> frozenset[str]:
 
 
 def _attached(inputs: DestroyGuardInputs) -> list[str]:
-
     return find_strangers(inputs.network, _owners(inputs))
 
 

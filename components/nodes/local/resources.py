@@ -17,7 +17,7 @@ from pulumi.dynamic import ReadResult, Resource
 from components.errors import HostError
 from components.logs import Log
 from components.nodes.data import NodeData, NodeDataInputs
-from components.nodes.local.folders import DataFolder, get_owner, get_port, reachable_installation
+from components.nodes.local.folders import DataFolder, get_owner, reachable_installation
 from components.nodes.local.installation import Installation
 from components.nodes.local.server import HOST, LocalServer
 from components.nodes.locales import DEFAULT_LOCALE
@@ -210,5 +210,4 @@ class LocalNodes(pulumi.ComponentResource):
             node_name=HOST,
             node_port=inputs.port,
             log=Log("file", f"{inputs.folder}/log"),
-            former_address=f"{HOST}:{get_port(Path(inputs.folder))}",
         )
