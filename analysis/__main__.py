@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -18,13 +17,11 @@ from analysis.pages import write_report
 from analysis.place import Place
 from analysis.study import CLIENTS, SCALES, SHARD_COUNTS, Plan, measure
 from analysis.tables import check_tables, drop_leftovers, drop_one_node, one_node
-from cli.cluster import is_stand_in
+from cli.cluster import coordinator_of, is_stand_in
 from cli.select_stack import select_stack
 from cli.stacks import find_pulumi, open_stack
-from components.access import Server
 from components.environment import print_anything
 from components.errors import StackError
-from components.logs import Log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,24 +47,14 @@ def find_cluster(outputs: Mapping[str, Any]) -> tuple[Place, dict[str, Any]]:
             "means anything. Use a stack on Docker, or a PostgreSQL of this host that has Citus"
         )
         raise AnalysisError(msg)
-    target = conninfo_to_dict(outputs["dsn"])
-    name = str(outputs["coordinator"]).rpartition(":")[0]
-    is_local = name == "127.0.0.1"
-    server = Server(
-        name="coordinator" if is_local else name,
-        host=str(target["host"]),
-        port=int(str(target["port"])),
-        database=str(target["dbname"]),
-        user=str(target["user"]),
-        log=Log("file", "the log in the stack's dataDir") if is_local else Log("docker", name),
-    )
+    server, password = coordinator_of(outputs)
     about = {
         "citus": versions["citus"],
         "postgres": versions["postgres"].split()[0],
-        "runtime": "local" if is_local else "docker",
+        "runtime": "local" if server.log and server.log.kind == "file" else "docker",
         "workers": len(outputs["workers"]),
     }
-    return Place(server, str(target["password"])), about
+    return Place(server, password), about
 
 
 def loaded(place: Place, title: str, dataset: Dataset, *, streams: int, reload: bool) -> Loaded:

@@ -48,16 +48,21 @@ def load(names: dict[str, str], name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
+def find_provider(name: str) -> Any:
+    """Return the class of a provider."""
+    return getattr(import_module(PROVIDERS[name]), name)
+
+
 def load_provider(name: str) -> Any:
     """Return a provider: what the pickle of one calls."""
-    return getattr(import_module(PROVIDERS[name]), name)()
+    return find_provider(name)()
 
 
 class _Former(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name not in PROVIDERS:
             raise AttributeError(name)
-        return getattr(import_module(PROVIDERS[name]), name)
+        return find_provider(name)
 
 
 for _name in _FORMER:

@@ -93,13 +93,13 @@ class ShardPlacementProvider(SqlProvider[ShardPlacementInputs]):
         workers = list(_addresses(connection, inputs).values())
         misplaced = [f"{worker} takes no shards" for worker in drain.get_idle_workers(connection, workers)]
         for tenants in inputs.tenants:
-            known = state["residency"][str(tenants.table)]
-            shards = {value: moves.get_tenant_shard(connection, tenants.table, value) for value in known}
+            placed = state["residency"][str(tenants.table)]
+            shards = {value: moves.get_tenant_shard(connection, tenants.table, value) for value in placed}
             residency[str(tenants.table)] = {value: shard.node for value, shard in shards.items()}
             misplaced += [
                 f"{tenants.table} {value}"
                 for value, shard in shards.items()
-                if shard.node != known[value] or not shard.isolated
+                if shard.node != placed[value] or not shard.isolated
             ]
         return {"residency": residency, "misplaced": misplaced}
 

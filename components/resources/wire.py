@@ -7,7 +7,7 @@ preview comes as an Unknown: it is read as None.
 from __future__ import annotations
 
 from dataclasses import MISSING, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -74,16 +74,16 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _read(hint: Any, value: Any) -> Any:
-    arguments = [argument for argument in get_args(hint) if argument is not type(None)]
     if value is None or type(value).__name__ == "Unknown":
         return None
-    if get_origin(hint) is UnionType or len(arguments) < len(get_args(hint)):
-        if len(arguments) == 1:
-            return _read(arguments[0], value)
+    arguments = [argument for argument in get_args(hint) if argument is not type(None)]
+    if len(arguments) == 1 and len(get_args(hint)) > 1:  # X | None
+        return _read(arguments[0], value)
+    if get_origin(hint) is UnionType:
         return read({kind.__name__: kind for kind in arguments}[value["kind"]], value)
-    if get_origin(hint) in (tuple, dict):
-        items = {key: _read(arguments[-1], item) for key, item in value.items()} if isinstance(value, dict) else None
-        return tuple(_read(arguments[0], item) for item in value) if items is None else items
-    if is_dataclass(hint) and hint is not Log:
-        return read(cast("type[Any]", hint), value)
-    return _SCALARS.get(hint, lambda it: it)(value)
+    if get_origin(hint) is tuple:
+        return tuple(_read(arguments[0], item) for item in value)
+    if get_origin(hint) is dict:
+        return {key: _read(arguments[1], item) for key, item in value.items()}
+    whole = partial(read, cast("type[Any]", hint)) if is_dataclass(hint) else lambda it: it
+    return _SCALARS.get(hint, whole)(value)
