@@ -23,6 +23,19 @@ _PLAIN = re.compile(r"[^\W\dA-Z](?:[^\WA-Z]|\$)*")
 _FOLDED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 """PostgreSQL folds these letters alone where a character may take several bytes, as in UTF-8 (downcase_identifier)."""
 
+_RESERVED: Final = frozenset(
+    (
+        "all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation "
+        "column concurrently constraint create cross current_catalog current_date current_role current_schema "
+        "current_time current_timestamp current_user default deferrable desc distinct do else end except false fetch for "
+        "foreign freeze from full grant group having ilike in initially inner intersect into is isnull join lateral "
+        "leading left like limit localtime localtimestamp natural not notnull null offset on only or order outer overlaps "
+        "placing primary references returning right select session_user similar some symmetric system_user table "
+        "tablesample then to trailing true union unique user using variadic verbose when where window with"
+    ).split()
+)
+"""Keywords of PostgreSQL 15 to 18 that name no table and no column without quotes (parser/kwlist.h)."""
+
 
 def _parse(text: str, most: int) -> tuple[str, ...]:
     """Split `a.b` or `"A b".c` into names: an unquoted one is folded to lower case, as PostgreSQL folds it."""
@@ -44,7 +57,7 @@ def _parse(text: str, most: int) -> tuple[str, ...]:
 
 
 def _quoted(name: str) -> str:
-    if _PLAIN.fullmatch(name):
+    if _PLAIN.fullmatch(name) and name not in _RESERVED:
         return name
     return '"' + name.replace('"', '""') + '"'
 

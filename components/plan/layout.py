@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from components.keys import PrimaryKey, rewritten_primary_key
+from components.schema.relations import is_derived
 from components.tables import Kind
 
 if TYPE_CHECKING:
@@ -91,17 +92,7 @@ class Layout:
         if not partition.partition:
             return False
         parents = [self.schema.tables[parent] for parent in partition.parents if parent in self.schema.tables]
-        places = {own.at for own in partition.keys}
-        return any(
-            of.at == key.at
-            or (
-                of.at not in places
-                and of.columns == key.columns
-                and (of.kind == "unique index" or key.kind != "unique index")
-            )
-            for parent in parents
-            for of in parent.keys
-        )
+        return any(is_derived(key, of, partition.keys) for parent in parents for of in parent.keys)
 
     def referenced_columns(self, fk: ForeignKey) -> tuple[str, ...]:
         """Return the columns that a foreign key references, as the files declare them."""

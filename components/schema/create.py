@@ -31,6 +31,7 @@ from components.schema.parse_tree import (
     referenced,
 )
 from components.schema.relations import OtherRelation, Policy, Sequence, Table, Trigger, UserType
+from components.schema.source import Source
 
 if TYPE_CHECKING:
     from components.schema.scope import Handler, Scope
@@ -74,8 +75,7 @@ def _create_table(scope: Scope, statement: Any) -> None:
 
 def _create_table_as(scope: Scope, statement: Any) -> None:
     if object_type(statement.objtype) == "OBJECT_MATVIEW":
-        view = OtherRelation("materialized view", scope.at, _keys_needed(scope, statement.query))
-        scope.relations.others[scope.name(statement.into.rel)] = view
+        scope.relations.others[scope.name(statement.into.rel)] = _view(scope, "materialized view", statement)
     elif not (statement.if_not_exists and scope.table(statement.into.rel)):
         _create_from_query(scope, statement.into.rel)
 
@@ -91,9 +91,13 @@ def _create_from_query(scope: Scope, relation: Any) -> None:
 
 
 def _create_view(scope: Scope, statement: Any) -> None:
-    scope.relations.others[scope.name(statement.view)] = OtherRelation(
-        "view", scope.at, _keys_needed(scope, statement.query)
-    )
+    scope.relations.others[scope.name(statement.view)] = _view(scope, "view", statement)
+
+
+def _view(scope: Scope, kind: str, statement: Any) -> OtherRelation:
+    uses = frozenset(scope.name(it) for it in nodes(statement.query, "range_var"))
+    source = Source.of(statement, scope.search_path)
+    return OtherRelation(kind, scope.at, _keys_needed(scope, statement.query), uses=uses, source=source)
 
 
 def _keys_needed(scope: Scope, query: Any) -> frozenset[TableName]:
@@ -124,6 +128,10 @@ def _create_foreign_table(scope: Scope, statement: Any) -> None:
 
 def _create_index(scope: Scope, statement: Any) -> None:
     table = scope.table(statement.relation)
+    other = scope.relations.others.get(scope.name(statement.relation))
+    if table is None and other is not None:
+        indexes = (*other.indexes, Source.of(statement, scope.search_path))
+        scope.relations.others[scope.name(statement.relation)] = replace(other, indexes=indexes)
     if table is not None and statement.unique:
         columns = tuple(param.index_elem.name or EXPRESSION for param in statement.index_params)
         included = tuple(param.index_elem.name for param in statement.index_including_params)
@@ -133,7 +141,11 @@ def _create_index(scope: Scope, statement: Any) -> None:
         )
         name = statement.idxname or free_name(table, labels, "idx")
         key = key_of(table, "unique index", columns, scope.at, name, included)
-        key = replace(key, referable=not statement.HasField("where_clause") and EXPRESSION not in columns)
+        key = replace(
+            key,
+            referable=not statement.HasField("where_clause") and EXPRESSION not in columns,
+            source=Source.of(statement, scope.search_path),
+        )
         scope.relations.put(replace(table, keys=(*table.keys, key)))
 
 

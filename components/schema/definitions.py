@@ -12,11 +12,14 @@ from components.schema.parse_tree import (
     collation_of,
     constraint_kind,
     constraints_of,
+    modifiers_of,
     nodes,
     scale_of,
     strings,
+    timing_of,
 )
 from components.schema.relations import Column, ForeignKey, Key
+from components.schema.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,6 +92,7 @@ def column_of(scope: Scope, definition: Any, table: TableName | None = None) -> 
         not_null=identity or serial or "CONSTR_NOTNULL" in constraints,
         collation=collation_of(definition.coll_clause),
         scale=scale_of(definition.type_name),
+        modifiers=modifiers_of(definition.type_name),
         sequence=sequence,
     )
 
@@ -113,16 +117,20 @@ def with_constraint(
     kind = constraint_kind(constraint)
     at = scope.file.position(constraint.location)
     named = strings(constraint.keys) or own_columns
-    deferrable = bool(constraint.deferrable) or "CONSTR_ATTR_DEFERRABLE" in attributes
+    timing = timing_of(constraint, attributes)
     if kind in ("CONSTR_PRIMARY", "CONSTR_UNIQUE"):
-        included = strings(constraint.including)
+        included, source = strings(constraint.including), Source.of(constraint, scope.search_path)
+        index = None
         if constraint.indexname:
             index = next((key for key in table.keys if key.name == constraint.indexname), None)
             named, included = (index.columns, index.included) if index else (named, included)
+            source = index.source if index and index.source else source
             table = replace(table, keys=tuple(other for other in table.keys if other is not index))
         name = constraint.conname or constraint.indexname
         key = key_of(table, "primary key" if kind == "CONSTR_PRIMARY" else "unique", named, at, name, included)
-        key = replace(key, referable=not deferrable)
+        key = replace(key, referable=not timing, timing=timing, source=source)
+        if index is not None:
+            key = replace(key, clustered=index.clustered, replica_identity=index.replica_identity)
         return replace(table, keys=(*table.keys, key))
     if kind == "CONSTR_EXCLUSION":
         parts = [node.list.items for node in constraint.exclusions]
@@ -130,7 +138,9 @@ def with_constraint(
         operators = [operator.list.items[-1].string.sval for _, operator in parts]
         unequal = tuple(column for column, operator in zip(columns, operators, strict=True) if operator != "=")
         key = key_of(table, "exclude", columns, at, constraint.conname)
-        return replace(table, keys=(*table.keys, replace(key, unequal=unequal, referable=False)))
+        source = Source.of(constraint, scope.search_path)
+        key = replace(key, unequal=unequal, referable=False, timing=timing, source=source)
+        return replace(table, keys=(*table.keys, key))
     if kind == "CONSTR_FOREIGN":
         columns = strings(constraint.fk_attrs) or own_columns
         fk = ForeignKey(
@@ -143,6 +153,8 @@ def with_constraint(
             constraint.conname or free_name(table, columns, "fkey"),
             set_columns=strings(constraint.fk_del_set_cols),
             match=constraint.fk_matchtype,
+            timing=timing,
+            validated=not constraint.skip_validation,
         )
         return replace(table, foreign_keys=(*table.foreign_keys, fk))
     return table
@@ -158,6 +170,8 @@ def merged(table: Table, source: Table | None, *, keys: bool) -> Table:
             key_of(table, key.kind, key.columns, key.at, "", key.included),
             unequal=key.unequal,
             referable=key.referable,
+            timing=key.timing,
+            source=key.source,
         )
         for key in source.keys
     )

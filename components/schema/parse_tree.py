@@ -20,6 +20,7 @@ __all__ = [
     "has_subquery",
     "is_cascade",
     "label_of",
+    "modifiers_of",
     "nodes",
     "object_type",
     "ranges_of",
@@ -27,6 +28,7 @@ __all__ = [
     "scale_of",
     "set_strings",
     "strings",
+    "timing_of",
     "why_not_in_transaction",
 ]
 
@@ -188,3 +190,19 @@ def scale_of(type_name: Any) -> int:
     if type_name.names and type_name.names[-1].string.sval == "numeric" and len(type_name.typmods) > 1:
         return int(type_name.typmods[1].a_const.ival.ival) * (1 if type_name.typmods[1].HasField("a_const") else 0)
     return 0
+
+
+def modifiers_of(type_name: Any) -> str:
+    """Return the modifiers of a type as they are written, such as (20) of varchar(20); empty for those that are no numbers."""
+    numbers = [node.a_const for node in type_name.typmods]
+    if not numbers or type_name.names[-1].string.sval == "interval" or any(it.WhichOneof("val") != "ival" for it in numbers):
+        return ""
+    return f"({', '.join(str(it.ival.ival) for it in numbers)})"
+
+
+def timing_of(constraint: Any, attributes: Iterable[str] = ()) -> str:
+    """Return when a constraint is checked, as it is written behind it; empty for one that is not deferrable."""
+    deferred = constraint.initdeferred or "CONSTR_ATTR_DEFERRED" in attributes
+    if not (deferred or constraint.deferrable or "CONSTR_ATTR_DEFERRABLE" in attributes):
+        return ""
+    return "deferrable initially deferred" if deferred else "deferrable"

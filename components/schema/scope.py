@@ -11,6 +11,7 @@ from components.schema.parse_tree import SERIALS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from components.errors import Problem
     from components.schema.relations import Relations, SqlFile, Table
 
 __all__ = ["Handler", "Scope"]
@@ -24,6 +25,8 @@ class Scope:
         self.file = file
         self.at = file.position(0)
         """Where the current statement begins."""
+        self.problems: list[Problem] = []
+        """What a file may not contain, and what PostgreSQL would refuse of it."""
         self.search_path = "public"
         """The first schema of it alone: the one in which tables are created."""
 
