@@ -3,16 +3,63 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from enum import IntEnum
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from components.names import TableName
     from components.schema.relations import Position
 
-__all__ = ["Finding", "Rule", "Severity"]
+__all__ = ["FEW", "Finding", "Mend", "Rule", "Severity", "Stage", "Step", "by_kind"]
 
 
 Severity = Literal["error", "warning"]
+
+FEW: Final = 3
+"""Findings of one kind that are shown each by itself; more of them are one with a list."""
+
+
+class Stage(IntEnum):
+    """When a statement of a mend runs: PostgreSQL changes no key and no column that something else still needs."""
+
+    PREPARE = 0
+    DROP_FOREIGN_KEYS = 1
+    DROP_VIEWS = 2
+    COLUMNS = 3
+    KEYS = 4
+    VIEWS = 5
+    FOREIGN_KEYS = 6
+
+
+@dataclass(frozen=True)
+class Step:
+    """Statements that stand together, without their semicolons."""
+
+    stage: Stage
+    statements: tuple[str, ...]
+    order: int = 0
+    """Within the stage, where that matters."""
+
+    def when(self) -> tuple[int, int]:
+        """Return what to sort steps by."""
+        return self.stage, self.order
+
+
+@dataclass(frozen=True)
+class Mend:
+    """The statements that mend a finding, in an order in which PostgreSQL runs them."""
+
+    steps: tuple[Step, ...]
+    effect: str = ""
+    """What it changes for rows and applications."""
+    decision: str = ""
+    """Why a person has to decide about it; empty where it may run as it is."""
+
+    def __str__(self) -> str:
+        return "; ".join(sql for step in sorted(self.steps, key=Step.when) for sql in step.statements)
 
 
 @dataclass(frozen=True)
@@ -30,14 +77,30 @@ class Finding:
     source: str
     setting: str = ""
     """The setting at fault, with its value if the value is wrong."""
+    mend: Mend | None = None
+    """The statements of the remedy, where there are any."""
 
     def __str__(self) -> str:
-        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part) if self.line else ""
-        return ": ".join(part for part in (self.setting, place, self.message, self.remedy) if part)
+        return ": ".join(part for part in (self.setting, self.place, self.message, self.remedy) if part)
+
+    @property
+    def place(self) -> str:
+        """Return file, line and column; empty for a setting."""
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part) if self.line else ""
 
     def placed(self, at: Position) -> Finding:
         """Return the finding with its place."""
         return replace(self, file=at.file, line=at.line, column=at.column)
+
+
+def by_kind(findings: Iterable[Finding]) -> Iterator[tuple[Finding, ...]]:
+    """Yield the findings as they are shown: each by itself, or all of a rule at once where there are more than FEW."""
+    kinds: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        kinds.setdefault((finding.severity, finding.rule), []).append(finding)
+    for _, alike in groupby(kinds.values(), key=lambda alike: alike[0].severity):
+        for group in alike:
+            yield from [tuple(group)] if len(group) > FEW else ((finding,) for finding in group)
 
 
 @dataclass(frozen=True)
@@ -53,8 +116,19 @@ class Rule:
     """The function of Citus, or of this project, that would refuse; or that does what hurts."""
 
     def finding(
-        self, table: TableName, message: str, remedy: str, *, at: Position | None = None, setting: str = ""
+        self,
+        table: TableName,
+        message: str,
+        remedy: str,
+        *,
+        at: Position | None = None,
+        setting: str = "",
+        mend: Mend | None = None,
     ) -> Finding:
-        """Return a finding of this rule; its remedy is the statement or the setting that fixes this case."""
-        found = Finding(self.severity, self.slug, "", None, None, str(table), message, remedy, self.source, setting)
+        """Return a finding of this rule; its remedy is the statement or the setting that fixes this case.
+
+        The statements of `mend` follow the remedy's words.
+        """
+        words = ": ".join(part for part in (remedy, str(mend or "")) if part)
+        found = Finding(self.severity, self.slug, "", None, None, str(table), message, words, self.source, setting, mend)
         return found.placed(at) if at else found

@@ -114,6 +114,23 @@ class Layout:
                 if fk.parent in self.schema.tables and self._meaning(fk) not in inherited:
                     yield table, fk
 
+    @cached_property
+    def referencing(self) -> dict[TableName, list[tuple[Table, ForeignKey]]]:
+        """Foreign keys by the table that they reference, each with the table that has it."""
+        found: dict[TableName, list[tuple[Table, ForeignKey]]] = {}
+        for table, fk in self.foreign_keys():
+            found.setdefault(fk.parent, []).append((table, fk))
+        return found
+
+    @cached_property
+    def groups(self) -> dict[TableName, list[TableName]]:
+        """Distributed tables of the settings by the first of their colocation group."""
+        found: dict[TableName, list[TableName]] = {}
+        for name in self.settings:
+            if self.kind(name) == Kind.DISTRIBUTED:
+                found.setdefault(self.colocation_root(name), []).append(name)
+        return found
+
     def _meaning(self, fk: ForeignKey) -> tuple[object, ...]:
         return (fk.columns, fk.parent, self.referenced_columns(fk), fk.on_update, fk.on_delete, fk.match)
 

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import postgast
 
 from components.names import ColumnName, TableName, listed
+from components.schema.definitions import EXPRESSION
 from components.schema.parse_tree import set_strings
 from components.schema.rewriting.text import deparsed, expression, quote_literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from components.schema.relations import ForeignKey, Key, OtherRelation, Table
+    from components.schema.relations import ForeignKey, Key, Table
     from components.schema.source import Source
 
 __all__ = [
     "LACKS_EQUALITY",
     "add_foreign_key",
-    "create_view",
     "drop_foreign_key",
     "drop_key",
+    "listed_key",
     "lowered",
     "recreate_key",
 ]
@@ -45,6 +45,19 @@ def lowered(sql: str) -> str:
 
 
 # --- keys --------------------------------------------------------------------------------------------------------------
+
+
+def listed_key(key: Key) -> str:
+    """Return the columns of a key as SQL lists them, and its expressions."""
+    if EXPRESSION not in key.columns or key.source is None:
+        return listed(key.columns)
+    node = key.source.read()
+    elements = (
+        [it.index_elem for it in node.index_params]
+        if key.source.kind == "IndexStmt"
+        else [it.list.items[0].index_elem for it in node.exclusions]
+    )
+    return ", ".join(str(ColumnName(it.name)) if it.name else lowered(expression(it.expr)) for it in elements)
 
 
 def drop_key(table: Table, key: Key) -> str:
@@ -91,13 +104,11 @@ def _in_its_schema(made: tuple[str, bool], source: Source | None) -> list[str]:
 
 
 def _index(table: Table, key: Key, leading: str) -> tuple[str, bool]:
-    assert_source = key.source
-    if assert_source is None:  # made by LIKE of a table that has none, which no reader makes
+    if key.source is None:  # of a plain key, as a test makes one
         return f"create unique index {ColumnName(key.name)} on {table.name} ({listed((leading, *key.columns))})", False
-    node = assert_source.read()
+    node = key.source.read()
     node.idxname, node.if_not_exists, node.concurrent = key.name, False, False
     node.relation.schemaname, node.relation.relname, node.relation.inh = _schema(table, key), table.name.name, True
-    node.relation.alias.Clear()
     node.access_method = "" if node.access_method == "btree" else node.access_method
     params = [*node.index_params]
     del node.index_params[:]
@@ -176,10 +187,11 @@ def drop_foreign_key(table: TableName, fk: ForeignKey) -> str:
     return f"alter table {table} drop constraint {ColumnName(fk.name)}"
 
 
-def add_foreign_key(table: TableName, fk: ForeignKey) -> list[str]:
-    """Return the statements that add a foreign key, with all that it has."""
+def add_foreign_key(table: TableName, fk: ForeignKey, *, named: bool = True) -> list[str]:
+    """Return the statements that add a foreign key, with all that it has; under its own name, or without one."""
     referenced = f" ({listed(fk.referenced)})" if fk.referenced else ""
-    text = f"alter table {table} add constraint {ColumnName(fk.name)} foreign key ({listed(fk.columns)}) "
+    constraint = f"constraint {ColumnName(fk.name)} " * named
+    text = f"alter table {table} add {constraint}foreign key ({listed(fk.columns)}) "
     text += f"references {fk.parent}{referenced}"
     text += " match full" if fk.match == "f" else ""
     if fk.on_delete in _ACTIONS:
@@ -187,20 +199,6 @@ def add_foreign_key(table: TableName, fk: ForeignKey) -> list[str]:
     text += f" on update {_ACTIONS[fk.on_update]}" if fk.on_update in _ACTIONS else ""
     text += f" {fk.timing}" if fk.timing else ""
     text += "" if fk.validated else " not valid"
-    if fk.comment is None:
+    if fk.comment is None or not named:
         return [text]
     return [text, f"comment on constraint {ColumnName(fk.name)} on {table} is {quote_literal(fk.comment)}"]
-
-
-# --- views -------------------------------------------------------------------------------------------------------------
-
-
-def create_view(name: TableName, view: OtherRelation, grouped: dict[str, Any] | None = None) -> list[str]:
-    """Return the statements that make a view; without its text none."""
-    del name, view, grouped
-    return []
-
-
-def without_comment(key: Key) -> Key:
-    """Return the key without its comment."""
-    return replace(key, comment=None)

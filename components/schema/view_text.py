@@ -1,0 +1,125 @@
+"""Views as SQL: as the files declare them, or grouped by all that they show. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import postgast
+
+from components.names import ColumnName, TableName
+from components.schema.key_text import lowered
+from components.schema.parse_tree import NOT_SHOWN, nodes, ranges_of, referenced
+from components.schema.rewriting.text import deparsed, quote_literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from components.schema.relations import OtherRelation, Relations, Table
+
+__all__ = ["create_view", "dependent_views", "drop_view"]
+
+_STATEMENT: Final = {"ViewStmt": "view_stmt", "CreateTableAsStmt": "create_table_as_stmt", "IndexStmt": "index_stmt"}
+
+
+def dependent_views(
+    relations: Relations, name: TableName, column: str | None = None
+) -> dict[TableName, OtherRelation]:
+    """Return the views that read a relation, and those that read these, each after what it reads.
+
+    With a column those alone, at first, that name it or all columns.
+    """
+    found: dict[TableName, OtherRelation] = {}
+    for view, other in relations.others.items():  # in the order in which the files create them
+        if (name in other.uses and _may_show(other, column)) or other.uses & found.keys():
+            found[view] = other
+    return found
+
+
+def _may_show(view: OtherRelation, column: str | None) -> bool:
+    if column is None or view.source is None:
+        return True
+    node = view.source.read()
+    return any(referenced(it)[1] in (column, "*") for it in nodes(node.query, "column_ref"))
+
+
+def drop_view(name: TableName, view: OtherRelation) -> str:
+    """Return the statement that drops a view."""
+    return f"drop {view.kind} {name}"
+
+
+def create_view(
+    name: TableName, view: OtherRelation, tables: Mapping[TableName, Table] | None = None, *, replaces: bool = False
+) -> list[str]:
+    """Return the statements that make a view, with its indexes and its comment; none where its text is not known.
+
+    With `tables` its queries group by every column of these that they show. `replaces` makes them change a view that is there.
+    """
+    if view.source is None:
+        return []
+    node = view.source.read()
+    if tables is not None and not all(
+        _group_by_all(select, tables, view.source.search_path) for select in nodes(node.query, "select_stmt")
+    ):
+        return []
+    target = node.view if view.source.kind == "ViewStmt" else node.into.rel
+    target.schemaname, target.relname = name.schema, name.name
+    if view.source.kind == "ViewStmt":
+        node.replace = replaces
+    else:
+        node.if_not_exists = False
+    trees = [(view.source.kind, node)]
+    for source in view.indexes:
+        index = source.read()
+        index.relation.schemaname, index.relation.relname, index.concurrent = name.schema, name.name, False
+        trees.append((source.kind, index))
+    try:
+        texts = [lowered(deparsed(_STATEMENT[kind], tree)) for kind, tree in trees]
+        for text in texts:
+            postgast.parse(text)
+    except postgast.PgQueryError:
+        return []
+    path = view.source.search_path
+    if path not in ("public", ""):
+        texts = [f"set local search_path = {ColumnName(path)}, public", *texts, "set local search_path = public"]
+    if view.comment is not None and not replaces:
+        texts.append(f"comment on {view.kind} {name} is {quote_literal(view.comment)}")
+    return texts
+
+
+_NO_EQUALITY: Final = frozenset({"json", "xml", "point", "polygon", "path", "line", "lseg", "box", "circle"})
+
+
+def _group_by_all(select: Any, tables: Mapping[TableName, Table], search_path: str) -> bool:
+    """Let a query group by every column of the tables that it shows; return False where a column cannot be grouped by."""
+    grouped = {referenced(node.column_ref) for node in select.group_clause if node.HasField("column_ref")}
+    if not grouped:
+        return True
+    ranges = list(ranges_of(select.from_clause))
+    for range_ in ranges:
+        table = tables.get(TableName(range_.schemaname or search_path, range_.relname))
+        if table is None or table.columns is None or table.primary_key is None:
+            continue
+        alias = range_.alias.aliasname or range_.relname
+        names = {alias} | ({""} if len(ranges) == 1 else set())
+        own = {column for of, column in grouped if of in names}
+        if not own.issuperset(table.primary_key.columns):
+            continue
+        for name in _shown(select, names, table):
+            if name in own:
+                continue
+            if table.columns[name].type.removesuffix("[]") in _NO_EQUALITY:
+                return False
+            fields = select.group_clause.add().column_ref.fields
+            fields.add().string.sval = alias
+            fields.add().string.sval = name
+    return True
+
+
+def _shown(select: Any, names: set[str], table: Table) -> Iterator[str]:
+    """Yield the columns of a table that a query shows outside aggregates, in the table's order."""
+    clauses = (*select.target_list, select.having_clause, *select.sort_clause)
+    shown = {referenced(it) for clause in clauses for it in nodes(clause, "column_ref", but=NOT_SHOWN)}
+    columns = {column for of, column in shown if of in names}
+    for name in table.columns or {}:
+        if name in columns or "*" in columns:
+            yield name
