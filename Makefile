@@ -35,10 +35,11 @@ preview: setup ## show what up would do
 	@$(RUN) preview --stack '$(STACK)'
 
 FORMAT ?= text
+MEND ?=
 
 .PHONY: plan
-plan: setup ## show what the plan finds and does, without a database (FORMAT=text, json, github)
-	@$(RUN) plan --stack '$(STACK)' --format '$(FORMAT)'
+plan: setup ## show what the plan finds and does, without a database (FORMAT=text, json, github); MEND=… writes what mends it
+	@$(RUN) plan --stack '$(STACK)' --format '$(FORMAT)' --mend '$(MEND)'
 
 BASE ?=
 REPORT ?= .state/review.md

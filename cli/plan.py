@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from cli.mend import write_mend
 from cli.select_stack import settings_file
 from cli.standing import read_standing
-from components.errors import PlanError, SettingsError
+from components.errors import PlanError, SettingsError, StackError
 from components.names import TableName
-from components.plan.findings import Finding
+from components.plan.findings import Finding, by_kind, listed_findings
 from components.plan.later import Standing
 from components.plan.plan import ShardingPlan
+from components.plan.rules import RULES
 from components.plan.tenants import plan_tenants
 from components.schema.files import Schema
 from components.settings import PROJECT, SEED_STACK, Settings
@@ -66,15 +68,22 @@ class Planned:
         return len(self.findings) - self.errors
 
 
-def plan_command(stack: str, output: str) -> int:
-    """Print the plan of a stack of the current folder, by default dev's; return 1 where it has errors."""
+def plan_command(stack: str, output: str, mend: str = "") -> int:
+    """Print the plan of a stack of the current folder, by default dev's; return 1 where it has errors.
+
+    With `mend` its findings are mended in a new file of the schema instead, and the code is that of a plan with this file.
+    """
     stack = stack or SEED_STACK
     if output not in FORMATS:
         print(f"--format {output}: name one of {', '.join(FORMATS)}", file=sys.stderr)
         return 2
     try:
         planned = read_plan(stack)
-    except SettingsError as error:
+        if mend:
+            told, code = write_mend(stack, planned, mend)
+            print(told)
+            return code
+    except StackError as error:
         print(error, file=sys.stderr)
         return 1
     if output == "json":
@@ -227,12 +236,18 @@ def _document(stack: str, planned: Planned) -> dict[str, Any]:
 
 
 def _text(stack: str, planned: Planned) -> Iterator[str]:
-    for finding in planned.findings:
-        place = ":".join(str(part) for part in (finding.file, finding.line, finding.column) if part)
-        said = ": ".join(part for part in (finding.setting, finding.message) if part)
-        yield f"{finding.severity} [{finding.rule}] {place}: {said}"
-        if finding.remedy:
-            yield f"    fix: {finding.remedy}"
+    for alike in by_kind(planned.findings):
+        finding, rule = alike[0], RULES.get(alike[0].rule)
+        if len(alike) > 1 and rule is not None:
+            first, *more = listed_findings(alike, rule)
+            yield from (f"{finding.severity} [{finding.rule}] {first}", *more)
+            continue
+        for it in alike:
+            place = ":".join(str(part) for part in (it.file, it.line, it.column) if part)
+            said = ": ".join(part for part in (it.setting, it.message) if part)
+            yield f"{it.severity} [{it.rule}] {place}: {said}"
+            if it.remedy:
+                yield f"    fix: {it.remedy}"
     how = _judged(planned.standing)
     yield f"stack {stack}, {how}: {planned.errors} errors, {planned.warnings} warnings; {len(planned.steps)} steps"
     for step in planned.steps:

@@ -24,15 +24,16 @@ _FOLDED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 """PostgreSQL folds these letters alone where a character may take several bytes, as in UTF-8 (downcase_identifier)."""
 
 _RESERVED: Final = frozenset(
-    (
-        "all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation "
-        "column concurrently constraint create cross current_catalog current_date current_role current_schema "
-        "current_time current_timestamp current_user default deferrable desc distinct do else end except false fetch for "
-        "foreign freeze from full grant group having ilike in initially inner intersect into is isnull join lateral "
-        "leading left like limit localtime localtimestamp natural not notnull null offset on only or order outer overlaps "
-        "placing primary references returning right select session_user similar some symmetric system_user table "
-        "tablesample then to trailing true union unique user using variadic verbose when where window with"
-    ).split()
+    re.findall(
+        r"\w+",
+        "all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate "
+        "collation column concurrently constraint create cross current_catalog current_date current_role current_schema "
+        "current_time current_timestamp current_user default deferrable desc distinct do else end except false fetch "
+        "for foreign freeze from full grant group having ilike in initially inner intersect into is isnull join lateral "
+        "leading left like limit localtime localtimestamp natural not notnull null offset on only or order outer "
+        "overlaps placing primary references returning right select session_user similar some symmetric system_user "
+        "table tablesample then to trailing true union unique user using variadic verbose when where window with ",
+    )
 )
 """Keywords of PostgreSQL 15 to 18 that name no table and no column without quotes (parser/kwlist.h)."""
 

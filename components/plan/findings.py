@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from itertools import groupby
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from components.names import TableName
     from components.schema.relations import Position
 
-__all__ = ["FEW", "Finding", "Mend", "Rule", "Severity", "Stage", "Step", "by_kind"]
+__all__ = ["Finding", "Mend", "Rule", "Severity", "Stage", "Step", "by_kind", "listed_findings"]
 
 
 Severity = Literal["error", "warning"]
 
 FEW: Final = 3
 """Findings of one kind that are shown each by itself; more of them are one with a list."""
+SHOWN: Final = 5
+"""How many of the list are shown."""
 
 
 class Stage(IntEnum):
@@ -88,19 +89,42 @@ class Finding:
         """Return file, line and column; empty for a setting."""
         return ":".join(str(part) for part in (self.file, self.line, self.column) if part) if self.line else ""
 
+    @property
+    def said(self) -> str:
+        """Return its place and what it says, without the remedy."""
+        return ": ".join(part for part in (self.setting, self.place, self.message) if part)
+
     def placed(self, at: Position) -> Finding:
         """Return the finding with its place."""
         return replace(self, file=at.file, line=at.line, column=at.column)
 
 
 def by_kind(findings: Iterable[Finding]) -> Iterator[tuple[Finding, ...]]:
-    """Yield the findings as they are shown: each by itself, or all of a rule at once where there are more than FEW."""
+    """Yield the findings as they are shown: each by itself, or all of a rule at once where there are more than FEW.
+
+    Those of a rule stand where its first does.
+    """
     kinds: dict[tuple[str, str], list[Finding]] = {}
-    for finding in findings:
+    for finding in (findings := list(findings)):
         kinds.setdefault((finding.severity, finding.rule), []).append(finding)
-    for _, alike in groupby(kinds.values(), key=lambda alike: alike[0].severity):
-        for group in alike:
-            yield from [tuple(group)] if len(group) > FEW else ((finding,) for finding in group)
+    for finding in findings:
+        alike = kinds[finding.severity, finding.rule]
+        if len(alike) <= FEW:
+            yield (finding,)
+        elif alike[0] is finding:
+            yield tuple(alike)
+
+
+def listed_findings(alike: Sequence[Finding], rule: Rule) -> list[str]:
+    """Return the lines of many findings of one rule: how many, the first of them, and what to do about all."""
+    mended = sum(finding.mend is not None and bool(finding.mend.steps) for finding in alike)
+    fix = f"`make plan MEND=<file>` writes the statements for {mended} of them" if mended else rule.remedy
+    return [
+        f"{len(alike)} findings of one kind: {rule.what}",
+        *(f"    {finding.said}" for finding in alike[:SHOWN]),
+        *([f"    and {len(alike) - SHOWN} more, each in `make plan FORMAT=json`"] if len(alike) > SHOWN else []),
+        f"    fix: {fix}",
+    ]
 
 
 @dataclass(frozen=True)
@@ -130,5 +154,7 @@ class Rule:
         The statements of `mend` follow the remedy's words.
         """
         words = ": ".join(part for part in (remedy, str(mend or "")) if part)
-        found = Finding(self.severity, self.slug, "", None, None, str(table), message, words, self.source, setting, mend)
+        found = Finding(
+            self.severity, self.slug, "", None, None, str(table), message, words, self.source, setting, mend
+        )
         return found.placed(at) if at else found

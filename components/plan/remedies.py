@@ -81,7 +81,9 @@ def mend_key(layout: Layout, table: Table, key: Key) -> Mend:
     columns_text = listed_key(key)
     effect = f"({columns_text}) is checked within one {ColumnName(by)} only"
     if key.kind != "exclude":
-        effect += f"; ON CONFLICT ({columns_text}) in the application becomes ON CONFLICT ({ColumnName(by)}, {columns_text})"
+        effect += (
+            f"; ON CONFLICT ({columns_text}) in the application becomes ON CONFLICT ({ColumnName(by)}, {columns_text})"
+        )
     reasons = [_why_not_paired(layout, child, fk) for child, fk in needing]
     if key.kind == "exclude" and key.source is not None and key.source.read().access_method in LACKS_EQUALITY:
         reasons.append(f"its access method compares nothing by =: {ColumnName(by)} needs gist")
@@ -162,7 +164,9 @@ def mend_foreign_key(layout: Layout, child: Table, fk: ForeignKey, *, decision: 
     new = _final(layout, child, fk)
     effects = []
     if new.on_delete != fk.on_delete:
-        effects.append(f"deleting a row of {fk.parent} that {child.name} still references is refused, where it was followed")
+        effects.append(
+            f"deleting a row of {fk.parent} that {child.name} still references is refused, where it was followed"
+        )
     if new.on_update != fk.on_update:
         effects.append(f"so is changing what is referenced of {fk.parent}")
     return Mend(tuple(_replaced(layout, child, fk)), "; ".join(effects), decision)
@@ -221,6 +225,7 @@ def group_type(layout: Layout, name: TableName) -> tuple[str, str, bool]:
     if types <= TEXTS:
         return "text", "", True
     own, modifiers = (first.type, first.modifiers) if first else ("", "")
+    own = "jsonb" if own == "json" else own
     return own, modifiers, types <= {*TEXTS, "uuid"} and own == "uuid"
 
 

@@ -152,7 +152,9 @@ def _alter_table(scope: Scope, statement: Any) -> None:
 def _alter(scope: Scope, table: Table, action: str, command: Any) -> None:
     definition = getattr(command, "def")
     cascade = is_cascade(command)
-    if action == "AddColumn":
+    if action in _CONSTRAINT_ACTIONS:
+        _alter_constraint(scope, table, action, command)
+    elif action == "AddColumn":
         known = table.columns is not None and definition.column_def.colname in table.columns
         if not (command.missing_ok and known):
             scope.relations.put(with_column(scope, table, definition.column_def))
@@ -160,30 +162,44 @@ def _alter(scope: Scope, table: Table, action: str, command: Any) -> None:
         if not cascade:
             _refuse_dropping_column(scope, table, command.name)
         scope.relations.drop_column(table, command.name)
-    elif action == "AddConstraint":
-        scope.relations.put(with_constraint(scope, table, definition.constraint, ()))
-    elif action == "DropConstraint":
-        for key in table.keys:
-            if key.name == command.name and not cascade:
-                what = f"the {key.kind} {ColumnName(key.name)} of {table.name}"
-                _refuse(scope, what, scope.relations.needing(table, key))
-        scope.relations.drop_derived(table, command.name, cascade=cascade)
-        scope.relations.drop_key(table, command.name, cascade=cascade)
-    elif action in ("ValidateConstraint", "AlterConstraint"):
-        fks = (_altered_foreign_key(fk, action, command) for fk in table.foreign_keys)
-        scope.relations.put(replace(table, foreign_keys=tuple(fks)))
-    elif action in ("ClusterOn", "DropCluster"):
-        keys = (replace(key, clustered=key.name == command.name) for key in table.keys)
-        scope.relations.put(replace(table, keys=tuple(keys)))
-    elif action == "ReplicaIdentity":
-        name = definition.replica_identity_stmt.name
-        keys = (replace(key, replica_identity=key.name == name) for key in table.keys)
-        scope.relations.put(replace(table, keys=tuple(keys)))
     elif action in ("AttachPartition", "DetachPartition", "AddInherit", "DropInherit"):
         _alter_family(scope, table, action, definition)
     elif table.columns is not None and command.name in table.columns:
         column = _altered(scope, table.columns[command.name], action, definition)
         scope.relations.put(replace(table, columns={**table.columns, column.name: column}))
+
+
+_CONSTRAINT_ACTIONS: Final = frozenset(
+    {"AddConstraint", "DropConstraint", "ValidateConstraint", "AlterConstraint"}
+    | {"ClusterOn", "DropCluster", "ReplicaIdentity"}
+)
+
+
+def _alter_constraint(scope: Scope, table: Table, action: str, command: Any) -> None:
+    definition = getattr(command, "def")
+    if action == "AddConstraint":
+        scope.relations.put(with_constraint(scope, table, definition.constraint, ()))
+    elif action == "DropConstraint":
+        _drop_constraint(scope, table, command.name, cascade=is_cascade(command))
+    elif action in ("ValidateConstraint", "AlterConstraint"):
+        fks = (_altered_foreign_key(fk, action, command) for fk in table.foreign_keys)
+        scope.relations.put(replace(table, foreign_keys=tuple(fks)))
+    elif action == "ReplicaIdentity":
+        name = definition.replica_identity_stmt.name
+        keys = (replace(key, replica_identity=key.name == name) for key in table.keys)
+        scope.relations.put(replace(table, keys=tuple(keys)))
+    else:
+        keys = (replace(key, clustered=key.name == command.name) for key in table.keys)
+        scope.relations.put(replace(table, keys=tuple(keys)))
+
+
+def _drop_constraint(scope: Scope, table: Table, name: str, *, cascade: bool) -> None:
+    for key in table.keys:
+        if key.name == name and not cascade:
+            what = f"the {key.kind} {ColumnName(name)} of {table.name}"
+            _refuse(scope, what, scope.relations.needing(table, key))
+    scope.relations.drop_derived(table, name, cascade=cascade)
+    scope.relations.drop_key(table, name, cascade=cascade)
 
 
 def _refuse_dropping_column(scope: Scope, table: Table, name: str) -> None:
@@ -202,7 +218,9 @@ def _refuse_dropping_column(scope: Scope, table: Table, name: str) -> None:
 def _altered_foreign_key(fk: ForeignKey, action: str, command: Any) -> ForeignKey:
     definition = getattr(command, "def")
     constraint = (
-        definition.atalter_constraint if definition.WhichOneof("node") == "atalter_constraint" else definition.constraint
+        definition.atalter_constraint
+        if definition.WhichOneof("node") == "atalter_constraint"
+        else definition.constraint
     )
     if fk.name not in (command.name, constraint.conname):
         return fk

@@ -117,6 +117,7 @@ def _keys_needed(scope: Scope, query: Any) -> frozenset[TableName]:
                 names = {range_.alias.aliasname or range_.relname} | ({""} if len(ranges) == 1 else set())
                 own = {column for of, column in grouped if of in names}
                 others = {column for of, column in shown if of in names and column in {*table.columns, "*"}}
+                others = set(table.columns) if "*" in others else others
                 if own.issuperset(table.primary_key.columns) and others - own:
                     needed.add(table.name)
     return frozenset(needed)

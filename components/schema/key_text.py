@@ -32,7 +32,9 @@ LACKS_EQUALITY: Final = frozenset({"spgist", "brin", "gin"})
 """Access methods of EXCLUDE that cannot compare a column more by =."""
 
 _ACTIONS: Final = {"r": "restrict", "c": "cascade", "n": "set null", "d": "set default"}
-_QUOTED: Final = re.compile(r"""(?<!\w)[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$.*?\$\1\$""", re.DOTALL)
+_QUOTED: Final = re.compile(
+    r"""(?<!\w)[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$.*?\$\1\$""", re.DOTALL
+)
 
 
 def lowered(sql: str) -> str:

@@ -195,7 +195,11 @@ def scale_of(type_name: Any) -> int:
 def modifiers_of(type_name: Any) -> str:
     """Return the modifiers of a type as they are written, such as (20) of varchar(20); empty for those that are no numbers."""
     numbers = [node.a_const for node in type_name.typmods]
-    if not numbers or type_name.names[-1].string.sval == "interval" or any(it.WhichOneof("val") != "ival" for it in numbers):
+    if (
+        not numbers
+        or type_name.names[-1].string.sval == "interval"
+        or any(it.WhichOneof("val") != "ival" for it in numbers)
+    ):
         return ""
     return f"({', '.join(str(it.ival.ival) for it in numbers)})"
 

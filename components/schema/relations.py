@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from components.errors import Problem
 from components.names import TableName
+from components.schema.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-    from components.schema.source import Source
 
 __all__ = [
     "Column",

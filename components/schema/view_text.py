@@ -21,9 +21,7 @@ __all__ = ["create_view", "dependent_views", "drop_view"]
 _STATEMENT: Final = {"ViewStmt": "view_stmt", "CreateTableAsStmt": "create_table_as_stmt", "IndexStmt": "index_stmt"}
 
 
-def dependent_views(
-    relations: Relations, name: TableName, column: str | None = None
-) -> dict[TableName, OtherRelation]:
+def dependent_views(relations: Relations, name: TableName, column: str | None = None) -> dict[TableName, OtherRelation]:
     """Return the views that read a relation, and those that read these, each after what it reads.
 
     With a column those alone, at first, that name it or all columns.

@@ -16,7 +16,7 @@ from components.plan.remedies import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from components.names import TableName
     from components.plan.findings import Finding
@@ -151,7 +151,7 @@ def _check_colocated_column(layout: Layout, table: Table, column: Column, settin
     mine, theirs = collation_of(layout.schema, column), collation_of(layout.schema, other)
     if other.type != column.type:
         message = f"{by} is {column.type}, but {target}.{target_by} is {other.type}"
-        remedy, mend = "colocated tables need one type", _one_type(layout, {name: column, target: other})
+        remedy, mend = "colocated tables need one type", _one_type(layout, name)
         yield COLOCATED_TYPE.finding(name, message, remedy, setting=setting, mend=mend)
     elif mine != theirs:
         message = f"{by} has {_named(mine)}, but {target}.{target_by} has {_named(theirs)}"
@@ -159,11 +159,13 @@ def _check_colocated_column(layout: Layout, table: Table, column: Column, settin
         yield COLOCATED_COLLATION.finding(name, message, remedy, setting=setting, mend=mend)
 
 
-def _one_type(layout: Layout, columns: Mapping[TableName, Column]) -> Mend:
-    """Return what gives distribution columns the type that their colocation group should have."""
-    type_, modifiers, fits = group_type(layout, next(iter(columns)))
+def _one_type(layout: Layout, name: TableName) -> Mend:
+    """Return what gives all distribution columns of a colocation group one type."""
+    type_, modifiers, fits = group_type(layout, name)
+    members = layout.groups[layout.colocation_root(name)]
+    columns = [(member, column) for member in members if (column := layout.distribution_column(member))]
     mends = [
-        mended_type(layout, name, column, type_, modifiers) for name, column in columns.items() if column.type != type_
+        mended_type(layout, member, column, type_, modifiers) for member, column in columns if column.type != type_
     ]
     decision = next((mend.decision for mend in mends if mend.decision), "")
     decision = decision or ("" if fits else "values of one type need not have a form in the other")

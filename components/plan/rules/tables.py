@@ -190,7 +190,8 @@ def _check_policies(table: Table) -> Iterator[Finding]:
             message = f"{table.name}: policy {policy.name} has a subquery, which would see one shard on a worker"
             remedy = "write it without the subquery, or remove it"
             mend = drop_for_good(
-                f"drop policy {ColumnName(policy.name)} on {table.name}", "rows are then let through, or hidden, otherwise"
+                f"drop policy {ColumnName(policy.name)} on {table.name}",
+                "rows are then let through, or hidden, otherwise",
             )
             yield POLICY_SUBQUERY.finding(table.name, message, remedy, at=policy.at, mend=mend)
 
