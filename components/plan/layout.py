@@ -131,6 +131,12 @@ class Layout:
                 found.setdefault(self.colocation_root(name), []).append(name)
         return found
 
+    @cached_property
+    def group_types(self) -> dict[TableName, set[str]]:
+        """Types of the distribution columns of each colocation group, by its first table."""
+        columns = {root: map(self.distribution_column, members) for root, members in self.groups.items()}
+        return {root: {column.type for column in found if column} for root, found in columns.items()}
+
     def _meaning(self, fk: ForeignKey) -> tuple[object, ...]:
         return (fk.columns, fk.parent, self.referenced_columns(fk), fk.on_update, fk.on_delete, fk.match)
 

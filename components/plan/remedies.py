@@ -215,8 +215,7 @@ def group_type(layout: Layout, name: TableName) -> tuple[str, str, bool]:
     The widest where they are all integers, so that no value is lost; else that of the table that starts the group.
     """
     root = layout.colocation_root(name)
-    columns = [column for member in layout.groups.get(root, ()) if (column := layout.distribution_column(member))]
-    types = {column.type for column in columns}
+    types = layout.group_types.get(root, set())
     first = layout.distribution_column(root)
     if types <= set(INTEGERS):
         return max(types, key=INTEGERS.index), "", True
