@@ -57,8 +57,8 @@ def _parse(text: str, most: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _quoted(name: str) -> str:
-    if _PLAIN.fullmatch(name) and name not in _RESERVED:
+def _quoted(name: str, reserved: frozenset[str] = _RESERVED) -> str:
+    if _PLAIN.fullmatch(name) and name not in reserved:
         return name
     return '"' + name.replace('"', '""') + '"'
 
@@ -103,8 +103,16 @@ class TableName(_SqlName):
 
     def __str__(self) -> str:
         """Return the name as it is spelled in SQL, without `public.`."""
-        prefix = "" if self.schema == "public" else f"{_quoted(self.schema)}."
-        return prefix + _quoted(self.name)
+        return self._spelled(_RESERVED)
+
+    @property
+    def former_spelling(self) -> str:
+        """Return the name as states of the time have it when keywords stood without quotes."""
+        return self._spelled(frozenset())
+
+    def _spelled(self, reserved: frozenset[str]) -> str:
+        prefix = "" if self.schema == "public" else f"{_quoted(self.schema, reserved)}."
+        return prefix + _quoted(self.name, reserved)
 
 
 @dataclass(frozen=True, order=True)

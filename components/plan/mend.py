@@ -53,7 +53,7 @@ class MendFile:
         return "\n".join(self._lines(stack)) + "\n"
 
     def _lines(self, stack: str) -> Iterator[str]:
-        yield f"-- Mends what `make plan` finds in the schema of the stack {stack}. Written by `make plan MEND=…`, yours to edit."
+        yield f"-- Mends what `make plan` finds in the schema of stack {stack}. By `make plan MEND=…`; edit it."
         yield "-- It runs behind the other files, in one transaction, and fails where rows do not allow it. Then tables are sharded."
         needed: dict[Step, list[Finding]] = {}
         for finding in self.mended:

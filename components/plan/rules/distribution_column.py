@@ -151,7 +151,7 @@ def _check_colocated_column(layout: Layout, table: Table, column: Column, settin
     mine, theirs = collation_of(layout.schema, column), collation_of(layout.schema, other)
     if other.type != column.type:
         message = f"{by} is {column.type}, but {target}.{target_by} is {other.type}"
-        remedy, mend = "colocated tables need one type", _one_type(layout, name)
+        remedy, mend = "colocated tables need one type", _one_type(layout, name, column)
         yield COLOCATED_TYPE.finding(name, message, remedy, setting=setting, mend=mend)
     elif mine != theirs:
         message = f"{by} has {_named(mine)}, but {target}.{target_by} has {_named(theirs)}"
@@ -159,14 +159,12 @@ def _check_colocated_column(layout: Layout, table: Table, column: Column, settin
         yield COLOCATED_COLLATION.finding(name, message, remedy, setting=setting, mend=mend)
 
 
-def _one_type(layout: Layout, name: TableName) -> Mend:
-    """Return what gives all distribution columns of a colocation group one type."""
+def _one_type(layout: Layout, name: TableName, column: Column) -> Mend:
+    """Return what gives a distribution column the type of its colocation group; the others where they are to change."""
     type_, modifiers, fits = group_type(layout, name)
-    members = layout.groups[layout.colocation_root(name)]
-    columns = [(member, column) for member in members if (column := layout.distribution_column(member))]
-    mends = [
-        mended_type(layout, member, column, type_, modifiers) for member, column in columns if column.type != type_
-    ]
+    others = layout.groups[layout.colocation_root(name)] if column.type == type_ else [name]
+    columns = [(member, it) for member in others if (it := layout.distribution_column(member)) and it.type != type_]
+    mends = [mended_type(layout, member, it, type_, modifiers) for member, it in columns]
     decision = next((mend.decision for mend in mends if mend.decision), "")
     decision = decision or ("" if fits else "values of one type need not have a form in the other")
     steps = tuple(step for mend in mends for step in mend.steps)

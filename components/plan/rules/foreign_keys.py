@@ -299,7 +299,7 @@ def _lost_target(layout: Layout, table: Table, fk: ForeignKey, key: str, columns
     why = f"the primary key of {fk.parent} becomes ({listed(primary)})" if primary else f"{fk.parent} has no such key"
     remedy = f"citus:tables.{layout.root(fk.parent)}.primaryKey: [{listed(columns)}]"
     if by not in columns:
-        remedy = _distribute_too(table, fk)
+        remedy, mend = _distribute_too(table, fk), _removed(table, fk)
     elif lacking is not None:
         why = f"the {lacking[1].kind} ({listed_key(lacking[1])}) of {lacking[0].name} lacks {ColumnName(by)}"
         remedy, mend = f"let that key have {ColumnName(by)} too", mend_foreign_key(layout, table, fk)
