@@ -54,7 +54,7 @@ class MendFile:
 
     def _lines(self, stack: str) -> Iterator[str]:
         yield f"-- Mends what `make plan` finds in the schema of stack {stack}. By `make plan MEND=…`; edit it."
-        yield "-- It runs behind the other files, in one transaction, and fails where rows do not allow it. Then tables are sharded."
+        yield "-- It runs behind the other files and before tables are sharded. It fails, as a whole, where rows do not allow it."
         needed: dict[Step, list[Finding]] = {}
         for finding in self.mended:
             for step in dict.fromkeys(finding.mend.steps if finding.mend else ()):
