@@ -28,11 +28,11 @@ __all__ = [
     "group_collation",
     "group_type",
     "is_deterministic",
+    "mend_distribution_column",
     "mend_foreign_key",
     "mend_key",
     "mend_not_null",
     "mend_view",
-    "mended_collation",
     "mended_key",
     "mended_type",
     "move_to_tables",
@@ -172,9 +172,9 @@ def mend_foreign_key(layout: Layout, child: Table, fk: ForeignKey, *, decision: 
     return Mend(tuple(_replaced(layout, child, fk)), "; ".join(effects), decision)
 
 
-def drop_for_good(statement: str, what: str) -> Mend:
-    """Return a statement after which something is no longer done or checked, which a person has to want."""
-    return Mend((Step(Stage.KEYS, (statement,)),), decision=what)
+def drop_for_good(what: str, *statements: str) -> Mend:
+    """Return statements after which something is no longer done or checked, which a person has to want."""
+    return Mend((Step(Stage.KEYS, statements),), decision=what)
 
 
 def move_to_tables(layout: Layout, child: Table, fk: ForeignKey) -> Mend:
@@ -217,6 +217,8 @@ def group_type(layout: Layout, name: TableName) -> tuple[str, str, bool]:
     root = layout.colocation_root(name)
     types = layout.group_types.get(root, set())
     first = layout.distribution_column(root)
+    if len(types) == 1 and first is not None and first.type in types:
+        return first.type, first.modifiers, True
     if types <= set(INTEGERS):
         return max(types, key=INTEGERS.index), "", True
     if types <= {*INTEGERS, "numeric"}:
@@ -260,29 +262,33 @@ def collate(layout: Layout, collation: str) -> str:
     return f'collate "{collation or "default"}"'
 
 
-def mended_collation(layout: Layout, name: TableName, column: Column) -> Mend:
-    """Return the column with the collation of its colocation group."""
-    clause = collate(layout, group_collation(layout, name))
-    type_ = f"{spelled(layout, column.type)}{column.modifiers}"
-    effect = "indexes on it are built again, and its order in them changes"
-    return mend_column(layout, name, column, f"type {type_} {clause}", effect=effect)
+def mend_distribution_column(layout: Layout, name: TableName, column: Column) -> Mend:
+    """Return the distribution column with the type and the collation of its colocation group."""
+    to, modifiers, fits = group_type(layout, name)
+    is_same = to == column.type
+    collation = group_collation(layout, name)
+    type_ = f"{spelled(layout, to)}{column.modifiers if is_same else modifiers}"
+    collated = type_ + f" {collate(layout, collation)}" * bool(collation or collation_of(layout.schema, column))
+    decision = "" if fits else "values of one type need not have a form in the other"
+    mend = _retyped(layout, name, column, to, collated if is_same or to in TEXTS else type_)
+    return replace(mend, decision=mend.decision or decision)
 
 
-def mended_type(layout: Layout, name: TableName, column: Column, to: str, modifiers: str = "") -> Mend:
+def mended_type(layout: Layout, name: TableName, column: Column, to: str) -> Mend:
     """Return the column with another type."""
-    type_ = f"{spelled(layout, to)}{modifiers}"
-    cast = "" if {column.type, to} <= {*INTEGERS, "numeric", *TEXTS} else f" using {ColumnName(column.name)}::{type_}"
-    if layout.schema.type_kind(to) == "enum":
-        cast = f" using {ColumnName(column.name)}::text::{type_}"
-    if to in TEXTS and group_collation(layout, name):
-        type_ += f" {collate(layout, group_collation(layout, name))}"
-    same = {column.type, to} <= {*INTEGERS, "numeric"} or {column.type, to} <= TEXTS
-    return mend_column(layout, name, column, f"type {type_}{cast}", is_comparable=same)
+    return _retyped(layout, name, column, to, spelled(layout, to))
 
 
-def mend_column(
-    layout: Layout, name: TableName, column: Column, change: str, *, is_comparable: bool = True, effect: str = ""
-) -> Mend:
+def _retyped(layout: Layout, name: TableName, column: Column, to: str, type_: str) -> Mend:
+    own, target = ColumnName(column.name), spelled(layout, to)
+    is_comparable = {column.type, to} <= {*INTEGERS, "numeric"} or {column.type, to} <= TEXTS or column.type == to
+    cast = "" if is_comparable else f" using {own}::{target}"
+    if cast and layout.schema.type_kind(to) == "enum":
+        cast = f" using {own}::text::{target}"
+    return mend_column(layout, name, column, f"type {type_}{cast}", is_comparable=is_comparable)
+
+
+def mend_column(layout: Layout, name: TableName, column: Column, change: str, *, is_comparable: bool) -> Mend:
     """Return `alter column …`, and the views that show the column dropped before and made again behind it."""
     table = layout.schema.tables[name]
     views = dependent_views(layout.schema, name, column.name)
@@ -306,8 +312,9 @@ def mend_column(
             for child, fk in ends
             if column.name in fk.columns or column.name in layout.referenced_columns(fk)
         ]
-    effects = [effect, "the views are made again: give them their owners and grants again" if views else ""]
-    return Mend(tuple(steps), "; ".join(filter(None, effects)), next(iter(reasons), ""))
+    effect = "the table may be written again, and is locked meanwhile"
+    effect += "; its views are made again: give them their owners and grants" if views else ""
+    return Mend(tuple(steps), effect, next(iter(reasons), ""))
 
 
 def _made_again(

@@ -57,9 +57,9 @@ where collnamespace = 'public'::regnamespace and oid not in (select objid from o
 """
 
 
-def draft(case: Case) -> ShardingPlan:
-    """Return the case's plan with what speaks against it."""
-    schema = Schema([SqlFile("1.sql", case.sql)])
+def draft(case: Case, *more: str) -> ShardingPlan:
+    """Return the case's plan with what speaks against it; more files come behind its own."""
+    schema = Schema([SqlFile(f"{number}.sql", text) for number, text in enumerate((case.sql, *more), 1)])
     assert schema.problems == [], case
     settings = Settings.parse({"password": "x", "tables": json.dumps(case.tables)}, stack="test")
     return ShardingPlan.draft(schema, settings.tables, shard_count=_SHARDS)

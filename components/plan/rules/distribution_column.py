@@ -8,10 +8,11 @@ from components.names import ColumnName
 from components.plan.findings import Mend, Rule
 from components.plan.remedies import (
     collation_of,
+    group_collation,
     group_type,
     is_deterministic,
+    mend_distribution_column,
     mend_not_null,
-    mended_collation,
     mended_type,
 )
 
@@ -126,7 +127,7 @@ def check_distribution_column(layout: Layout, table: Table, by: ColumnName) -> I
         yield NEGATIVE_SCALE.finding(name, message, "", at=table.at, mend=mend)
     if not is_deterministic(layout.schema, collation):
         message = f"{refused}: its collation {collation} is not deterministic"
-        mend = mended_collation(layout, name, column)
+        mend = mend_distribution_column(layout, name, column)
         yield NONDETERMINISTIC_COLLATION.finding(name, message, "", at=table.at, mend=mend)
     yield from _check_colocated_column(layout, table, column, settings)
     if not column.not_null and table.primary_key is None:
@@ -155,20 +156,24 @@ def _check_colocated_column(layout: Layout, table: Table, column: Column, settin
         yield COLOCATED_TYPE.finding(name, message, remedy, setting=setting, mend=mend)
     elif mine != theirs:
         message = f"{by} has {_named(mine)}, but {target}.{target_by} has {_named(theirs)}"
-        remedy, mend = "colocated tables need one collation", mended_collation(layout, name, column)
+        remedy, mend = "colocated tables need one collation", mend_distribution_column(layout, name, column)
         yield COLOCATED_COLLATION.finding(name, message, remedy, setting=setting, mend=mend)
 
 
 def _one_type(layout: Layout, name: TableName, column: Column) -> Mend:
     """Return what gives a distribution column the type of its colocation group; the others where they are to change."""
-    type_, modifiers, fits = group_type(layout, name)
+    type_, *_ = group_type(layout, name)
     others = layout.groups[layout.colocation_root(name)] if column.type == type_ else [name]
-    columns = [(member, it) for member in others if (it := layout.distribution_column(member)) and it.type != type_]
-    mends = [mended_type(layout, member, it, type_, modifiers) for member, it in columns]
+    wanted = type_, group_collation(layout, name)
+    columns = [
+        (member, it)
+        for member in others
+        if (it := layout.distribution_column(member)) and (it.type, collation_of(layout.schema, it)) != wanted
+    ]
+    mends = [mend_distribution_column(layout, member, it) for member, it in columns]
+    effect = next((mend.effect for mend in mends if mend.effect), "")
     decision = next((mend.decision for mend in mends if mend.decision), "")
-    decision = decision or ("" if fits else "values of one type need not have a form in the other")
-    steps = tuple(step for mend in mends for step in mend.steps)
-    return Mend(steps, next((mend.effect for mend in mends if mend.effect), ""), decision)
+    return Mend(tuple(step for mend in mends for step in mend.steps), effect, decision)
 
 
 def _named(collation: str) -> str:

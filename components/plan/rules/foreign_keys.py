@@ -177,7 +177,7 @@ def _distribute_too(table: Table, fk: ForeignKey) -> str:
 
 
 def _removed(table: Table, fk: ForeignKey) -> Mend:
-    return drop_for_good(drop_foreign_key(table.name, fk), "rows may then reference what is not there")
+    return drop_for_good("rows may then reference what is not there", drop_foreign_key(table.name, fk))
 
 
 def _check_default_action(layout: Layout, table: Table, fk: ForeignKey, key: str) -> Iterator[Finding]:

@@ -124,7 +124,7 @@ def check_table(layout: Layout, name: TableName, order: Mapping[TableName, int])
         for trigger in member.triggers:
             message = f"{member.name}: trigger {trigger.name} would fire on the workers, where the tables it uses do not exist"
             mend = drop_for_good(
-                f"drop trigger {ColumnName(trigger.name)} on {member.name}", "what the trigger does is no longer done"
+                "what the trigger does is no longer done", f"drop trigger {ColumnName(trigger.name)} on {member.name}"
             )
             yield TRIGGER.finding(member.name, message, "drop it", at=trigger.at, mend=mend)
         yield from _check_policies(member)
@@ -171,7 +171,7 @@ def _check_inheritance(layout: Layout, table: Table, why: str) -> Iterator[Findi
         message = f"{child.name} inherits from {table.name}, which Citus cannot shard{why}"
         own = [it for it in child_tables if table.name in it.parents]
         mend = drop_for_good(
-            "; ".join(f"alter table {it.name} no inherit {table.name}" for it in own), _NOT_READ.format(table.name)
+            _NOT_READ.format(table.name), *(f"alter table {it.name} no inherit {table.name}" for it in own)
         )
         yield INHERITANCE.finding(table.name, message, "remove the inheritance", at=child.at, mend=mend)
 
@@ -180,8 +180,8 @@ _NOT_READ: Final = "queries of {} then no longer read the rows of its child tabl
 
 
 def _disinherited(table: Table, parents: Iterable[TableName]) -> Mend:
-    statements = "; ".join(f"alter table {table.name} no inherit {parent}" for parent in parents)
-    return drop_for_good(statements, _NOT_READ.format(table.parent))
+    statements = (f"alter table {table.name} no inherit {parent}" for parent in parents)
+    return drop_for_good(_NOT_READ.format(table.parent), *statements)
 
 
 def _check_policies(table: Table) -> Iterator[Finding]:
@@ -190,8 +190,8 @@ def _check_policies(table: Table) -> Iterator[Finding]:
             message = f"{table.name}: policy {policy.name} has a subquery, which would see one shard on a worker"
             remedy = "write it without the subquery, or remove it"
             mend = drop_for_good(
-                f"drop policy {ColumnName(policy.name)} on {table.name}",
                 "rows are then let through, or hidden, otherwise",
+                f"drop policy {ColumnName(policy.name)} on {table.name}",
             )
             yield POLICY_SUBQUERY.finding(table.name, message, remedy, at=policy.at, mend=mend)
 
