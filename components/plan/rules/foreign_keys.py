@@ -70,9 +70,10 @@ FOREIGN_KEY_PAIR: Final = Rule(
 FOREIGN_KEY_TARGET: Final = Rule(
     "foreign-key-target",
     "error",
-    what="A foreign key references columns that are no longer a key once the primary key is rewritten.",
+    what="A foreign key references columns that are no longer a key once the distribution column is part of both.",
     why="PostgreSQL requires a primary key or a unique constraint on exactly these columns.",
-    remedy="Set `primaryKey` to the distribution column and the referenced columns, and no others.",
+    remedy="Let the referenced unique key have the distribution column too. Where it is the primary key, set `primaryKey` to the "
+    "distribution column and the referenced columns, and no others.",
     source="constraints.restore_foreign_keys",
 )
 
