@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def _parse(text: str, most: int) -> tuple[str, ...]:
     return tuple(names)
 
 
+@lru_cache(maxsize=65536)
 def _quoted(name: str, reserved: frozenset[str] = _RESERVED) -> str:
     if _PLAIN.fullmatch(name) and name not in reserved:
         return name

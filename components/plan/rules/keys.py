@@ -183,9 +183,9 @@ def _check_sequence(layout: Layout, sequence: TableName, columns: list[tuple[Tab
     wanted = "int8" if exceeds(wanted) else wanted
     for table, column in columns:
         fills = f"{table.name}: the sequence {sequence} fills {ColumnName(column.name)}, which is {column.type}"
-        narrow, narrow_column = (first, first_column) if column.type == wanted else (table, column)
-        mend = mended_type(layout, layout.root(narrow.name), narrow_column, wanted)
         if first_column.type != column.type:
+            narrow, narrow_column = (first, first_column) if column.type == wanted else (table, column)
+            mend = mended_type(layout, layout.root(narrow.name), narrow_column, wanted)
             message = f"{fills}, and {first.name}.{ColumnName(first_column.name)}, which is {first_column.type}"
             yield SEQUENCE_TYPE.finding(table.name, message, "", at=table.at, mend=mend)
         if declared and exceeds(column.type):
