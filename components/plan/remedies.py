@@ -330,7 +330,7 @@ def _made_again(
 
 def _text(layout: Layout, name: TableName, view: OtherRelation) -> list[str]:
     """Return the statements that make a view so that it depends on no primary key."""
-    return create_view(name, view, layout.schema.tables if view.keys else None)
+    return create_view(name, view, layout.schema if view.keys else None)
 
 
 def mend_not_null(name: TableName, column: str) -> Mend:
@@ -348,7 +348,7 @@ def _not_null(name: TableName, column: str) -> Step:
 def mend_view(layout: Layout, name: TableName, view: OtherRelation) -> Mend:
     """Return the view so that it groups by every column that it shows, and no longer depends on a primary key."""
     if view.kind == "view":
-        texts = create_view(name, view, layout.schema.tables, replaces=True)
+        texts = create_view(name, view, layout.schema, replaces=True)
         place = 2 * list(layout.schema.others).index(name) + 1  # behind the step that makes it again, if there is one
         steps = (Step(Stage.VIEWS, tuple(texts), place),) if texts else ()
         return Mend(steps, "", "" if texts else "its text is not known, or it shows a column that cannot be grouped by")

@@ -19,16 +19,14 @@ from components.schema.definitions import (
     with_constraint,
     without_duplicate_unique,
 )
+from components.schema.grouping import grouped_tables
 from components.schema.parse_tree import (
-    NOT_SHOWN,
     bounds_of,
     collation_of,
     has_subquery,
     label_of,
     nodes,
     object_type,
-    ranges_of,
-    referenced,
 )
 from components.schema.relations import OtherRelation, Policy, Sequence, Table, Trigger, UserType
 from components.schema.source import Source
@@ -102,25 +100,9 @@ def _view(scope: Scope, kind: str, statement: Any) -> OtherRelation:
 
 def _keys_needed(scope: Scope, query: Any) -> frozenset[TableName]:
     """Return the tables that the query groups by primary key while it shows other columns of them."""
-    needed = set()
-    for select in nodes(query, "select_stmt"):
-        grouped = {referenced(node.column_ref) for node in select.group_clause if node.HasField("column_ref")}
-        if not grouped:
-            continue
-        clauses = (*select.target_list, select.having_clause)
-        columns = [it for clause in clauses for it in nodes(clause, "column_ref", but=NOT_SHOWN)]
-        shown = {referenced(column) for column in columns}
-        ranges = list(ranges_of(select.from_clause))
-        for range_ in ranges:
-            table = scope.table(range_)
-            if table is not None and table.columns is not None and table.primary_key is not None:
-                names = {range_.alias.aliasname or range_.relname} | ({""} if len(ranges) == 1 else set())
-                own = {column for of, column in grouped if of in names}
-                others = {column for of, column in shown if of in names and column in {*table.columns, "*"}}
-                others = set(table.columns) if "*" in others else others
-                if own.issuperset(table.primary_key.columns) and others - own:
-                    needed.add(table.name)
-    return frozenset(needed)
+    selects = nodes(query, "select_stmt")
+    found = (it for select in selects for it in grouped_tables(select, scope.relations, scope.search_path))
+    return frozenset(it.table.name for it in found if it.ungrouped)
 
 
 def _create_foreign_table(scope: Scope, statement: Any) -> None:
@@ -189,6 +171,8 @@ def _create_composite(scope: Scope, statement: Any) -> None:
 
 
 def _define(scope: Scope, statement: Any) -> None:
+    if object_type(statement.kind) == "OBJECT_AGGREGATE":
+        scope.relations.aggregates.add(statement.defnames[-1].string.sval)
     if object_type(statement.kind) == "OBJECT_COLLATION":
         options = {node.def_elem.defname: str(node.def_elem.arg) for node in statement.definition}
         scope.relations.collations[scope.listed_name(statement.defnames)] = "false" not in options.get(

@@ -244,6 +244,8 @@ class Relations:
         self.collations: dict[TableName, bool] = {}
         """Whether each is deterministic."""
         self.sequences: dict[TableName, Sequence] = {}
+        self.aggregates: set[str] = set()
+        """Names of aggregates."""
         self.may_lack_drops = False
         """Whether a `do` block may have dropped what seems to be there."""
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import postgast
 
-from components.names import ColumnName, TableName
+from components.names import ColumnName
+from components.schema.grouping import grouped_tables
 from components.schema.key_text import lowered
-from components.schema.parse_tree import NOT_SHOWN, nodes, ranges_of, referenced
+from components.schema.parse_tree import nodes, referenced
 from components.schema.rewriting.text import deparsed, quote_literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from components.schema.relations import OtherRelation, Relations, Table
+    from components.names import TableName
+    from components.schema.relations import OtherRelation, Relations
 
 __all__ = ["create_view", "dependent_views", "drop_view"]
 
@@ -46,17 +46,17 @@ def drop_view(name: TableName, view: OtherRelation) -> str:
 
 
 def create_view(
-    name: TableName, view: OtherRelation, tables: Mapping[TableName, Table] | None = None, *, replaces: bool = False
+    name: TableName, view: OtherRelation, relations: Relations | None = None, *, replaces: bool = False
 ) -> list[str]:
     """Return the statements that make a view, with its indexes and its comment; none where its text is not known.
 
-    With `tables` its queries group by every column of these that they show. `replaces` makes them change a view that is there.
+    With `relations` its queries group by every column of their tables that they show. `replaces` is for a view that is there.
     """
     if view.source is None:
         return []
     node = view.source.read()
-    if tables is not None and not all(
-        _group_by_all(select, tables, view.source.search_path) for select in nodes(node.query, "select_stmt")
+    if relations is not None and not all(
+        _group_by_all(select, relations, view.source.search_path) for select in nodes(node.query, "select_stmt")
     ):
         return []
     target = node.view if view.source.kind == "ViewStmt" else node.into.rel
@@ -87,37 +87,13 @@ def create_view(
 _NO_EQUALITY: Final = frozenset({"json", "xml", "point", "polygon", "path", "line", "lseg", "box", "circle"})
 
 
-def _group_by_all(select: Any, tables: Mapping[TableName, Table], search_path: str) -> bool:
+def _group_by_all(select: Any, relations: Relations, search_path: str) -> bool:
     """Let a query group by every column of the tables that it shows; return False where a column cannot be grouped by."""
-    grouped = {referenced(node.column_ref) for node in select.group_clause if node.HasField("column_ref")}
-    if not grouped:
-        return True
-    ranges = list(ranges_of(select.from_clause))
-    for range_ in ranges:
-        table = tables.get(TableName(range_.schemaname or search_path, range_.relname))
-        if table is None or table.columns is None or table.primary_key is None:
-            continue
-        alias = range_.alias.aliasname or range_.relname
-        names = {alias} | ({""} if len(ranges) == 1 else set())
-        own = {column for of, column in grouped if of in names}
-        if not own.issuperset(table.primary_key.columns):
-            continue
-        for name in _shown(select, names, table):
-            if name in own:
-                continue
-            if table.columns[name].type.removesuffix("[]") in _NO_EQUALITY:
+    for grouped in list(grouped_tables(select, relations, search_path)):
+        for name in grouped.ungrouped:
+            if (grouped.table.columns or {})[name].type.removesuffix("[]") in _NO_EQUALITY:
                 return False
             fields = select.group_clause.add().column_ref.fields
-            fields.add().string.sval = alias
+            fields.add().string.sval = grouped.alias
             fields.add().string.sval = name
     return True
-
-
-def _shown(select: Any, names: set[str], table: Table) -> Iterator[str]:
-    """Yield the columns of a table that a query shows outside aggregates, in the table's order."""
-    clauses = (*select.target_list, select.having_clause, *select.sort_clause)
-    shown = {referenced(it) for clause in clauses for it in nodes(clause, "column_ref", but=NOT_SHOWN)}
-    columns = {column for of, column in shown if of in names}
-    for name in table.columns or {}:
-        if name in columns or "*" in columns:
-            yield name
