@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from components.names import ColumnName, TableName
 from components.plan.findings import Mend, Stage, Step
-from components.schema.key_text import LACKS_EQUALITY, add_foreign_key, drop_foreign_key, listed_key, recreate_key
+from components.schema.key_text import ONE_COLUMN, add_foreign_key, drop_foreign_key, listed_key, recreate_key
 from components.schema.view_text import create_view, dependent_views, drop_view
 from components.tables import Kind
 
@@ -73,7 +73,8 @@ def mend_key(layout: Layout, table: Table, key: Key) -> Mend:
     steps = [Step(Stage.KEYS, tuple(recreate_key(table, key, by)))]
     for child, fk in needing:
         steps += _replaced(layout, child, fk)
-    if key.kind == "exclude":
+    method = key.source.read().access_method if key.kind == "exclude" and key.source else ""
+    if method == "gist":
         steps.append(Step(Stage.PREPARE, ("create extension if not exists btree_gist",)))
     column = (layout.schema.tables[layout.root(table.name)].columns or {}).get(by)
     if key.replica_identity and column is not None and not column.not_null:
@@ -85,8 +86,8 @@ def mend_key(layout: Layout, table: Table, key: Key) -> Mend:
             f"; ON CONFLICT ({columns_text}) in the application becomes ON CONFLICT ({ColumnName(by)}, {columns_text})"
         )
     reasons = [_why_not_paired(layout, child, fk) for child, fk in needing]
-    if key.kind == "exclude" and key.source is not None and key.source.read().access_method in LACKS_EQUALITY:
-        reasons.append(f"its access method compares nothing by =: {ColumnName(by)} needs gist")
+    if method in ONE_COLUMN:
+        reasons.append("its access method takes no further column")
     return Mend(tuple(steps), effect, next(filter(None, reasons), ""))
 
 
@@ -302,6 +303,8 @@ def mend_column(layout: Layout, name: TableName, column: Column, change: str, *,
         reasons.append("PostgreSQL changes no column by which a table is partitioned")
     if any(it.generated for it in (table.columns or {}).values()):
         reasons.append("a generated column may depend on it")
+    if table.triggers:
+        reasons.append(f"the trigger {ColumnName(table.triggers[0].name)} may depend on it")
     if table.policies:
         reasons.append("a policy may depend on it")
     reasons += [f"the view {view} has to be written again by hand" for view, texts in made.items() if not texts]

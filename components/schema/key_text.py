@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from components.schema.source import Source
 
 __all__ = [
-    "LACKS_EQUALITY",
+    "ONE_COLUMN",
     "add_foreign_key",
     "drop_foreign_key",
     "drop_key",
@@ -28,8 +28,8 @@ __all__ = [
     "recreate_key",
 ]
 
-LACKS_EQUALITY: Final = frozenset({"spgist", "brin", "gin"})
-"""Access methods of EXCLUDE that cannot compare a column more by =."""
+ONE_COLUMN: Final = frozenset({"spgist"})
+"""Access methods of EXCLUDE that take no further column, and stand for no other method."""
 
 _ACTIONS: Final = {"r": "restrict", "c": "cascade", "n": "set null", "d": "set default"}
 _QUOTED: Final = re.compile(
@@ -153,6 +153,8 @@ def _constraint(key: Key, leading: str) -> str:
     predicate = ""
     if key.kind == "exclude":
         node.contype = proto.CONSTR_EXCLUSION
+        if node.access_method == "hash":  # which takes one column, and compares by = alone
+            node.access_method = "btree"
         if node.HasField("where_clause"):
             predicate = f" where ({expression(node.where_clause)})"
             node.ClearField("where_clause")

@@ -320,14 +320,13 @@ class Relations:
     def needing(self, table: Table, key: Key) -> list[tuple[TableName, ForeignKey]]:
         """Return the foreign keys that need a key, with their tables: those for which no other key would do."""
         alike = [it for it in table.keys if it.referable and frozenset(it.columns) == frozenset(key.columns)]
-        if alike != [key]:
-            return []
+        columns = frozenset(key.columns) if alike == [key] else None
         return [
             (other.name, fk)
             for other in self.tables.values()
             for fk in other.foreign_keys
             if fk.parent == table.name
-            and (frozenset(fk.referenced) == frozenset(key.columns) if fk.referenced else key.kind == "primary key")
+            and (frozenset(fk.referenced) == columns if fk.referenced else key.kind == "primary key")
         ]
 
     def drop_derived(self, table: Table, name: str, *, cascade: bool) -> None:
