@@ -211,13 +211,15 @@ class Relations:
         self.collations: dict[TableName, bool] = {}
         """Whether each is deterministic."""
         self.sequences: dict[TableName, Sequence] = {}
+        self._children: dict[TableName, dict[TableName, None]] = {}
+        """Of each parent, the tables that name it, in the order in which they came."""
 
     def user_type(self, name: str) -> UserType | None:
         """Return the type of that name, if the files create it."""
-        for known, found in self.types.items():
-            if name == (known.name if known.schema == "public" else str(known)):
-                return found
-        return None
+        found = self.types.get(TableName("public", name))
+        if found is None and "." in name:
+            return next((it for known, it in self.types.items() if known.schema != "public" and name == str(known)), None)
+        return found
 
     def type_kind(self, name: str) -> str:
         """Return the kind of a type that the files create, such as enum; empty for any other."""
@@ -239,7 +241,21 @@ class Relations:
 
     def put(self, table: Table) -> None:
         """Add the table, or replace its earlier version."""
+        known = self.tables.get(table.name)
+        if known is None or known.parents != table.parents:
+            self._forget(table.name)
+            for parent in table.parents:
+                self._children.setdefault(parent, {})[table.name] = None
         self.tables[table.name] = table
+
+    def _forget(self, name: TableName) -> None:
+        known = self.tables.get(name)
+        for parent in known.parents if known else ():
+            self._children[parent].pop(name, None)
+
+    def _remove(self, name: TableName) -> None:
+        self._forget(name)
+        self.tables.pop(name, None)
 
     def children(self, name: TableName) -> list[Table]:
         """Return the partitions of a table and the tables that inherit from it, those of these too."""
@@ -247,9 +263,9 @@ class Relations:
         waiting = [name]
         while waiting:
             parent = waiting.pop(0)
-            new = [it for it in self.tables.values() if parent in it.parents and it.name not in {*found, name}]
-            found.update((table.name, table) for table in new)
-            waiting.extend(table.name for table in new)
+            new = [it for it in self._children.get(parent, ()) if it not in found and it != name]
+            found.update((child, self.tables[child]) for child in new)
+            waiting.extend(new)
         return list(found.values())
 
     def family(self, name: TableName) -> list[Table]:
@@ -260,7 +276,7 @@ class Relations:
         """Remove a table with its partitions; with CASCADE also what inherits from it and the foreign keys to it."""
         for table in self.family(name):
             if table.name == name or table.partition or cascade:
-                self.tables.pop(table.name, None)
+                self._remove(table.name)
         if cascade:
             self._drop_foreign_keys(lambda fk: fk.parent == name)
 
@@ -295,13 +311,16 @@ class Relations:
 
     def _drop_foreign_keys(self, gone: Callable[[ForeignKey], bool]) -> None:
         for table in list(self.tables.values()):
-            self.put(replace(table, foreign_keys=tuple(fk for fk in table.foreign_keys if not gone(fk))))
+            if any(map(gone, table.foreign_keys)):
+                self.put(replace(table, foreign_keys=tuple(fk for fk in table.foreign_keys if not gone(fk))))
 
     def move(self, table: Table, name: TableName) -> None:
         """Rename the table, also in the foreign keys that reference it and in its children."""
-        del self.tables[table.name]
+        self._remove(table.name)
         self.put(replace(table, name=name))
         for other in list(self.tables.values()):
+            if table.name not in {*other.parents, *(fk.parent for fk in other.foreign_keys)}:
+                continue
             fks = tuple(replace(fk, parent=name) if fk.parent == table.name else fk for fk in other.foreign_keys)
             parents = tuple(name if parent == table.name else parent for parent in other.parents)
             self.put(replace(other, foreign_keys=fks, parents=parents))
@@ -330,6 +349,8 @@ class Relations:
         )
         self.put(replace(table, columns=columns, keys=keys, foreign_keys=fks))
         for other in list(self.tables.values()):
+            if all(fk.parent != table.name for fk in other.foreign_keys):
+                continue
             fks = tuple(
                 replace(fk, referenced=renamed(fk.referenced)) if fk.parent == table.name else fk
                 for fk in other.foreign_keys
@@ -339,8 +360,8 @@ class Relations:
     def rename_index(self, index: TableName, new: str | None) -> None:
         """Rename the index, or remove it: an index is in the schema of its table."""
         for table in list(self.tables.values()):
-            named = {key.name: key for key in table.keys}
-            if table.name.schema == index.schema and index.name in named:
-                changed = [replace(named[index.name], name=new)] if new else []
+            found = [key for key in table.keys if key.name == index.name and table.name.schema == index.schema]
+            if found:
+                changed = [replace(found[-1], name=new)] if new else []
                 others = (key for key in table.keys if key.name != index.name)
                 self.put(replace(table, keys=(*others, *changed)))

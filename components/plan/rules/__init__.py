@@ -60,7 +60,7 @@ def check_plan(layout: Layout, order: Mapping[TableName, int]) -> Iterator[Findi
         *(finding for name in layout.settings for finding in _check_table(layout, name, order)),
         *(finding for name in sorted(layout.managed) for finding in tables.check_managed(layout, name, order)),
         *keys.check_sequences(layout, order),
-        *(it for table, fk in layout.foreign_keys() for it in foreign_keys.check_foreign_key(layout, table, fk, order)),
+        *(it for table, fk in layout.foreign_keys for it in foreign_keys.check_foreign_key(layout, table, fk, order)),
         *advice.check_left_local(layout),
         *advice.check_separate_groups(layout),
     ]
