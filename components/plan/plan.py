@@ -15,9 +15,10 @@ from components.names import TableName
 from components.plan.findings import Finding
 from components.plan.later import check_later
 from components.plan.layout import Layout
-from components.plan.rules import check_plan, check_settings
+from components.plan.rules import check_files, check_plan, check_settings
 from components.plan.rules.names import truncate_names
-from components.schema.relations import SqlFile
+from components.schema.needs import KnownServer
+from components.schema.statements import SqlFile
 from components.tables import DistributedDeclaration, Local, LocalDeclaration, Pending, ReferenceDeclaration
 
 if TYPE_CHECKING:
@@ -97,13 +98,14 @@ class ShardingPlan:
         undistributed: Iterable[TableName] = (),
         standing: Standing | None = None,
         shard_count: int = 32,
+        server: KnownServer | None = None,
     ) -> ShardingPlan:
         """Put the declared tables in order; if there is a running cluster, also judge the later files.
 
         Raises:
             PlanError: with one line for each error: where, what, why, and the remedy.
         """
-        plan = cls.draft(schema, tables, undistributed, standing, shard_count)
+        plan = cls.draft(schema, tables, undistributed, standing, shard_count, server)
         if plan.errors:
             raise PlanError(*map(str, plan.errors))
         return plan
@@ -116,6 +118,7 @@ class ShardingPlan:
         undistributed: Iterable[TableName] = (),
         standing: Standing | None = None,
         shard_count: int = 32,
+        server: KnownServer | None = None,
     ) -> ShardingPlan:
         """Return the plan with all its findings, whether it can be carried out or not."""
         tables, findings = truncate_names(tables)
@@ -124,6 +127,8 @@ class ShardingPlan:
         findings += check_settings(layout)
         if not any(finding.severity == "error" for finding in findings):
             findings += check_plan(layout, {table.name: number for number, table in enumerate(planned)})
+        applied = standing.files if standing else ()
+        findings = [*check_files(schema, server or KnownServer(), applied), *findings]
         if standing is not None:
             findings = [*check_later(schema.files, standing, tables), *findings]
         turns = _with_pending(list(_with_foreign_keys(planned, layout)), undistributed, layout)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from components.errors import Problem
@@ -14,17 +11,19 @@ from components.names import TableName
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from components.schema.needs import Need
+
 
 __all__ = [
     "Column",
     "ForeignKey",
     "Key",
+    "Misplaced",
     "OtherRelation",
     "Policy",
     "Position",
     "Relations",
     "Sequence",
-    "SqlFile",
     "Table",
     "Trigger",
     "UserType",
@@ -45,27 +44,6 @@ class Position:
     def problem(self, message: str) -> Problem:
         """Return something that is wrong at this place."""
         return Problem(message, file=self.file, line=self.line, column=self.column)
-
-
-@dataclass(frozen=True)
-class SqlFile:
-    """One file of the schema folder, whole."""
-
-    name: str
-    text: str
-
-    @cached_property
-    def _lines(self) -> tuple[bytes, list[int]]:
-        """The text in UTF-8, and where in it each line begins."""
-        text = self.text.encode()
-        return text, [0, *(match.end() for match in re.finditer(b"\n", text))]
-
-    def position(self, offset: int) -> Position:
-        """Return the place of an offset, in bytes of the text's UTF-8."""
-        text, starts = self._lines
-        end = min(max(offset, 0), len(text))
-        line = bisect_right(starts, end)
-        return Position(self.name, line, len(text[starts[line - 1] : end].decode(errors="ignore")) + 1)
 
 
 @dataclass(frozen=True)
@@ -178,6 +156,8 @@ class OtherRelation:
     at: Position
     keys: frozenset[TableName] = frozenset()
     """Tables on whose primary key it depends: it groups by the key, and shows other columns of them."""
+    is_dummy: bool = False
+    """Whether it holds a place for the view that comes later, as pg_dump writes it."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +181,18 @@ class Sequence:
     """START, MINVALUE and MAXVALUE as far as they are given."""
 
 
+@dataclass(frozen=True)
+class Misplaced:
+    """A table or view that a statement names where it is not there."""
+
+    name: TableName
+    at: Position
+    created: Position | None
+    """Where a later statement creates it."""
+    dropped: Position | None
+    """Where an earlier one has dropped it."""
+
+
 class Relations:
     """All that statements have created so far. Its methods apply DDL with PostgreSQL's cascades."""
 
@@ -211,14 +203,44 @@ class Relations:
         self.collations: dict[TableName, bool] = {}
         """Whether each is deterministic."""
         self.sequences: dict[TableName, Sequence] = {}
+        self.functions: set[str] = set()
+        """Names, whatever their arguments."""
+        self.roles: set[str] = set()
+        self.needs: list[Need] = []
+        """What statements need of the server, but roles that statements before them create."""
+        self.replaced_views: dict[TableName, Position] = {}
+        """Views that depend on a key, where a statement puts them in place of another view of that name."""
+        self.misplaced: list[Misplaced] = []
+        self._awaited: dict[TableName, Position] = {}
+        self._dropped: dict[TableName, Position] = {}
         self._children: dict[TableName, dict[TableName, None]] = {}
         """Of each parent, the tables that name it, in the order in which they came."""
+
+    def has(self, name: TableName) -> bool:
+        """Tell whether a table, a view or a sequence of that name is there."""
+        return name in self.tables or name in self.others or name in self.sequences
+
+    def expect(self, name: TableName, at: Position) -> None:
+        """Note that a statement names a relation. That no file creates it is no fault: code or an extension may."""
+        if not self.has(name):
+            if name in self._dropped:
+                self.misplaced.append(Misplaced(name, at, None, self._dropped[name]))
+            else:
+                self._awaited.setdefault(name, at)
+
+    def meet(self, name: TableName, at: Position) -> None:
+        """Note that a statement creates a relation."""
+        self._dropped.pop(name, None)
+        if name in self._awaited:
+            self.misplaced.append(Misplaced(name, self._awaited.pop(name), at, None))
 
     def user_type(self, name: str) -> UserType | None:
         """Return the type of that name, if the files create it."""
         found = self.types.get(TableName("public", name))
         if found is None and "." in name:
-            return next((it for known, it in self.types.items() if known.schema != "public" and name == str(known)), None)
+            return next(
+                (it for known, it in self.types.items() if known.schema != "public" and name == str(known)), None
+            )
         return found
 
     def type_kind(self, name: str) -> str:
@@ -272,8 +294,10 @@ class Relations:
         """Return the table, if it is known, and its children."""
         return ([self.tables[name]] if name in self.tables else []) + self.children(name)
 
-    def drop(self, name: TableName, *, cascade: bool = False) -> None:
+    def drop(self, name: TableName, *, cascade: bool = False, at: Position | None = None) -> None:
         """Remove a table with its partitions; with CASCADE also what inherits from it and the foreign keys to it."""
+        if at is not None:
+            self._dropped[name] = at
         for table in self.family(name):
             if table.name == name or table.partition or cascade:
                 self._remove(table.name)
