@@ -152,6 +152,15 @@ class Layout:
         return (fk.columns, fk.parent, self.referenced_columns(fk), fk.on_update, fk.on_delete, fk.match)
 
     @cached_property
+    def views_on_key(self) -> dict[TableName, list[TableName]]:
+        """Of each table, the views that depend on its primary key."""
+        found: dict[TableName, list[TableName]] = {}
+        for view, other in self.schema.others.items():
+            for table in other.keys:
+                found.setdefault(table, []).append(view)
+        return found
+
+    @cached_property
     def managed(self) -> frozenset[TableName]:
         """Local tables that Citus adds to its metadata: a foreign key connects them to a reference table, through others too."""
         tied: dict[TableName, set[TableName]] = {}
