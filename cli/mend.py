@@ -9,7 +9,7 @@ from components.errors import StackError
 from components.plan.mend import MendFile
 from components.plan.plan import ShardingPlan
 from components.schema.files import Schema
-from components.schema.relations import SqlFile
+from components.schema.statements import SqlFile
 
 if TYPE_CHECKING:
     from cli.plan import Planned

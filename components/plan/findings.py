@@ -141,7 +141,7 @@ class Rule:
 
     def finding(
         self,
-        table: TableName,
+        table: TableName | None,
         message: str,
         remedy: str,
         *,
@@ -155,6 +155,6 @@ class Rule:
         """
         words = ": ".join(part for part in (remedy, str(mend or "")) if part)
         found = Finding(
-            self.severity, self.slug, "", None, None, str(table), message, words, self.source, setting, mend
+            self.severity, self.slug, "", None, None, str(table or ""), message, words, self.source, setting, mend
         )
         return found.placed(at) if at else found

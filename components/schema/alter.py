@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from components.names import ColumnName, TableName
-from components.schema.definitions import column_of, sequence_of, with_column, with_constraint
+from components.schema.definitions import column_of, sequence_of, with_column, with_constraint, with_expressions
 from components.schema.parse_tree import action_of, has_subquery, is_cascade, object_type, timing_of
-from components.schema.relations import Policy
+from components.schema.relations import Policy, RefusedDrop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,18 +70,13 @@ def _refuse_dropping(scope: Scope, kind: str, statement: Any) -> None:
 
 
 def _refuse(scope: Scope, what: str, needing: Iterable[tuple[TableName, ForeignKey]]) -> None:
-    for child, fk in [] if scope.relations.may_lack_drops else needing:
-        name = ColumnName(fk.name)
-        message = (
-            f"PostgreSQL refuses to drop {what}, which the foreign key {name} of {child} needs: drop the foreign key before it "
-            f"(alter table {child} drop constraint {name}), and add it again behind it, or write CASCADE to lose it"
-        )
-        scope.problems.append(scope.at.problem(message))
+    if not scope.relations.may_lack_drops:
+        scope.relations.refused_drops += (RefusedDrop(what, fk, child, scope.at) for child, fk in needing)
 
 
 def _drop(scope: Scope, kind: str, name: TableName, *, cascade: bool) -> None:
-    if kind == "OBJECT_TABLE":
-        scope.relations.drop(name, cascade=cascade)
+    if kind == "OBJECT_TABLE" and name in scope.relations.tables:
+        scope.relations.drop(name, cascade=cascade, at=scope.at)
     elif kind == "OBJECT_INDEX":
         scope.relations.rename_index(name, None)
     elif kind == "OBJECT_SEQUENCE":
@@ -166,7 +161,8 @@ def _alter(scope: Scope, table: Table, action: str, command: Any) -> None:
         _alter_family(scope, table, action, definition)
     elif table.columns is not None and command.name in table.columns:
         column = _altered(scope, table.columns[command.name], action, definition)
-        scope.relations.put(replace(table, columns={**table.columns, column.name: column}))
+        table = replace(table, columns={**table.columns, column.name: column})
+        scope.relations.put(with_expressions(scope, table, definition) if action == "ColumnDefault" else table)
 
 
 _CONSTRAINT_ACTIONS: Final = frozenset(

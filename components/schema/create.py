@@ -17,6 +17,7 @@ from components.schema.definitions import (
     merged,
     with_column,
     with_constraint,
+    with_expressions,
     without_duplicate_unique,
 )
 from components.schema.grouping import grouped_tables
@@ -24,7 +25,9 @@ from components.schema.parse_tree import (
     bounds_of,
     collation_of,
     has_subquery,
+    is_dummy_view,
     label_of,
+    messages,
     nodes,
     object_type,
 )
@@ -34,11 +37,11 @@ from components.schema.source import Source
 if TYPE_CHECKING:
     from components.schema.scope import Handler, Scope
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "select_into"]
 
 
 def _create_table(scope: Scope, statement: Any) -> None:
-    name = scope.name(statement.relation)
+    name = scope.new_name(statement.relation)
     if name in scope.relations.tables and statement.if_not_exists:
         return
     parents = tuple(scope.name(node.range_var) for node in statement.inh_relations)
@@ -73,27 +76,33 @@ def _create_table(scope: Scope, statement: Any) -> None:
 
 def _create_table_as(scope: Scope, statement: Any) -> None:
     if object_type(statement.objtype) == "OBJECT_MATVIEW":
-        scope.relations.others[scope.name(statement.into.rel)] = _view(scope, "materialized view", statement)
+        scope.relations.others[scope.new_name(statement.into.rel)] = _view(scope, "materialized view", statement)
     elif not (statement.if_not_exists and scope.table(statement.into.rel)):
         _create_from_query(scope, statement.into.rel)
 
 
-def _select_into(scope: Scope, statement: Any) -> None:
+def select_into(scope: Scope, statement: Any) -> None:
+    """Apply `select … into`, which creates a table."""
     if statement.HasField("into_clause"):
         _create_from_query(scope, statement.into_clause.rel)
 
 
 def _create_from_query(scope: Scope, relation: Any) -> None:
-    name = scope.name(relation)
+    name = scope.new_name(relation)
     scope.relations.put(Table(name, scope.at, columns=None, persistence=relation.relpersistence))
 
 
 def _create_view(scope: Scope, statement: Any) -> None:
-    scope.relations.others[scope.name(statement.view)] = _view(scope, "view", statement)
+    name, view = scope.new_name(statement.view), _view(scope, "view", statement)
+    before = scope.relations.others.get(name)
+    if before is not None and statement.replace and view.keys and not before.is_dummy:
+        scope.relations.replaced_views[name] = scope.at
+    view = replace(view, comment=before.comment if before else None, is_dummy=is_dummy_view(statement))
+    scope.relations.others[name] = view
 
 
 def _view(scope: Scope, kind: str, statement: Any) -> OtherRelation:
-    uses = frozenset(scope.name(it) for it in nodes(statement.query, "range_var"))
+    uses = frozenset(scope.name(it) for it in messages(statement.query, "RangeVar"))
     source = Source.of(statement, scope.search_path)
     return OtherRelation(kind, scope.at, _keys_needed(scope, statement.query), uses=uses, source=source)
 
@@ -106,7 +115,7 @@ def _keys_needed(scope: Scope, query: Any) -> frozenset[TableName]:
 
 
 def _create_foreign_table(scope: Scope, statement: Any) -> None:
-    scope.relations.others[scope.name(statement.base_stmt.relation)] = OtherRelation("foreign table", scope.at)
+    scope.relations.others[scope.new_name(statement.base_stmt.relation)] = OtherRelation("foreign table", scope.at)
 
 
 def _create_index(scope: Scope, statement: Any) -> None:
@@ -115,6 +124,8 @@ def _create_index(scope: Scope, statement: Any) -> None:
     if table is None and other is not None:
         indexes = (*other.indexes, Source.of(statement, scope.search_path))
         scope.relations.others[scope.name(statement.relation)] = replace(other, indexes=indexes)
+    if table is not None:
+        scope.relations.put(table := with_expressions(scope, table, statement))
     if table is not None and statement.unique:
         columns = tuple(param.index_elem.name or EXPRESSION for param in statement.index_params)
         included = tuple(param.index_elem.name for param in statement.index_including_params)
@@ -147,11 +158,11 @@ def _create_policy(scope: Scope, statement: Any) -> None:
 
 
 def _create_enum(scope: Scope, statement: Any) -> None:
-    scope.relations.types[scope.listed_name(statement.type_name)] = UserType("enum")
+    scope.relations.types[scope.new_listed_name(statement.type_name)] = UserType("enum")
 
 
 def _create_range(scope: Scope, statement: Any) -> None:
-    name = scope.listed_name(statement.type_name)
+    name = scope.new_listed_name(statement.type_name)
     before, word, after = name.name.partition("range")
     multirange = f"{before}multirange{after}" if word else f"{name.name}_multirange"
     scope.relations.types[name] = scope.relations.types[TableName(name.schema, multirange)] = UserType("range")
@@ -160,34 +171,46 @@ def _create_range(scope: Scope, statement: Any) -> None:
 def _create_domain(scope: Scope, statement: Any) -> None:
     base = scope.type_name(statement.type_name)
     collation = collation_of(statement.coll_clause)
-    scope.relations.types[scope.listed_name(statement.domainname)] = UserType("domain", (base,), collation)
+    scope.relations.types[scope.new_listed_name(statement.domainname)] = UserType("domain", (base,), collation)
 
 
 def _create_composite(scope: Scope, statement: Any) -> None:
     columns = [column_of(scope, node.column_def) for node in statement.coldeflist]
-    scope.relations.types[scope.name(statement.typevar)] = UserType(
+    scope.relations.types[scope.new_name(statement.typevar)] = UserType(
         "composite", tuple(column.type for column in columns), columns={column.name: column for column in columns}
     )
+
+
+def _create_cast(scope: Scope, statement: Any) -> None:
+    if statement.HasField("func"):
+        scope.relations.casts.add(scope.type_name(statement.targettype))
+
+
+def _create_operator_class(scope: Scope, statement: Any) -> None:
+    scope.relations.operator_classes.add(statement.opclassname[-1].string.sval)
 
 
 def _define(scope: Scope, statement: Any) -> None:
     if object_type(statement.kind) == "OBJECT_AGGREGATE":
         scope.relations.aggregates.add(statement.defnames[-1].string.sval)
+    if object_type(statement.kind) == "OBJECT_OPERATOR":
+        scope.relations.operators.add(statement.defnames[-1].string.sval)
     if object_type(statement.kind) == "OBJECT_COLLATION":
         options = {node.def_elem.defname: str(node.def_elem.arg) for node in statement.definition}
-        scope.relations.collations[scope.listed_name(statement.defnames)] = "false" not in options.get(
+        scope.relations.collations[scope.new_listed_name(statement.defnames)] = "false" not in options.get(
             "deterministic", ""
         )
 
 
 def _create_sequence(scope: Scope, statement: Any) -> None:
-    scope.relations.sequences[scope.name(statement.sequence)] = Sequence(scope.at, tuple(bounds_of(statement.options)))
+    scope.relations.sequences[scope.new_name(statement.sequence)] = Sequence(
+        scope.at, tuple(bounds_of(statement.options))
+    )
 
 
 HANDLERS: Final[dict[str, Handler]] = {
     "create_stmt": _create_table,
     "create_table_as_stmt": _create_table_as,
-    "select_stmt": _select_into,
     "view_stmt": _create_view,
     "create_foreign_table_stmt": _create_foreign_table,
     "index_stmt": _create_index,
@@ -199,4 +222,6 @@ HANDLERS: Final[dict[str, Handler]] = {
     "composite_type_stmt": _create_composite,
     "define_stmt": _define,
     "create_seq_stmt": _create_sequence,
+    "create_cast_stmt": _create_cast,
+    "create_op_class_stmt": _create_operator_class,
 }

@@ -27,7 +27,7 @@ class GroupedTable:
     """Columns that the query shows, and that are not in GROUP BY: PostgreSQL takes them for the key's sake alone."""
 
 
-def grouped_tables(select: Any, relations: Relations, search_path: str) -> Iterator[GroupedTable]:
+def grouped_tables(select: Any, relations: Relations, search_path: tuple[str, ...]) -> Iterator[GroupedTable]:
     """Yield the tables that one SELECT groups by their primary key."""
     grouped = {referenced(node.column_ref) for node in select.group_clause if node.HasField("column_ref")}
     if not grouped:
@@ -54,5 +54,7 @@ def grouped_tables(select: Any, relations: Relations, search_path: str) -> Itera
             yield GroupedTable(table, alias, tuple(ungrouped))
 
 
-def _table(range_: Any, relations: Relations, search_path: str) -> Table | None:
-    return relations.tables.get(TableName(range_.schemaname or search_path, range_.relname))
+def _table(range_: Any, relations: Relations, search_path: tuple[str, ...]) -> Table | None:
+    schemas = [range_.schemaname] if range_.schemaname else search_path
+    found = (relations.tables.get(TableName(schema, range_.relname)) for schema in schemas)
+    return next((table for table in found if table is not None), None)

@@ -99,10 +99,7 @@ def _names_things(key: Key) -> bool:
 def _in_its_schema(made: tuple[str, bool], source: Source | None) -> list[str]:
     """Return a statement within the search_path of its file, where it names more than columns."""
     text, names_things = made
-    if source is None or not names_things or source.search_path in ("public", ""):
-        return [text]
-    path = f"set local search_path = {ColumnName(source.search_path)}, public"
-    return [path, text, "set local search_path = public"]
+    return source.within_path(text) if source is not None and names_things else [text]
 
 
 def _index(table: Table, key: Key, leading: str) -> tuple[str, bool]:
@@ -127,7 +124,7 @@ def _index(table: Table, key: Key, leading: str) -> tuple[str, bool]:
 
 def _schema(table: Table, key: Key) -> str:
     """Return the schema to write in front of a table's name; of one in public none, unless the search_path is another."""
-    elsewhere = key.source is not None and key.source.search_path not in ("public", "")
+    elsewhere = key.source is not None and key.source.path is not None
     return "" if table.name.schema == "public" and not elsewhere else table.name.schema
 
 

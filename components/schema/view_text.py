@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import postgast
 
-from components.names import ColumnName
 from components.schema.grouping import grouped_tables
 from components.schema.key_text import lowered
 from components.schema.parse_tree import nodes, referenced
@@ -76,9 +75,7 @@ def create_view(
             postgast.parse(text)
     except postgast.PgQueryError:
         return []
-    path = view.source.search_path
-    if path not in ("public", ""):
-        texts = [f"set local search_path = {ColumnName(path)}, public", *texts, "set local search_path = public"]
+    texts = view.source.within_path(*texts)
     if view.comment is not None and not replaces:
         texts.append(f"comment on {view.kind} {name} is {quote_literal(view.comment)}")
     return texts
@@ -87,7 +84,7 @@ def create_view(
 _NO_EQUALITY: Final = frozenset({"json", "xml", "point", "polygon", "path", "line", "lseg", "box", "circle"})
 
 
-def _group_by_all(select: Any, relations: Relations, search_path: str) -> bool:
+def _group_by_all(select: Any, relations: Relations, search_path: tuple[str, ...]) -> bool:
     """Let a query group by every column of the tables that it shows; return False where a column cannot be grouped by."""
     for grouped in list(grouped_tables(select, relations, search_path)):
         for name in grouped.ungrouped:

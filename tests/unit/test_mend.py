@@ -6,7 +6,7 @@ import pytest
 
 from components.plan.mend import MendFile
 from components.schema.files import Schema
-from components.schema.relations import SqlFile
+from components.schema.statements import SqlFile
 from tests.corpus import Case, Mend, mends
 from tests.corpus.runner import draft
 

@@ -103,6 +103,17 @@ UNSUPPORTED_TYPE: Final = Rule(
 )
 
 
+UNSUPPORTED_OBJECT: Final = Rule(
+    "unsupported-object",
+    "error",
+    what="A default, a check, a generated column or an index of a table uses an operator, an operator class or a cast that the "
+    "files create, or the row type of a table that is not sharded before this one.",
+    why="Citus passes functions and types on to the workers, and none of these: the shards cannot be created.",
+    remedy="Call the function behind the operator or the cast; create a composite type, or shard that table too.",
+    source="CreateShardsOnWorkers",
+)
+
+
 def check_table(layout: Layout, name: TableName, order: Mapping[TableName, int]) -> Iterator[Finding]:
     """Check a table of the settings and its partitions."""
     table = layout.schema.tables[name]
@@ -198,10 +209,20 @@ def _check_policies(table: Table) -> Iterator[Finding]:
 
 def _check_types(layout: Layout, table: Table, order: Mapping[TableName, int]) -> Iterator[Finding]:
     schema = layout.schema
+    for expression in table.expressions:
+        other = layout.names.get(expression.row)
+        if other is None or not _is_known(layout, other, table, order):
+            message = (
+                f"{table.name}: {expression.uses} is in one of its expressions, and Citus passes it on to no worker"
+            )
+            remedy = f"shard {other} too, or create a type: create type … as (…)"
+            if other is None:
+                remedy = "call the function behind it instead"
+            yield UNSUPPORTED_OBJECT.finding(table.name, message, remedy, at=expression.at)
     for column in (table.columns or {}).values():
         typed = f"{table.name}: the column {ColumnName(column.name)} has the type {column.type}"
         for part in schema.type_parts(column.type):
-            row = next((name for name in schema.tables if str(name) == part), None)
+            row = layout.names.get(part)
             if schema.type_kind(part) == "range":
                 message = f"{typed}, a range type, which Citus cannot create"
                 remedy = "use a built-in range type, or a column for each bound"
