@@ -50,7 +50,8 @@ select format('drop type if exists %s cascade', oid::regtype) from pg_type
 where typnamespace = 'public'::regnamespace and typtype in ('e', 'd', 'r') and oid not in (select objid from owned)
 union all
 select format('drop routine if exists %s cascade', p.oid::regprocedure) from pg_proc p join pg_language l on l.oid = prolang
-where pronamespace = 'public'::regnamespace and lanname in ('sql', 'plpgsql') and p.oid not in (select objid from owned)
+where pronamespace = 'public'::regnamespace and (lanname in ('sql', 'plpgsql') or prokind = 'a')
+    and p.oid not in (select objid from owned)
 union all
 select format('drop collation if exists %s cascade', oid::regcollation) from pg_collation
 where collnamespace = 'public'::regnamespace and oid not in (select objid from owned)
