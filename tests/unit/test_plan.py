@@ -706,8 +706,10 @@ RULE_CASES: list[tuple[str, str, Declared, str]] = [
     ),
     (
         "unsupported-object",
-        "create operator === (leftarg = text, rightarg = text, function = texteq); create table t (x int not null, v text, "
-        "check (v === v))",
+        (
+            "create operator === (leftarg = text, rightarg = text, function = texteq); create table t (x int not null, v text, "
+            "check (v === v))"
+        ),
         {"t": by("x")},
         "the operator === is in one of its expressions",
     ),
