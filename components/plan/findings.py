@@ -59,6 +59,11 @@ class Mend:
     decision: str = ""
     """Why a person has to decide about it; empty where it may run as it is."""
 
+    @property
+    def runs(self) -> bool:
+        """Tell whether it mends without a person's decision."""
+        return bool(self.steps) and not self.decision
+
     def __str__(self) -> str:
         return "; ".join(sql for step in sorted(self.steps, key=Step.when) for sql in step.statements)
 
@@ -117,8 +122,8 @@ def by_kind(findings: Iterable[Finding]) -> Iterator[tuple[Finding, ...]]:
 
 def listed_findings(alike: Sequence[Finding], rule: Rule) -> list[str]:
     """Return the lines of many findings of one rule: how many, the first of them, and what to do about all."""
-    mended = sum(finding.mend is not None and bool(finding.mend.steps) for finding in alike)
-    fix = f"`make plan MEND=<file>` writes the statements for {mended} of them" if mended else rule.remedy
+    runs = sum(finding.mend is not None and finding.mend.runs for finding in alike)
+    fix = f"`make plan MEND=<file>` writes the statements for {runs} of them" if runs else rule.remedy
     return [
         f"{len(alike)} findings of one kind: {rule.what}",
         *(f"    {finding.said}" for finding in alike[:SHOWN]),

@@ -85,7 +85,7 @@ class MendFile:
 
 
 def _runs(finding: Finding) -> bool:
-    return finding.mend is not None and bool(finding.mend.steps) and not finding.mend.decision
+    return finding.mend is not None and finding.mend.runs
 
 
 def _about(finding: Finding, step: Step) -> Iterator[str]:

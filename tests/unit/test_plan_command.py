@@ -156,6 +156,7 @@ def test_many_findings_of_one_kind_are_one_with_a_list(many: Path, capsys: pytes
     ]
     assert rest[7].startswith("warning [separate-groups] 7 findings of one kind: ")
     assert rest[14] == "    fix: Add `colocateWith`."
+    assert rest[13] == "    and 2 more, each in `make plan FORMAT=json`"
 
     assert len(document(capsys)[1]["findings"]) == 15
     plan_command("dev", "github")

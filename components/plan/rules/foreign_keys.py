@@ -63,7 +63,7 @@ FOREIGN_KEY_PAIR: Final = Rule(
     "error",
     what="A foreign key between colocated tables pairs a distribution column with another column.",
     why="The referencing and the referenced row are on the same worker only if their distribution columns are equal.",
-    remedy="Pair the two distribution columns.",
+    remedy="Pair the two distribution columns, or remove the foreign key.",
     source="keys.rewritten_foreign_key",
 )
 
@@ -245,7 +245,8 @@ def _check_to_distributed(
     if not is_paired and any(by == one or parent_by == other for one, other in pairs):
         pair = f"{ColumnName(by)} with {ColumnName(parent_by)}"
         message = f"{key}: it pairs a distribution column with another column, but must pair {pair}"
-        yield FOREIGN_KEY_PAIR.finding(table.name, message, f"pair {pair} in the foreign key", at=fk.at)
+        remedy = f"pair {pair} in the foreign key, or remove it"
+        yield FOREIGN_KEY_PAIR.finding(table.name, message, remedy, at=fk.at, mend=_removed(table, fk))
         yield from _check_actions(layout, table, fk, key, by)
         return
     yield from _check_actions(layout, table, fk, key, by)
