@@ -10,6 +10,7 @@ from components.errors import StackError
 from tests.unit.test_dumps import DUMP
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.provider.resources import Cluster
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.needs("citus")
 TABLES = {"company": {"distributeBy": "id"}}
 
 
-def up(cluster: Cluster, folder: Path, tables: dict[str, object], *files: str) -> None:
+def up(cluster: Cluster, folder: Path, tables: Mapping[str, object], *files: str) -> None:
     """Run files, and shard the tables that they create, as an update does."""
     for number, text in enumerate(files, 1):
         (folder / f"{number}.sql").write_text(text, "utf-8")
