@@ -261,7 +261,7 @@ def test_names_are_found_in_whichever_order_files_come() -> None:
     """A table that is created in a later file is known as such, by both places; what no file creates is not."""
     texts = {"a.sql": "create index on t (x); alter table elsewhere add x int", "b.sql": "create table t (x int)"}
     schema = Schema([SqlFile(name, text) for name, text in texts.items()])
-    assert [(str(it.name), str(it.at), str(it.created)) for it in schema.misplaced] == [("t", "a.sql:1:1", "b.sql:1:1")]
+    assert [(str(it.name), str(it.at), str(it.other)) for it in schema.misplaced] == [("t", "a.sql:1:1", "b.sql:1:1")]
 
 
 def test_memory_is_flat(tmp_path: Path) -> None:
