@@ -164,6 +164,8 @@ def test_a_file_with_rows_is_read_as_it_is_used(tmp_path: Path) -> None:
     dump, plain = Schema.read(tmp_path).files
     assert (dump.text, dump.path) == (None, tmp_path / "1.sql")
     assert dump.digest() == SqlFile("1.sql", DUMP).digest()
+    (tmp_path / "1.sql").write_text(DUMP, "utf-8-sig", newline="\r\n")
+    assert dump.digest() == SqlFile("1.sql", DUMP).digest()
     assert plain.text == "select 1"
 
 
