@@ -78,7 +78,7 @@ class SqlFile:
             yield from _Splitter(self.name, io.BytesIO((self.text or "").encode())).split()
 
     def digest(self) -> str:
-        """Return the hash by which the ledger knows the file: SHA-256 in hexadecimal, the same whichever system wrote its lines."""
+        """Return the hash by which the ledger knows the file: SHA-256 in hexadecimal, whichever system wrote its lines."""
         if self.text is not None or self.path is None:
             return hashlib.sha256((self.text or "").encode()).hexdigest()
         found = hashlib.sha256()
