@@ -111,7 +111,14 @@ def read_plan(stack: str) -> Planned:
         settings = _settings(text, stack)
         schema = Schema.read(settings.schema_dir)
         server = open_runtime(stack, settings).expect(settings)
-        plan = ShardingPlan.draft(schema, settings.tables, settings.undistributed, standing, server=server)
+        plan = ShardingPlan.draft(
+            schema,
+            settings.tables,
+            settings.undistributed,
+            standing,
+            server=server,
+            unsafe_triggers=settings.unsafe_triggers,
+        )
         findings += plan.findings
         if not plan.errors:
             tenancies, wrong = _tenancies(plan, schema, settings)

@@ -80,8 +80,18 @@ TRIGGER: Final = Rule(
     "error",
     what="A table that is sharded, or one of its partitions, has a trigger.",
     why="It would fire on the workers, where the tables that it reads and writes do not exist.",
-    remedy="Drop the trigger, and do its work in the application or by a constraint.",
+    remedy="Drop the trigger, and do its work in the application or by a constraint; or set `unsafeTriggers`.",
     source="EnsureRelationHasNoTriggers",
+)
+
+UNSAFE_TRIGGER: Final = Rule(
+    "unsafe-trigger",
+    "warning",
+    what="`unsafeTriggers` lets a sharded table, or one of its partitions, have a trigger.",
+    why="It fires on the worker that stores the row, as a trigger of the shard: `TG_TABLE_NAME` is the shard's name, local "
+    "tables are not there, and Citus refuses what it writes to more than one node, such as to a reference table.",
+    remedy="Let its function read and write nothing but the row itself.",
+    source="citus.enable_unsafe_triggers",
 )
 
 POLICY_SUBQUERY: Final = Rule(
@@ -133,6 +143,13 @@ def check_table(layout: Layout, name: TableName, order: Mapping[TableName, int])
             yield PARTITION_LEVELS.finding(member.name, message, remedy, at=member.at)
         yield from _check_inheritance(layout, member, "")
         for trigger in member.triggers:
+            if layout.unsafe_triggers:
+                message = (
+                    f"{member.name}: trigger {trigger.name} fires on the workers, on the shards (citus:unsafeTriggers)"
+                )
+                remedy = "let its function read and write nothing but the row itself"
+                yield UNSAFE_TRIGGER.finding(member.name, message, remedy, at=trigger.at)
+                continue
             message = f"{member.name}: trigger {trigger.name} would fire on the workers, where the tables it uses do not exist"
             mend = drop_for_good(
                 "what the trigger does is no longer done", f"drop trigger {ColumnName(trigger.name)} on {member.name}"
