@@ -12,7 +12,7 @@ from components.schema.definitions import (
     as_inherited,
     as_like,
     column_of,
-    free_name,
+    index_labels,
     key_of,
     merged,
     with_column,
@@ -26,7 +26,6 @@ from components.schema.parse_tree import (
     collation_of,
     has_subquery,
     is_dummy_view,
-    label_of,
     messages,
     nodes,
     object_type,
@@ -130,12 +129,8 @@ def _create_index(scope: Scope, statement: Any) -> None:
     if table is not None and statement.unique:
         columns = tuple(param.index_elem.name or EXPRESSION for param in statement.index_params)
         included = tuple(param.index_elem.name for param in statement.index_including_params)
-        labels = (
-            *(param.index_elem.name or label_of(param.index_elem.expr) for param in statement.index_params),
-            *included,
-        )
-        name = statement.idxname or free_name(table, labels, "idx")
-        key = key_of(table, "unique index", columns, scope.at, name, included)
+        labels = index_labels(it.index_elem for it in (*statement.index_params, *statement.index_including_params))
+        key = key_of(table, "unique index", columns, scope.at, statement.idxname, included, labels=labels)
         key = replace(
             key,
             referable=not statement.HasField("where_clause") and EXPRESSION not in columns,

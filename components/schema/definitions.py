@@ -6,12 +6,13 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from components.names import TableName, default_name
+from components.names import TableName, default_name, truncate_identifier
 from components.schema.parse_tree import (
     SERIALS,
     collation_of,
     constraint_kind,
     constraints_of,
+    label_of,
     messages,
     modifiers_of,
     nodes,
@@ -35,6 +36,7 @@ __all__ = [
     "as_like",
     "column_of",
     "free_name",
+    "index_labels",
     "key_of",
     "merged",
     "sequence_of",
@@ -159,7 +161,8 @@ def with_constraint(
         columns = tuple(index.index_elem.name or EXPRESSION for index, _ in parts)
         operators = [operator.list.items[-1].string.sval for _, operator in parts]
         unequal = tuple(column for column, operator in zip(columns, operators, strict=True) if operator != "=")
-        key = key_of(table, "exclude", columns, at, constraint.conname)
+        labels = index_labels(index.index_elem for index, _ in parts)
+        key = key_of(table, "exclude", columns, at, constraint.conname, labels=labels)
         source = Source.of(constraint, scope.search_path)
         key = replace(key, unequal=unequal, referable=False, timing=timing, source=source)
         return replace(table, keys=(*table.keys, key))
@@ -187,17 +190,19 @@ def merged(table: Table, source: Table | None, *, keys: bool) -> Table:
     if source is None or table.columns is None or source.columns is None:
         return replace(table, columns=None)
     table = replace(table, columns={**source.columns, **table.columns})
-    copied = (
-        replace(
-            key_of(table, key.kind, key.columns, key.at, "", key.included),
+    if not keys:
+        return table
+    own, known = table.keys, table
+    for key in source.keys:
+        copied = replace(
+            key_of(known, key.kind, key.columns, key.at, "", key.included, labels=key.labels),
             unequal=key.unequal,
             referable=key.referable,
             timing=key.timing,
             source=key.source,
         )
-        for key in source.keys
-    )
-    return replace(table, keys=(*copied, *table.keys)) if keys else table
+        known = replace(known, keys=(*known.keys, copied))
+    return replace(table, keys=(*known.keys[len(own) :], *own))
 
 
 def as_inherited(source: Table) -> Table:
@@ -237,12 +242,29 @@ def as_like(source: Table, options: int) -> Table:
 
 
 def key_of(
-    table: Table, kind: str, columns: tuple[str, ...], at: Position, name: str, included: tuple[str, ...] = ()
+    table: Table,
+    kind: str,
+    columns: tuple[str, ...],
+    at: Position,
+    name: str,
+    included: tuple[str, ...] = (),
+    *,
+    labels: tuple[str, ...] = (),
 ) -> Key:
     """Return a key with its name, or with the one that PostgreSQL gives it."""
     suffix = {"primary key": "pkey", "unique": "key", "exclude": "excl", "unique index": "idx"}[kind]
-    named = () if kind == "primary key" else (*columns, *included)
-    return Key(kind, columns, at, name or free_name(table, named, suffix), included)
+    named = () if kind == "primary key" else labels or (*columns, *included)
+    return Key(kind, columns, at, name or free_name(table, named, suffix), included, labels=labels)
+
+
+def index_labels(elements: Iterable[Any]) -> tuple[str, ...]:
+    """Return what PostgreSQL calls the columns of an index: a name that is there already gets a number."""
+    labels: list[str] = []
+    for element in elements:
+        label = element.name or label_of(element.expr)
+        made = (truncate_identifier(f"{label}{number or ''}") for number in count())
+        labels.append(next(name for name in made if name not in labels))
+    return tuple(labels)
 
 
 def free_name(table: Table, columns: Iterable[str], suffix: str) -> str:

@@ -85,6 +85,8 @@ class Key:
     """Columns that EXCLUDE compares by another operator than =."""
     referable: bool = True
     """Whether a foreign key may reference it: not deferrable, not partial, no expression."""
+    labels: tuple[str, ...] = ()
+    """What stands for its columns and expressions in a name that PostgreSQL makes; empty where it has no expression."""
     timing: str = ""
     """Of a constraint: deferrable, and initially deferred."""
     source: Source | None = field(default=None, compare=False, repr=False)
