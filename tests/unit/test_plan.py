@@ -713,6 +713,30 @@ def test_a_rule_finds_what_it_tells(slug: str, sql: str, tables: Declared, text:
     assert found[0].file or found[0].setting
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        "create table o (id int, kind text, primary key (id, kind)) partition by list (kind)",
+        "create table o (id int not null, line text)",
+        "create table o (id serial, other int references l)",
+    ],
+)
+@pytest.mark.parametrize("key", ["id int primary key", "id int not null unique"])
+def test_the_number_of_a_table_is_no_tie_to_others(key: str, other: str) -> None:
+    """A column that is named as the key of a distributed table says nothing of it: no advice to distribute by that name."""
+    local = "create table l (id int primary key)"
+    assert [it.rule for it in draft(f"create table t ({key}); {local}; {other}", {"t": by("id")}).findings] == []
+
+
+def test_a_column_named_as_in_the_other_tables_of_a_group_is_a_tie() -> None:
+    """The root's own number is none, the column by which its followers name it is."""
+    sql = T + "create table c (t_id int not null references t); create table l (id int primary key, t_id int, n int)"
+    made = draft(sql, {"t": by("id"), "c": by("t_id", colocateWith="t")})
+    assert [(it.rule, it.remedy) for it in made.findings] == [
+        ("left-local", "citus:tables.l: {distributeBy: t_id, colocateWith: t}")
+    ]
+
+
 def test_every_rule_has_a_case() -> None:
     """No rule goes untested; those of later files are test_later's."""
     assert {slug for slug, *_ in RULE_CASES} == {slug for slug in RULES if not slug.startswith("later-")}
