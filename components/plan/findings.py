@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from components.names import TableName
+    from components.names import TableName, TablePattern
     from components.schema.relations import Position
 
 __all__ = ["Finding", "Rule", "Severity"]
@@ -53,7 +53,13 @@ class Rule:
     """The function of Citus, or of this project, that would refuse; or that does what hurts."""
 
     def finding(
-        self, table: TableName, message: str, remedy: str, *, at: Position | None = None, setting: str = ""
+        self,
+        table: TableName | TablePattern,
+        message: str,
+        remedy: str,
+        *,
+        at: Position | None = None,
+        setting: str = "",
     ) -> Finding:
         """Return a finding of this rule; its remedy is the statement or the setting that fixes this case."""
         found = Finding(self.severity, self.slug, "", None, None, str(table), message, remedy, self.source, setting)

@@ -6,6 +6,7 @@ Pure: reads no settings by itself, runs no SQL. Refuses here, at preview, what C
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from components.errors import PlanError
@@ -14,6 +15,7 @@ from components.names import TableName
 from components.plan.findings import Finding
 from components.plan.later import check_later
 from components.plan.layout import Layout
+from components.plan.patterns import ExpandedPattern, expand_patterns
 from components.plan.rules import check_plan, check_settings
 from components.plan.rules.names import truncate_names
 from components.schema.relations import SqlFile
@@ -22,6 +24,7 @@ from components.tables import DistributedDeclaration, Local, LocalDeclaration, P
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from components.names import TablePattern
     from components.plan.later import Standing
     from components.schema.files import Schema
     from components.settings import TableSettings
@@ -77,6 +80,8 @@ class ShardingPlan:
     undistributed: tuple[LocalDeclaration, ...] = ()
     """Tables that are to be local again."""
     findings: tuple[Finding, ...] = ()
+    patterns: tuple[ExpandedPattern, ...] = ()
+    """What each pattern of the settings came to."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -96,13 +101,14 @@ class ShardingPlan:
         undistributed: Iterable[TableName] = (),
         standing: Standing | None = None,
         shard_count: int = 32,
+        patterns: Mapping[TableName | TablePattern, TableSettings] = MappingProxyType({}),
     ) -> ShardingPlan:
         """Put the declared tables in order; if there is a running cluster, also judge the later files.
 
         Raises:
             PlanError: with one line for each error: where, what, why, and the remedy.
         """
-        plan = cls.draft(schema, tables, undistributed, standing, shard_count)
+        plan = cls.draft(schema, tables, undistributed, standing, shard_count, patterns)
         if plan.errors:
             raise PlanError(*map(str, plan.errors))
         return plan
@@ -115,9 +121,13 @@ class ShardingPlan:
         undistributed: Iterable[TableName] = (),
         standing: Standing | None = None,
         shard_count: int = 32,
+        patterns: Mapping[TableName | TablePattern, TableSettings] = MappingProxyType({}),
     ) -> ShardingPlan:
         """Return the plan with all its findings, whether it can be carried out or not."""
         tables, findings = truncate_names(tables)
+        expansion = expand_patterns(schema, tables, undistributed, patterns)
+        tables = expansion.tables
+        findings += expansion.findings
         layout = Layout(schema, tables)
         planned = tuple(_in_order({name: _planned(name, layout, shard_count) for name in tables}))
         findings += check_settings(layout)
@@ -125,8 +135,8 @@ class ShardingPlan:
             findings += check_plan(layout, {table.name: number for number, table in enumerate(planned)})
         if standing is not None:
             findings = [*check_later(schema.files, standing, tables), *findings]
-        turns = _with_pending(list(_with_foreign_keys(planned, layout)), undistributed, layout)
-        return cls(tuple(schema.files), *turns, tuple(findings))
+        turns = _with_pending(list(_with_foreign_keys(planned, layout)), expansion.undistributed, layout)
+        return cls(tuple(schema.files), *turns, tuple(map(expansion.placed, findings)), expansion.patterns)
 
 
 def _planned(name: TableName, layout: Layout, shard_count: int) -> PlannedTable:

@@ -46,7 +46,7 @@ def draft(sql: str, tables: Declared) -> ShardingPlan:
     schema = Schema([SqlFile("1.sql", sql)])
     assert schema.problems == []
     settings = Settings.parse({"password": "x", "tables": json.dumps(tables)}, stack="test")
-    return ShardingPlan.draft(schema, settings.tables)
+    return ShardingPlan.draft(schema, settings.tables, settings.undistributed, patterns=settings.patterns)
 
 
 def findings(sql: str, tables: Declared) -> list[str]:
@@ -671,6 +671,20 @@ RULE_CASES: list[tuple[str, str, Declared, str]] = [
     ("nullable-column", "create table t (x int)", {"t": by("x")}, "alter table t alter column x set not null"),
     ("few-values", "create table t (x bool not null)", {"t": by("x")}, "which has few values"),
     ("few-values", "create type e as enum (); create table t (x e not null)", {"t": by("x")}, "is an enum"),
+    ("pattern-without-table", "create table log_a (x int)", {"lgo_*": REFERENCE}, "did you mean log_a?"),
+    (
+        "pattern-without-column",
+        "create table t (tenant_id int not null)",
+        {"*": by("tenantid")},
+        "none of the 1 tables that it applies to has this column (did you mean tenant_id?)",
+    ),
+    (
+        "pattern-tie",
+        "create table a_b (x int not null)",
+        {"a_*": REFERENCE, "*_b": by("x")},
+        "a_b is matched by *_b and by a_*, and neither is nearer",
+    ),
+    ("pattern-unused", "create table t (x int)", {"*": REFERENCE, "t": REFERENCE}, "has a nearer line"),
     (
         "left-local",
         "create table t (x int not null); create table l (x int)",

@@ -97,7 +97,10 @@ def test_json_says_everything(folder: Path, capsys: pytest.CaptureFixture[str]) 
     code, shown = document(capsys)
     (finding,) = shown.pop("findings")
     steps = shown.pop("steps")
-    assert (code, shown) == (1, {"version": 1, "stack": "dev", "errors": 1, "warnings": 0, "applied": None})
+    assert (code, shown) == (
+        1,
+        {"version": 1, "stack": "dev", "errors": 1, "warnings": 0, "applied": None, "patterns": []},
+    )
     assert {key: finding[key] for key in ("severity", "rule", "file", "line", "column", "table", "setting")} == {
         "severity": "error",
         "rule": "unique-key",
@@ -122,6 +125,7 @@ def test_json_says_everything(folder: Path, capsys: pytest.CaptureFixture[str]) 
         "after": [],
         "setAside": [],
         "restored": [],
+        "pattern": None,
     }
     documented = (ROOT / "docs" / "plan.md").read_text("utf-8")
     assert all(f"`{field}`" in documented for field in {*shown, "findings", "steps", *finding, *steps[0], *steps[2]})
