@@ -40,6 +40,15 @@ FORMAT ?= text
 plan: setup ## show what the plan finds and does, without a database (FORMAT=text, json, github)
 	@$(RUN) plan --stack '$(STACK)' --format '$(FORMAT)'
 
+FROM ?=
+OUT ?=
+BY ?=
+export FROM
+
+.PHONY: propose
+propose: setup ## propose how a database is sharded, as settings to edit (FROM=postgresql://… or a folder, OUT=<file>, BY=<column>)
+	@$(RUN) propose $(if $(OUT),--output '$(OUT)') --by '$(BY)'
+
 BASE ?=
 REPORT ?= .state/review.md
 
