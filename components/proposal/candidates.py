@@ -77,6 +77,10 @@ class Candidate:
     """The tenants with most rows of the biggest table, each with its fraction of them."""
     score: float = 0
 
+    def is_called(self, name: str) -> bool:
+        """Tell whether a person may mean it by this name: with its table, or as one of the others calls it."""
+        return name == self.name or any(it.column == name for it in self.carriers.values() if it.how != "key")
+
     @cached_property
     def name(self) -> str:
         """Return it as table and column."""
@@ -100,9 +104,9 @@ def rank(ties: Ties, statistics: Statistics, used: Sequence[UsedColumns], wanted
     distinct: dict[str, Candidate] = {}
     for candidate in found:
         distinct.setdefault(candidate.name, candidate)
-    chosen = [it for it in distinct.values() if wanted in (it.name, it.column)]
+    chosen = [it for it in distinct.values() if it.is_called(wanted)]
     weighed = [_weighed(it, ties, statistics, used) for it in dict.fromkeys([*chosen, *list(distinct.values())[:KEPT]])]
-    return sorted(weighed, key=lambda it: (wanted not in (it.name, it.column), -it.score, it.name))
+    return sorted(weighed, key=lambda it: (not it.is_called(wanted), -it.score, it.name))
 
 
 def _by_key(ties: Ties) -> Iterator[Candidate]:
@@ -297,7 +301,7 @@ def _score(candidate: Candidate, ties: Ties, statistics: Statistics) -> float:
     considered = [name for name in ties.tables if not is_bookkeeping(name)]
     total = sum(map(weight, considered)) or 1
     score = sum(weight(name) * quality(it) for name, it in candidate.carriers.items())
-    score += sum(weight(name) * (0.15 if tie.optional else 0.4) for name, tie in candidate.followers.items())
+    score += sum(weight(name) * (0.2 if tie.optional else 0.6) for name, tie in candidate.followers.items())
     score /= total
     name = f"{candidate.column} {candidate.root.name}".lower()
     score *= 1.3 if _OWNERS.search(name) else 0.75 if _AUTHORS.search(name) else 1 if candidate.has_root else 0.5

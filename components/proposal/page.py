@@ -115,7 +115,8 @@ def _lines(proposal: Proposal, schema_dir: str) -> Iterator[str]:
             yield f"    # {it.name} stays local; {it.sure}: {it.why}"
     if proposal.tenants and root:
         yield "  citus:tenants:"
-        yield f"    {_key(root)}: {{spread: {json.dumps(list(proposal.tenants), ensure_ascii=False)}}}"
+        values = [value if value.isdecimal() else json.dumps(value, ensure_ascii=False) for value in proposal.tenants]
+        yield f"    {_key(root)}: {{spread: [{', '.join(values)}]}}"
 
 
 def _pattern(key: str, value: dict[str, Any], proposal: Proposal, root: str) -> Iterator[str]:

@@ -101,7 +101,7 @@ def propose(schema: Schema, statistics: Statistics | None = None, by: str = "") 
     ties = Ties(schema)
     used = read_statements(known.statements, ties)
     candidates = rank(ties, known, used, by)
-    if by and not (candidates and by in (candidates[0].name, candidates[0].column)):
+    if by and not (candidates and candidates[0].is_called(by)):
         named = ", ".join(it.name for it in candidates[:5]) or "none"
         msg = f"BY={by}: no column of that name ties tables together; candidates are {named}"
         raise SourceError(msg)
@@ -128,7 +128,7 @@ def propose(schema: Schema, statistics: Statistics | None = None, by: str = "") 
 def _sureness(candidates: Sequence[Candidate]) -> Sureness:
     best, others = candidates[0], candidates[1:]
     share = len(best.carriers) / max(best.tables, 1)
-    clear = not others or best.score >= 1.5 * others[0].score
+    clear = not others or best.score >= 1.25 * others[0].score
     by_keys = sum(it.how == "foreign key" for it in best.carriers.values())
     if clear and share >= 0.6 and by_keys * 2 >= len(best.carriers):  # noqa: PLR2004
         return "sure"
