@@ -32,7 +32,7 @@ try:
     look = runtime.look(settings)
     standing = Standing(look.live.scripts, look.live.tables) if look.live else None
     plan = ShardingPlan.make(
-        schema, settings.tables, settings.undistributed, standing, settings.shard_count, settings.patterns
+        schema, settings.tables, settings.undistributed, standing, settings.shard_count, patterns=settings.patterns
     )
     for warning in (*look.warnings, *plan.warnings):
         pulumi.log.warn(str(warning))

@@ -54,7 +54,7 @@ class Rule:
 
     def finding(
         self,
-        table: TableName | TablePattern,
+        table: TableName | TablePattern | None,
         message: str,
         remedy: str,
         *,
@@ -62,5 +62,7 @@ class Rule:
         setting: str = "",
     ) -> Finding:
         """Return a finding of this rule; its remedy is the statement or the setting that fixes this case."""
-        found = Finding(self.severity, self.slug, "", None, None, str(table), message, remedy, self.source, setting)
+        found = Finding(
+            self.severity, self.slug, "", None, None, str(table or ""), message, remedy, self.source, setting
+        )
         return found.placed(at) if at else found

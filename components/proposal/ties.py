@@ -59,7 +59,7 @@ class Ties:
                 self.columns[normalized(column.name)].append((name, column))
         self.outward: dict[TableName, list[Tie]] = defaultdict(list)
         self.inward: dict[TableName, list[Tie]] = defaultdict(list)
-        for table, fk in layout.foreign_keys():
+        for table, fk in layout.foreign_keys:
             child, parent = layout.root(table.name), layout.root(fk.parent)
             if child not in self.tables or parent not in self.tables:
                 continue

@@ -44,8 +44,8 @@ def _drop_objects(scope: Scope, statement: Any) -> None:
 
 
 def _drop(scope: Scope, kind: str, name: TableName, *, cascade: bool) -> None:
-    if kind == "OBJECT_TABLE":
-        scope.relations.drop(name, cascade=cascade)
+    if kind == "OBJECT_TABLE" and name in scope.relations.tables:
+        scope.relations.drop(name, cascade=cascade, at=scope.at)
     elif kind == "OBJECT_INDEX":
         scope.relations.rename_index(name, None)
     elif kind == "OBJECT_SEQUENCE":

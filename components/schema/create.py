@@ -24,6 +24,7 @@ from components.schema.parse_tree import (
     bounds_of,
     collation_of,
     has_subquery,
+    is_dummy_view,
     label_of,
     nodes,
     object_type,
@@ -35,11 +36,11 @@ from components.schema.relations import OtherRelation, Policy, Sequence, Table, 
 if TYPE_CHECKING:
     from components.schema.scope import Handler, Scope
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "select_into"]
 
 
 def _create_table(scope: Scope, statement: Any) -> None:
-    name = scope.name(statement.relation)
+    name = scope.new_name(statement.relation)
     if name in scope.relations.tables and statement.if_not_exists:
         return
     parents = tuple(scope.name(node.range_var) for node in statement.inh_relations)
@@ -75,25 +76,28 @@ def _create_table(scope: Scope, statement: Any) -> None:
 def _create_table_as(scope: Scope, statement: Any) -> None:
     if object_type(statement.objtype) == "OBJECT_MATVIEW":
         view = OtherRelation("materialized view", scope.at, _keys_needed(scope, statement.query))
-        scope.relations.others[scope.name(statement.into.rel)] = view
+        scope.relations.others[scope.new_name(statement.into.rel)] = view
     elif not (statement.if_not_exists and scope.table(statement.into.rel)):
         _create_from_query(scope, statement.into.rel)
 
 
-def _select_into(scope: Scope, statement: Any) -> None:
+def select_into(scope: Scope, statement: Any) -> None:
+    """Apply `select … into`, which creates a table."""
     if statement.HasField("into_clause"):
         _create_from_query(scope, statement.into_clause.rel)
 
 
 def _create_from_query(scope: Scope, relation: Any) -> None:
-    name = scope.name(relation)
+    name = scope.new_name(relation)
     scope.relations.put(Table(name, scope.at, columns=None, persistence=relation.relpersistence))
 
 
 def _create_view(scope: Scope, statement: Any) -> None:
-    scope.relations.others[scope.name(statement.view)] = OtherRelation(
-        "view", scope.at, _keys_needed(scope, statement.query)
-    )
+    name, keys = scope.new_name(statement.view), _keys_needed(scope, statement.query)
+    before = scope.relations.others.get(name)
+    if before is not None and statement.replace and keys and not before.is_dummy:
+        scope.relations.replaced_views[name] = scope.at
+    scope.relations.others[name] = OtherRelation("view", scope.at, keys, is_dummy=is_dummy_view(statement))
 
 
 def _keys_needed(scope: Scope, query: Any) -> frozenset[TableName]:
@@ -119,7 +123,7 @@ def _keys_needed(scope: Scope, query: Any) -> frozenset[TableName]:
 
 
 def _create_foreign_table(scope: Scope, statement: Any) -> None:
-    scope.relations.others[scope.name(statement.base_stmt.relation)] = OtherRelation("foreign table", scope.at)
+    scope.relations.others[scope.new_name(statement.base_stmt.relation)] = OtherRelation("foreign table", scope.at)
 
 
 def _create_index(scope: Scope, statement: Any) -> None:
@@ -152,11 +156,11 @@ def _create_policy(scope: Scope, statement: Any) -> None:
 
 
 def _create_enum(scope: Scope, statement: Any) -> None:
-    scope.relations.types[scope.listed_name(statement.type_name)] = UserType("enum")
+    scope.relations.types[scope.new_listed_name(statement.type_name)] = UserType("enum")
 
 
 def _create_range(scope: Scope, statement: Any) -> None:
-    name = scope.listed_name(statement.type_name)
+    name = scope.new_listed_name(statement.type_name)
     before, word, after = name.name.partition("range")
     multirange = f"{before}multirange{after}" if word else f"{name.name}_multirange"
     scope.relations.types[name] = scope.relations.types[TableName(name.schema, multirange)] = UserType("range")
@@ -165,12 +169,12 @@ def _create_range(scope: Scope, statement: Any) -> None:
 def _create_domain(scope: Scope, statement: Any) -> None:
     base = scope.type_name(statement.type_name)
     collation = collation_of(statement.coll_clause)
-    scope.relations.types[scope.listed_name(statement.domainname)] = UserType("domain", (base,), collation)
+    scope.relations.types[scope.new_listed_name(statement.domainname)] = UserType("domain", (base,), collation)
 
 
 def _create_composite(scope: Scope, statement: Any) -> None:
     columns = [column_of(scope, node.column_def) for node in statement.coldeflist]
-    scope.relations.types[scope.name(statement.typevar)] = UserType(
+    scope.relations.types[scope.new_name(statement.typevar)] = UserType(
         "composite", tuple(column.type for column in columns), columns={column.name: column for column in columns}
     )
 
@@ -178,19 +182,20 @@ def _create_composite(scope: Scope, statement: Any) -> None:
 def _define(scope: Scope, statement: Any) -> None:
     if object_type(statement.kind) == "OBJECT_COLLATION":
         options = {node.def_elem.defname: str(node.def_elem.arg) for node in statement.definition}
-        scope.relations.collations[scope.listed_name(statement.defnames)] = "false" not in options.get(
+        scope.relations.collations[scope.new_listed_name(statement.defnames)] = "false" not in options.get(
             "deterministic", ""
         )
 
 
 def _create_sequence(scope: Scope, statement: Any) -> None:
-    scope.relations.sequences[scope.name(statement.sequence)] = Sequence(scope.at, tuple(bounds_of(statement.options)))
+    scope.relations.sequences[scope.new_name(statement.sequence)] = Sequence(
+        scope.at, tuple(bounds_of(statement.options))
+    )
 
 
 HANDLERS: Final[dict[str, Handler]] = {
     "create_stmt": _create_table,
     "create_table_as_stmt": _create_table_as,
-    "select_stmt": _select_into,
     "view_stmt": _create_view,
     "create_foreign_table_stmt": _create_foreign_table,
     "index_stmt": _create_index,

@@ -19,7 +19,9 @@ __all__ = [
     "constraints_of",
     "has_subquery",
     "is_cascade",
+    "is_dummy_view",
     "label_of",
+    "messages",
     "nodes",
     "object_type",
     "ranges_of",
@@ -27,15 +29,14 @@ __all__ = [
     "scale_of",
     "set_strings",
     "strings",
+    "tables_named",
     "why_not_in_transaction",
 ]
 
 
 _NOT_IN_TRANSACTION: Final = {
-    "transaction_stmt": "begins or ends a transaction",
+    "transaction_stmt": "undoes a part of a transaction, or prepares it for another session",
     "vacuum_stmt": "cannot run in a transaction",
-    "createdb_stmt": "cannot run in a transaction",
-    "dropdb_stmt": "cannot run in a transaction",
     "create_table_space_stmt": "cannot run in a transaction",
     "alter_system_stmt": "cannot run in a transaction",
 }
@@ -87,6 +88,9 @@ def why_not_in_transaction(kind: str, statement: Any) -> str | None:
     """Return why a file may not contain a statement, which PostgreSQL runs outside a transaction alone; None where it may."""
     if _is_concurrent(kind, statement):
         return "uses CONCURRENTLY, which cannot run in a transaction"
+    if kind == "transaction_stmt":
+        ending = postgast.pg_query_pb2.TransactionStmtKind.Name(statement.kind)
+        return _NOT_IN_TRANSACTION[kind] if "ROLLBACK" in ending or "PREPARE" in ending else None
     if kind == "vacuum_stmt" and not statement.is_vacuumcmd:
         return None
     alone = kind == "cluster_stmt" and not statement.HasField("relation")
@@ -131,6 +135,18 @@ def nodes(message: Any, kind: str, *, but: frozenset[str] = frozenset()) -> Iter
                 waiting.extend(parts)
 
 
+def messages(message: Any, kind: str) -> Iterator[Any]:
+    """Yield every message of a type within a tree, such as RoleSpec, whatever field holds it."""
+    waiting = [message]
+    while waiting:
+        for field, value in waiting.pop().ListFields():
+            if field.message_type is not None:
+                parts = [value] if hasattr(value, "ListFields") else list(value)
+                if field.message_type.name == kind:
+                    yield from parts
+                waiting.extend(parts)
+
+
 def ranges_of(clause: Iterable[Any]) -> Iterator[Any]:
     """Yield the tables of a FROM clause, those within joins too."""
     for node in clause:
@@ -167,6 +183,13 @@ def has_subquery(statement: Any) -> bool:
     return any(True for _ in nodes(statement, "sub_link"))
 
 
+def is_dummy_view(statement: Any) -> bool:
+    """Tell whether a ViewStmt holds a place for the view that comes later: it shows NULLs alone, as pg_dump writes it."""
+    select = statement.query.select_stmt
+    values = [node.res_target.val for node in select.target_list]
+    return not select.from_clause and bool(values) and all(value.type_cast.arg.a_const.isnull for value in values)
+
+
 def bounds_of(options: Iterable[Any]) -> Iterator[int]:
     """Yield START, MINVALUE and MAXVALUE of a sequence, as far as they are given."""
     for node in options:
@@ -188,3 +211,34 @@ def scale_of(type_name: Any) -> int:
     if type_name.names and type_name.names[-1].string.sval == "numeric" and len(type_name.typmods) > 1:
         return int(type_name.typmods[1].a_const.ival.ival) * (1 if type_name.typmods[1].HasField("a_const") else 0)
     return 0
+
+
+def tables_named(kind: str, statement: Any) -> Iterator[Any]:
+    """Yield the tables and views, as RangeVars, that have to be there for a statement to run; not the one that it makes."""
+    if kind in ("insert_stmt", "copy_stmt", "index_stmt", "create_trig_stmt"):
+        yield statement.relation
+    elif kind == "create_stmt":
+        yield from (node.range_var for node in statement.inh_relations)
+        for field in ("table_elts", "constraints"):
+            for element in getattr(statement, field):
+                yield from (it.relation for it in messages(element, "TableLikeClause"))
+                yield from _other_targets(element, statement.relation)
+    elif kind == "alter_table_stmt" and not statement.missing_ok:
+        yield statement.relation
+        for node in statement.cmds:
+            yield from _other_targets(node, statement.relation)
+    elif kind in ("view_stmt", "create_table_as_stmt"):
+        ctes = {it.ctename for it in messages(statement.query, "CommonTableExpr")}
+        yield from (it for it in messages(statement.query, "RangeVar") if it.schemaname or it.relname not in ctes)
+    elif kind == "create_policy_stmt":
+        yield statement.table
+    elif kind == "grant_stmt" and object_type(statement.objtype) in ("OBJECT_TABLE", "OBJECT_SEQUENCE"):
+        yield from (node.range_var for node in statement.objects if node.HasField("range_var"))
+
+
+def _other_targets(node: Any, own: Any) -> Iterator[Any]:
+    """Yield the tables that foreign keys reference, other than the table that has them."""
+    for constraint in messages(node, "Constraint"):
+        target = constraint.pktable
+        if constraint.HasField("pktable") and (target.schemaname, target.relname) != (own.schemaname, own.relname):
+            yield target

@@ -10,7 +10,8 @@ from psycopg.rows import dict_row
 
 from components.database.catalogue import get_relations
 from components.schema.files import Schema
-from components.schema.relations import Relations, SqlFile
+from components.schema.relations import Relations
+from components.schema.statements import SqlFile
 from tests.corpus import cases
 from tests.provider.test_reader import IDENTITY_INHERITED, ROOT
 

@@ -19,7 +19,7 @@ from components.names import TableName
 from components.plan.plan import ShardingPlan
 from components.proposal.backfill import PAGES
 from components.schema.files import Schema
-from components.schema.relations import SqlFile
+from components.schema.statements import SqlFile
 from components.settings import Settings
 from tests.corpus.runner import carry_out
 from tests.servers import HOST, PASSWORD, USER, find_installation, free_port

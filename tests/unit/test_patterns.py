@@ -12,7 +12,7 @@ from components.errors import SettingsError
 from components.names import TableName, TablePattern
 from components.plan.plan import ShardingPlan
 from components.schema.files import Schema
-from components.schema.relations import SqlFile
+from components.schema.statements import SqlFile
 from components.settings import Settings
 from components.tables import Distributed, Sharding
 

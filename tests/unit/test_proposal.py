@@ -16,7 +16,7 @@ from components.proposal.backfill import backfill
 from components.proposal.page import settings_page
 from components.proposal.proposal import Proposal, propose
 from components.schema.files import Schema
-from components.schema.relations import SqlFile
+from components.schema.statements import SqlFile
 from components.schema.statistics import ColumnStatistics, RunStatement, Statistics, TableStatistics
 from components.settings import Settings
 from components.tables import Kind
