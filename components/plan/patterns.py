@@ -6,6 +6,7 @@ A table's own line counts alone; else the nearest pattern, which is the one that
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from components.names import ColumnName, TableName, TablePattern, truncate_identifier
@@ -55,10 +56,14 @@ class Expansion:
     patterns: tuple[ExpandedPattern, ...] = ()
     findings: list[Finding] = field(default_factory=list)
 
+    @cached_property
+    def _by_table(self) -> dict[str, ExpandedPattern]:
+        return {str(table): it for it in self.patterns for table in it.tables}
+
     def placed(self, finding: Finding) -> Finding:
         """Return the finding; where a pattern declares its table, with the pattern as the setting at fault."""
         own = f"{_TABLES}{finding.table}"
-        it = next((it for it in self.patterns if finding.table in map(str, it.tables)), None)
+        it = self._by_table.get(finding.table)
         if it is None or own not in finding.setting + finding.remedy:
             return finding
         setting, remedy = finding.setting, finding.remedy

@@ -29,9 +29,12 @@ _OPTIONAL: Final = 10
 """What a foreign key that may be NULL costs on the way to a tenant, in keys that may not."""
 _OWNERS: Final = re.compile(
     r"tenant|organi[sz]ation|compan|account|customer|client|workspace|team|site|shop|store|merchant|brand|instance|warehouse"
-    r"|country|pais|region|namespace|domain|school|hospital|property|club|firm"
+    r"|country|pais|namespace|domain|school|hospital|property|club|firm"
 )
 _AUTHORS: Final = re.compile(r"user|author|creat|updat|delet|approv|owner|uploader|editor|by$")
+_LOOKUPS: Final = re.compile(
+    r"type|kind|status|state|term|curr|lang|locale|unit|role|categor|media|image|avatar|oauth|file"
+)
 _IDENTIFIERS: Final = frozenset({"int2", "int4", "int8", "uuid", "text", "varchar", "bpchar", "numeric"})
 
 
@@ -80,6 +83,12 @@ class Candidate:
     def is_called(self, name: str) -> bool:
         """Tell whether a person may mean it by this name: with its table, or as one of the others calls it."""
         return name == self.name or any(it.column == name for it in self.carriers.values() if it.how != "key")
+
+    @property
+    def is_author(self) -> bool:
+        """Tell whether its name says who wrote a row rather than whose it is."""
+        name = f"{self.column} {self.root.name if self.has_root else ''}".lower()
+        return _AUTHORS.search(name) is not None and _OWNERS.search(name) is None
 
     @cached_property
     def name(self) -> str:
@@ -303,8 +312,7 @@ def _score(candidate: Candidate, ties: Ties, statistics: Statistics) -> float:
     score = sum(weight(name) * quality(it) for name, it in candidate.carriers.items())
     score += sum(weight(name) * (0.2 if tie.optional else 0.6) for name, tie in candidate.followers.items())
     score /= total
-    name = f"{candidate.column} {candidate.root.name}".lower()
-    score *= 1.3 if _OWNERS.search(name) else 0.75 if _AUTHORS.search(name) else 1 if candidate.has_root else 0.5
+    score *= _meaning(candidate)
     if candidate.calls is not None:
         score *= 0.5 + candidate.calls
     if candidate.values is not None and candidate.values < 2:  # noqa: PLR2004
@@ -312,6 +320,15 @@ def _score(candidate: Candidate, ties: Ties, statistics: Statistics) -> float:
     if candidate.common and candidate.common[0][1] > 0.5:  # noqa: PLR2004
         score *= 0.7
     return score
+
+
+def _meaning(candidate: Candidate) -> float:
+    """Return what the name says: of an owner more than of an author or of a kind of thing."""
+    name = f"{candidate.column} {candidate.root.name if candidate.has_root else ''}".lower()
+    if _OWNERS.search(name):
+        return 1.3
+    factor = 0.6 if candidate.is_author or _LOOKUPS.search(name) else 1
+    return factor if candidate.has_root else 0.5 * factor
 
 
 def _values(candidate: Candidate, statistics: Statistics) -> tuple[float | None, tuple[tuple[str, float], ...]]:

@@ -130,6 +130,8 @@ def _sureness(candidates: Sequence[Candidate]) -> Sureness:
     share = len(best.carriers) / max(best.tables, 1)
     clear = not others or best.score >= 1.25 * others[0].score
     by_keys = sum(it.how == "foreign key" for it in best.carriers.values())
+    if best.is_author:
+        return "a guess"
     if clear and share >= 0.6 and by_keys * 2 >= len(best.carriers):  # noqa: PLR2004
         return "sure"
     return "likely" if clear and share >= 0.3 else "a guess"  # noqa: PLR2004

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -95,21 +96,23 @@ class Ties:
         return {table: columns for table, columns in found.items() if columns}
 
     def single_keys(self, name: TableName) -> Iterator[str]:
-        """Yield the columns that identify a row of the table by themselves."""
-        for key in self.tables[name].keys:
+        """Yield the columns that identify a row of the table by themselves, that of its primary key first."""
+        for key in sorted(self.tables[name].keys, key=lambda key: key.kind != "primary key"):
             if len(key.columns) == 1 and key.referable and key.kind != "exclude":
                 yield key.columns[0]
 
 
+@functools.cache
 def normalized(name: str) -> str:
     """Return a name as it compares to others, however it is spelled: companyId, "Company Id", company_id."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+@functools.cache
 def stem(column: str) -> str:
     """Return what a column's name says that it identifies: tenant of tenant_id, pais of id_pais; empty where it says nothing."""
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", column).lower()
-    found = re.fullmatch(r"(?:(?:id|fk)_(?P<a>.+)|(?P<b>.+?)_?(?:id|uuid|guid))", words.replace(" ", "_"))
+    found = re.fullmatch(r"(?:(?:id|fk)_(?P<a>.+)|(?P<b>.+?)_?(?:id|uuid|guid))", words.replace(" ", "_").strip("_"))
     return normalized((found["a"] or found["b"]) if found else "")
 
 
