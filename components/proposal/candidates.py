@@ -25,6 +25,8 @@ __all__ = ["Candidate", "Carrier", "interesting_columns", "rank"]
 
 KEPT: Final = 8
 """How many candidates are weighed in full."""
+_TELLING: Final = 1000
+"""Rows that some table must have for the numbers of values to say something."""
 _OPTIONAL: Final = 10
 """What a foreign key that may be NULL costs on the way to a tenant, in keys that may not."""
 _OWNERS: Final = re.compile(
@@ -315,6 +317,8 @@ def _score(candidate: Candidate, ties: Ties, statistics: Statistics) -> float:
     score *= _meaning(candidate)
     if candidate.calls is not None:
         score *= 0.5 + candidate.calls
+    if max((it.rows for it in statistics.tables.values()), default=0) < _TELLING:
+        return score
     if candidate.values is not None and candidate.values < 2:  # noqa: PLR2004
         score *= 0.1
     if candidate.common and candidate.common[0][1] > 0.5:  # noqa: PLR2004

@@ -41,7 +41,7 @@ SMALL: Final = 100 << 20
 """Bytes up to which a table that others are joined with may as well be on every node."""
 _UNSHARDABLE: Final = frozenset(
     {"inheritance", "partition-levels", "partitioned-reference", "unsupported-type", "generated-column", "no-hash"}
-    | {"nondeterministic-collation", "negative-scale", "policy-subquery"}
+    | {"nondeterministic-collation", "negative-scale"}
 )
 """Rules by which a table cannot be sharded as it is: such a table stays local where its foreign keys let it."""
 _FEW: Final = 4
