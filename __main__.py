@@ -31,8 +31,16 @@ try:
     runtime = open_runtime(stack, settings)
     look = runtime.look(settings)
     standing = Standing(look.live.scripts, look.live.tables) if look.live else None
+    server = look.server.or_else(runtime.expect(settings))
     plan = ShardingPlan.make(
-        schema, settings.tables, settings.undistributed, standing, settings.shard_count, patterns=settings.patterns
+        schema,
+        settings.tables,
+        settings.undistributed,
+        standing,
+        settings.shard_count,
+        server,
+        patterns=settings.patterns,
+        unsafe_triggers=settings.unsafe_triggers,
     )
     for warning in (*look.warnings, *plan.warnings):
         pulumi.log.warn(str(warning))

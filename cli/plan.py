@@ -17,6 +17,7 @@ from cli.select_stack import settings_file
 from cli.standing import read_standing
 from components.errors import PlanError, SettingsError
 from components.names import TableName
+from components.nodes.runtime import open_runtime
 from components.plan.findings import Finding
 from components.plan.later import Standing
 from components.plan.patterns import BY_PATTERN, ExpandedPattern
@@ -103,7 +104,16 @@ def read_plan(stack: str) -> Planned:
     try:
         settings = _settings(text, stack)
         schema = Schema.read(settings.schema_dir)
-        plan = ShardingPlan.draft(schema, settings.tables, settings.undistributed, standing, patterns=settings.patterns)
+        server = open_runtime(stack, settings).expect(settings)
+        plan = ShardingPlan.draft(
+            schema,
+            settings.tables,
+            settings.undistributed,
+            standing,
+            server=server,
+            patterns=settings.patterns,
+            unsafe_triggers=settings.unsafe_triggers,
+        )
         findings += plan.findings
         if not plan.errors:
             tenancies, wrong = _tenancies(plan, schema, settings)

@@ -21,9 +21,13 @@ __all__ = ["Layout"]
 class Layout:
     """The schema's tables with the settings that apply to each. A partition is placed as its partitioned table is."""
 
-    def __init__(self, schema: Relations, settings: Mapping[TableName, TableSettings]) -> None:
+    def __init__(
+        self, schema: Relations, settings: Mapping[TableName, TableSettings], *, unsafe_triggers: bool = False
+    ) -> None:
         self.schema = schema
         self.settings = settings
+        self.unsafe_triggers = unsafe_triggers
+        """Whether sharded tables may have triggers."""
 
     def root(self, name: TableName) -> TableName:
         """Return the partitioned table that a table is a partition of, through others too; else the table itself."""
@@ -150,6 +154,15 @@ class Layout:
 
     def _meaning(self, fk: ForeignKey) -> tuple[object, ...]:
         return (fk.columns, fk.parent, self.referenced_columns(fk), fk.on_update, fk.on_delete, fk.match)
+
+    @cached_property
+    def views_on_key(self) -> dict[TableName, list[TableName]]:
+        """Of each table, the views that depend on its primary key."""
+        found: dict[TableName, list[TableName]] = {}
+        for view, other in self.schema.others.items():
+            for table in other.keys:
+                found.setdefault(table, []).append(view)
+        return found
 
     @cached_property
     def managed(self) -> frozenset[TableName]:

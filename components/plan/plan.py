@@ -104,14 +104,25 @@ class ShardingPlan:
         standing: Standing | None = None,
         shard_count: int = 32,
         server: KnownServer | None = None,
+        *,
         patterns: Mapping[TableName | TablePattern, TableSettings] = MappingProxyType({}),
+        unsafe_triggers: bool = False,
     ) -> ShardingPlan:
         """Put the declared tables in order; if there is a running cluster, also judge the later files.
 
         Raises:
             PlanError: with one line for each error: where, what, why, and the remedy.
         """
-        plan = cls.draft(schema, tables, undistributed, standing, shard_count, server, patterns)
+        plan = cls.draft(
+            schema,
+            tables,
+            undistributed,
+            standing,
+            shard_count,
+            server,
+            patterns=patterns,
+            unsafe_triggers=unsafe_triggers,
+        )
         if plan.errors:
             raise PlanError(*map(str, plan.errors))
         return plan
@@ -125,14 +136,16 @@ class ShardingPlan:
         standing: Standing | None = None,
         shard_count: int = 32,
         server: KnownServer | None = None,
+        *,
         patterns: Mapping[TableName | TablePattern, TableSettings] = MappingProxyType({}),
+        unsafe_triggers: bool = False,
     ) -> ShardingPlan:
         """Return the plan with all its findings, whether it can be carried out or not."""
         tables, findings = truncate_names(tables)
         expansion = expand_patterns(schema, tables, undistributed, patterns)
         tables = expansion.tables
         findings += expansion.findings
-        layout = Layout(schema, tables)
+        layout = Layout(schema, tables, unsafe_triggers=unsafe_triggers)
         planned = tuple(_in_order({name: _planned(name, layout, shard_count) for name in tables}))
         findings += check_settings(layout)
         if not any(finding.severity == "error" for finding in findings):

@@ -17,6 +17,7 @@ from components.schema.definitions import (
     merged,
     with_column,
     with_constraint,
+    with_expressions,
     without_duplicate_unique,
 )
 from components.schema.parse_tree import (
@@ -128,6 +129,8 @@ def _create_foreign_table(scope: Scope, statement: Any) -> None:
 
 def _create_index(scope: Scope, statement: Any) -> None:
     table = scope.table(statement.relation)
+    if table is not None:
+        scope.relations.put(table := with_expressions(scope, table, statement))
     if table is not None and statement.unique:
         columns = tuple(param.index_elem.name or EXPRESSION for param in statement.index_params)
         included = tuple(param.index_elem.name for param in statement.index_including_params)
@@ -179,7 +182,18 @@ def _create_composite(scope: Scope, statement: Any) -> None:
     )
 
 
+def _create_cast(scope: Scope, statement: Any) -> None:
+    if statement.HasField("func"):
+        scope.relations.casts.add(scope.type_name(statement.targettype))
+
+
+def _create_operator_class(scope: Scope, statement: Any) -> None:
+    scope.relations.operator_classes.add(statement.opclassname[-1].string.sval)
+
+
 def _define(scope: Scope, statement: Any) -> None:
+    if object_type(statement.kind) == "OBJECT_OPERATOR":
+        scope.relations.operators.add(statement.defnames[-1].string.sval)
     if object_type(statement.kind) == "OBJECT_COLLATION":
         options = {node.def_elem.defname: str(node.def_elem.arg) for node in statement.definition}
         scope.relations.collations[scope.new_listed_name(statement.defnames)] = "false" not in options.get(
@@ -207,4 +221,6 @@ HANDLERS: Final[dict[str, Handler]] = {
     "composite_type_stmt": _create_composite,
     "define_stmt": _define,
     "create_seq_stmt": _create_sequence,
+    "create_cast_stmt": _create_cast,
+    "create_op_class_stmt": _create_operator_class,
 }

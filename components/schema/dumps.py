@@ -43,6 +43,8 @@ _HARMLESS: Final = frozenset(
 )
 """Commands of psql that change nothing in the database."""
 
+_SHOWING: Final = re.compile(r"d\S*|l\+?|h|help|\?|conninfo")
+
 _INCLUDES: Final = frozenset({"i", "ir", "include", "include_relative"})
 
 _OUTDATED: Final = frozenset({"default_with_oids"})
@@ -78,7 +80,7 @@ class Dump:
 
     def command(self, statement: Statement) -> None:
         """Take a command of psql."""
-        name, _, rest = statement.text.removeprefix("\\").partition(" ")
+        name, _, rest = statement.text.removeprefix("\\").rstrip(" ;").partition(" ")
         if name in ("connect", "c"):
             self._connect(rest, statement.at)
         elif name in _INCLUDES:
@@ -86,7 +88,7 @@ class Dump:
         elif name == "copy":
             message = r"\copy reads a file: put the rows into this one, as pg_dump does (COPY … FROM stdin)"
             self._problem(statement.at, message)
-        elif name not in _HARMLESS:
+        elif name not in _HARMLESS and not _SHOWING.fullmatch(name):
             self._problem(statement.at, f"a command of psql (\\{name}), which is not SQL: remove it")
 
     def _connect(self, rest: str, at: Position) -> None:

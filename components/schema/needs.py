@@ -5,16 +5,16 @@ The grammar that reads the files is that of the newest PostgreSQL; a server of a
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from components.schema.dumps import roles_of
-from components.schema.parse_tree import action_of, constraint_kind, messages
+from components.schema.parse_tree import action_of, constraint_kind, messages_by_type, object_type
 from components.schema.relations import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
 
 __all__ = ["KnownServer", "Need", "find_needs"]
 
@@ -58,33 +58,46 @@ def find_needs(kind: str, statement: Any, text: str, at: Position, functions: Co
     if kind == "create_extension_stmt":
         yield Need("extension", statement.extname, at)
     yield from (Need("role", role, at) for role in dict.fromkeys(roles_of(kind, statement)))
-    if kind != "insert_stmt" and _HINT.search(text):
-        yield from (Need("version", what, at, version) for what, version, uses in _NEWER if uses(kind, statement))
-        for name in dict.fromkeys(_called(statement)):
+    if _adds_not_null(kind, statement):
+        yield Need("version", "NOT NULL as a constraint of the table", at, 18)
+    if kind != "insert_stmt" and (lower := text.lower()) and any(word in lower for word in _WORDS):
+        parts = messages_by_type(statement)
+        yield from (
+            Need("version", what, at, version) for what, version, uses in _NEWER if uses(kind, statement, parts)
+        )
+        for name in dict.fromkeys(_called(parts)):
             if name in _FUNCTIONS and name not in functions:
                 yield Need("version", f"the function {name}()", at, _FUNCTIONS[name])
 
 
-def _called(statement: Any) -> Iterator[str]:
+_Parts = Mapping[str, Sequence[Any]]
+"""The parts of a statement by their types."""
+
+_Test = Callable[[str, Any, _Parts], bool]
+
+
+def _called(parts: _Parts) -> Iterator[str]:
     """Yield the functions that it calls, but those of a schema other than pg_catalog."""
-    for call in messages(statement, "FuncCall"):
+    for call in parts.get("FuncCall", ()):
         *schema, name = (node.string.sval for node in call.funcname)
         if schema in ([], ["pg_catalog"]):
             yield name
 
 
-def _constraint(test: Callable[[Any], bool]) -> Callable[[str, Any], bool]:
-    return lambda _, statement: any(map(test, messages(statement, "Constraint")))
+def _any(of: str, test: Callable[[Any], bool]) -> _Test:
+    return lambda _kind, _statement, parts: any(map(test, parts.get(of, ())))
 
 
-def _command(*actions: str) -> Callable[[str, Any], bool]:
-    return lambda kind, statement: (
-        kind == "alter_table_stmt" and any(action_of(node.alter_table_cmd) in actions for node in statement.cmds)
-    )
+def _is(kind: str, test: Callable[[Any], bool] = lambda _: True) -> _Test:
+    return lambda own, statement, _parts: own == kind and test(statement)
 
 
-def _node(*types: str) -> Callable[[str, Any], bool]:
-    return lambda _, statement: any(True for it in types for _ in messages(statement, it))
+def _command(action: str) -> _Test:
+    return _any("AlterTableCmd", lambda it: action_of(it) == action)
+
+
+def _node(*types: str) -> _Test:
+    return lambda _kind, _statement, parts: not parts.keys().isdisjoint(types)
 
 
 def _adds_not_null(kind: str, statement: Any) -> bool:
@@ -92,10 +105,6 @@ def _adds_not_null(kind: str, statement: Any) -> bool:
     elements = statement.table_elts if kind == "create_stmt" else statement.cmds if kind == "alter_table_stmt" else ()
     own = (getattr(node.alter_table_cmd, "def") if kind == "alter_table_stmt" else node for node in elements)
     return any(constraint_kind(node.constraint) == "CONSTR_NOTNULL" for node in own)
-
-
-def _has_option(*names: str) -> Callable[[str, Any], bool]:
-    return lambda _, statement: any(it.defname in names for it in messages(statement, "DefElem"))
 
 
 _FUNCTIONS: Final = {
@@ -122,82 +131,79 @@ def _is_not_enforced(constraint: Any) -> bool:
     )
 
 
-def _nulls_not_distinct(kind: str, statement: Any) -> bool:
+def _nulls_not_distinct(kind: str, statement: Any, parts: _Parts) -> bool:
     index = kind == "index_stmt" and statement.nulls_not_distinct
-    return bool(index) or any(it.nulls_not_distinct for it in messages(statement, "Constraint"))
+    return bool(index) or any(it.nulls_not_distinct for it in parts.get("Constraint", ()))
 
 
-def _publishes_parts(kind: str, statement: Any) -> bool:
+def _publishes_parts(kind: str, _statement: Any, parts: _Parts) -> bool:
     if kind not in ("create_publication_stmt", "alter_publication_stmt"):
         return False
-    objects = list(messages(statement, "PublicationObjSpec"))
-    tables = list(messages(statement, "PublicationTable"))
-    return any("SCHEMA" in str(it) for it in objects) or any(it.columns or it.HasField("where_clause") for it in tables)
+    tables = parts.get("PublicationTable", ())
+    of_schema = any("SCHEMA" in str(it) for it in parts.get("PublicationObjSpec", ()))
+    return of_schema or any(it.columns or it.HasField("where_clause") for it in tables)
 
 
 def _is_multirange(type_name: Any) -> bool:
     return bool(type_name.names) and type_name.names[-1].string.sval in _MULTIRANGES
 
 
-_NEWER: Final[tuple[tuple[str, int, Callable[[str, Any], bool]], ...]] = (
-    ("a key WITHOUT OVERLAPS", 18, _constraint(lambda it: it.without_overlaps)),
-    ("a foreign key with PERIOD", 18, _constraint(lambda it: it.fk_with_period or it.pk_with_period)),
-    ("a VIRTUAL generated column", 18, _constraint(lambda it: it.generated_kind == "v")),
-    ("NOT ENFORCED", 18, _constraint(_is_not_enforced)),
-    ("NOT NULL as a constraint of the table", 18, _adds_not_null),
-    (
-        "RETURNING with OLD or NEW",
-        18,
-        lambda _, it: any(True for clause in messages(it, "ReturningClause") if clause.options),
-    ),
+_NEWER: Final[tuple[tuple[str, int, _Test], ...]] = (
+    ("a key WITHOUT OVERLAPS", 18, _any("Constraint", lambda it: it.without_overlaps)),
+    ("a foreign key with PERIOD", 18, _any("Constraint", lambda it: it.fk_with_period or it.pk_with_period)),
+    ("a VIRTUAL generated column", 18, _any("Constraint", lambda it: it.generated_kind == "v")),
+    ("NOT ENFORCED", 18, _any("Constraint", _is_not_enforced)),
+    ("RETURNING with OLD or NEW", 18, _any("ReturningClause", lambda it: bool(it.options))),
     ("SET EXPRESSION", 17, _command("SetExpression")),
-    ("JSON_TABLE, JSON_VALUE, JSON_QUERY, JSON_EXISTS", 17, _node("JsonTable", "JsonFuncExpr")),
+    ("JSON_TABLE, JSON_VALUE, JSON_QUERY or JSON_EXISTS", 17, _node("JsonTable", "JsonFuncExpr")),
     ("JSON(), JSON_SCALAR() or JSON_SERIALIZE()", 17, _node("JsonParseExpr", "JsonScalarExpr", "JsonSerializeExpr")),
-    ("MERGE with RETURNING", 17, lambda kind, it: kind == "merge_stmt" and it.HasField("returning_clause")),
-    (
-        "the privilege MAINTAIN",
-        17,
-        lambda _, it: any(one.priv_name == "maintain" for one in messages(it, "AccessPriv")),
-    ),
-    ("an event trigger on login", 17, lambda kind, it: kind == "create_event_trig_stmt" and it.eventname == "login"),
-    (
-        "the builtin provider of collations",
-        17,
-        lambda kind, it: kind == "define_stmt" and "builtin" in str(it.definition),
-    ),
-    (
-        "STORAGE of a column in CREATE TABLE",
-        16,
-        lambda _, it: any(one.storage_name for one in messages(it, "ColumnDef")),
-    ),
-    (
-        "SQL/JSON constructors, IS JSON",
-        16,
-        _node(*(f"Json{it}" for it in ("ObjectConstructor", "ArrayConstructor", "IsPredicate"))),
-    ),
-    ("SQL/JSON aggregates", 16, _node("JsonObjectAgg", "JsonArrayAgg", "JsonArrayQueryConstructor")),
+    ("MERGE with RETURNING", 17, _is("merge_stmt", lambda it: it.HasField("returning_clause"))),
+    ("the privilege MAINTAIN", 17, _any("AccessPriv", lambda it: it.priv_name == "maintain")),
+    ("an event trigger on login", 17, _is("create_event_trig_stmt", lambda it: it.eventname == "login")),
+    ("the builtin provider of collations", 17, _is("define_stmt", lambda it: "builtin" in str(it.definition))),
+    ("STORAGE of a column in CREATE TABLE", 16, _any("ColumnDef", lambda it: bool(it.storage_name))),
+    ("SQL/JSON constructors", 16, _node("JsonObjectConstructor", "JsonArrayConstructor", "JsonArrayQueryConstructor")),
+    ("IS JSON", 16, _node("JsonIsPredicate")),
+    ("SQL/JSON aggregates", 16, _node("JsonObjectAgg", "JsonArrayAgg")),
     ("NULLS NOT DISTINCT", 15, _nulls_not_distinct),
-    ("MERGE", 15, lambda kind, _: kind == "merge_stmt"),
-    ("ON DELETE SET NULL (columns)", 15, _constraint(lambda it: bool(it.fk_del_set_cols))),
-    ("a view with security_invoker", 15, _has_option("security_invoker")),
-    ("an unlogged sequence", 15, lambda kind, it: kind == "create_seq_stmt" and it.sequence.relpersistence == "u"),
-    ("a privilege on a parameter", 15, lambda kind, it: kind == "grant_stmt" and "OBJECT_PARAMETER_ACL" in str(it)),
+    ("MERGE", 15, _is("merge_stmt")),
+    ("ON DELETE SET NULL (columns)", 15, _any("Constraint", lambda it: bool(it.fk_del_set_cols))),
+    ("a view with security_invoker", 15, _any("DefElem", lambda it: it.defname == "security_invoker")),
+    ("an unlogged sequence", 15, _is("create_seq_stmt", lambda it: it.sequence.relpersistence == "u")),
+    ("a privilege on a parameter", 15, _is("grant_stmt", lambda it: object_type(it.objtype) == "OBJECT_PARAMETER_ACL")),
     ("a publication of a schema, with columns or with WHERE", 15, _publishes_parts),
-    (
-        "a body with BEGIN ATOMIC or RETURN",
-        14,
-        lambda kind, it: kind == "create_function_stmt" and it.HasField("sql_body"),
-    ),
-    ("COMPRESSION of a column", 14, lambda _, it: any(one.compression for one in messages(it, "ColumnDef"))),
+    ("a body with BEGIN ATOMIC or RETURN", 14, _is("create_function_stmt", lambda it: it.HasField("sql_body"))),
+    ("COMPRESSION of a column", 14, _any("ColumnDef", lambda it: bool(it.compression))),
     ("SET COMPRESSION", 14, _command("SetCompression")),
-    ("a multirange type", 14, lambda _, it: any(_is_multirange(one) for one in messages(it, "TypeName"))),
+    ("a multirange type", 14, _any("TypeName", _is_multirange)),
 )
 
 
-_HINT: Final = re.compile(
-    r"overlaps|period|virtual|generated|enforced|not\s+null|returning|expression|json|merge|maintain|login|builtin|storage|distinct"
-    r"|set\s+null|set\s+default|security_invoker|unlogged|parameter|publication|atomic|return\b|compression|multirange|"
-    + "|".join(_FUNCTIONS),
-    re.IGNORECASE,
+_WORDS: Final = (
+    *(
+        "overlaps",
+        "period",
+        "always as",
+        "enforced",
+        "returning",
+        "expression",
+        "json",
+        "merge",
+        "maintain",
+        "login",
+        "builtin",
+    ),
+    *(
+        "storage",
+        "distinct",
+        "set null (",
+        "set null(",
+        "set default (",
+        "set default(",
+        "security_invoker",
+        "unlogged",
+        "parameter",
+    ),
+    *("publication", "atomic", "return ", "return\n", "compression", "multirange", *_FUNCTIONS),
 )
-"""Words without which a statement has none of it."""
+"""A statement that has none of these words, in lower case, needs no special version."""

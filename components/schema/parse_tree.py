@@ -22,6 +22,7 @@ __all__ = [
     "is_dummy_view",
     "label_of",
     "messages",
+    "messages_by_type",
     "nodes",
     "object_type",
     "ranges_of",
@@ -147,6 +148,19 @@ def messages(message: Any, kind: str) -> Iterator[Any]:
                 waiting.extend(parts)
 
 
+def messages_by_type(message: Any) -> dict[str, list[Any]]:
+    """Return every message within a tree, by its type."""
+    found: dict[str, list[Any]] = {}
+    waiting = [message]
+    while waiting:
+        for field, value in waiting.pop().ListFields():
+            if field.message_type is not None:
+                parts = [value] if hasattr(value, "ListFields") else list(value)
+                found.setdefault(field.message_type.name, []).extend(parts)
+                waiting.extend(parts)
+    return found
+
+
 def ranges_of(clause: Iterable[Any]) -> Iterator[Any]:
     """Yield the tables of a FROM clause, those within joins too."""
     for node in clause:
@@ -219,14 +233,14 @@ def tables_named(kind: str, statement: Any) -> Iterator[Any]:
         yield statement.relation
     elif kind == "create_stmt":
         yield from (node.range_var for node in statement.inh_relations)
-        for field in ("table_elts", "constraints"):
-            for element in getattr(statement, field):
-                yield from (it.relation for it in messages(element, "TableLikeClause"))
-                yield from _other_targets(element, statement.relation)
+        for element in statement.table_elts:
+            if element.HasField("table_like_clause"):
+                yield element.table_like_clause.relation
+            yield from _other_targets(element, statement.relation)
     elif kind == "alter_table_stmt" and not statement.missing_ok:
         yield statement.relation
         for node in statement.cmds:
-            yield from _other_targets(node, statement.relation)
+            yield from _other_targets(getattr(node.alter_table_cmd, "def"), statement.relation)
     elif kind in ("view_stmt", "create_table_as_stmt"):
         ctes = {it.ctename for it in messages(statement.query, "CommonTableExpr")}
         yield from (it for it in messages(statement.query, "RangeVar") if it.schemaname or it.relname not in ctes)
@@ -238,7 +252,7 @@ def tables_named(kind: str, statement: Any) -> Iterator[Any]:
 
 def _other_targets(node: Any, own: Any) -> Iterator[Any]:
     """Yield the tables that foreign keys reference, other than the table that has them."""
-    for constraint in messages(node, "Constraint"):
+    for constraint in (node.constraint, *(it.constraint for it in node.column_def.constraints)):
         target = constraint.pktable
         if constraint.HasField("pktable") and (target.schemaname, target.relname) != (own.schemaname, own.relname):
             yield target

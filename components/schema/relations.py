@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Column",
+    "Expression",
     "ForeignKey",
     "Key",
     "Misplaced",
@@ -119,6 +120,17 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Expression:
+    """An expression of a table that uses an object which the files create and Citus does not pass on to workers."""
+
+    at: Position
+    uses: str
+    """Such as: the operator ===."""
+    row: str = ""
+    """The table whose row type it uses, as types are named."""
+
+
+@dataclass(frozen=True)
 class Table:
     """A table as the statements so far make it. `columns` is None where the files alone do not tell them."""
 
@@ -134,6 +146,8 @@ class Table:
     partitioned: bool = False
     partition_columns: tuple[str, ...] = ()
     """What it is partitioned by."""
+    expressions: tuple[Expression, ...] = ()
+    """Defaults, checks, generated columns and indexes, as far as they use objects that the files create."""
     triggers: tuple[Trigger, ...] = ()
     policies: tuple[Policy, ...] = ()
 
@@ -203,6 +217,10 @@ class Relations:
         self.collations: dict[TableName, bool] = {}
         """Whether each is deterministic."""
         self.sequences: dict[TableName, Sequence] = {}
+        self.operators: set[str] = set()
+        self.operator_classes: set[str] = set()
+        self.casts: set[str] = set()
+        """Types to which the files create a cast."""
         self.functions: set[str] = set()
         """Names, whatever their arguments."""
         self.roles: set[str] = set()

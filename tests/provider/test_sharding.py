@@ -111,7 +111,10 @@ def test_edited_script_is_refused_when_the_state_is_lost(cluster: Cluster) -> No
             "create table t (k int primary key); insert into t values (1), (1)",
             r"^010\.sql:1:37: .*; Key \(k\)=\(1\) already exists",
         ),
-        ("create table t (k int);\ncopy t from stdin;\n1\n\\.\n", r"^010\.sql"),
+        (
+            "create table t (k int);\ncopy t from stdin;\n1\nx\n\\.\n",
+            r"^010\.sql:4:1: invalid input syntax for type integer",
+        ),
     ],
     ids=["unlocated", "located", "syntax", "rows", "copy"],
 )
