@@ -67,7 +67,8 @@ class Engine:
 
     def expect(self, settings: Settings) -> KnownServer:
         """Return the newest PostgreSQL that the image can have, by its name."""
-        return KnownServer(f"the image {settings.image}", get_newest_postgres(settings.image))
+        newest = get_newest_postgres(settings.image)
+        return KnownServer(f"the image {settings.image}", newest, roles=frozenset({settings.user}))
 
     def log(self, settings: Settings, node: str) -> Log:
         """Return where a node's log is."""

@@ -81,7 +81,7 @@ class LocalHost:
         except HostError:
             return KnownServer()
         extensions = frozenset({*installation.get_extensions(), "citus"})  # the stand-in brings its own
-        return KnownServer(f"{installation}", installation.major, extensions)
+        return KnownServer(f"{installation}", installation.major, extensions, frozenset({settings.user}))
 
     def log(self, settings: Settings, node: str) -> Log:
         """Return where a node's log is."""

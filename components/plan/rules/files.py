@@ -120,7 +120,8 @@ def _check_roles(needs: Iterable[Need], server: KnownServer) -> Iterator[Finding
     """Yield one finding a file and role."""
     counted: dict[tuple[str, str], list[Need]] = {}
     for need in needs:
-        if server.roles is None or need.name not in server.roles:
+        is_predefined = need.name.startswith("pg_")
+        if not is_predefined and (server.roles is None or need.name not in server.roles):
             counted.setdefault((need.at.file, need.name), []).append(need)
     for (file, role), found in counted.items():
         there = "no statement before creates it" if server.roles is None else "the cluster does not have it"
