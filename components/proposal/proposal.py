@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from components.errors import SourceError
 from components.names import ColumnName, TableName
@@ -142,7 +142,7 @@ def _assign(
 ) -> dict[TableName, ProposedTable]:
     """Return what each table becomes, as its foreign keys and its columns have it."""
     group = {name: _distributed(name, best) for name in best.carriers}
-    group |= {name: _following(name, best, tie, ties) for name, tie in best.followers.items()}
+    group |= {name: _following(name, best, tie, ties, statistics) for name, tie in best.followers.items()}
     copied: dict[TableName, ProposedTable] = {}
     waiting = list(group)
     for name in waiting:  # grows meanwhile
@@ -179,14 +179,21 @@ def _distributed(name: TableName, best: Candidate) -> ProposedTable:
     return ProposedTable(name, Kind.DISTRIBUTED, sure, why, carrier.column)
 
 
-def _following(name: TableName, best: Candidate, tie: Tie, ties: Ties) -> ProposedTable:
+def _following(name: TableName, best: Candidate, tie: Tie, ties: Ties, statistics: Statistics) -> ProposedTable:
     taken = {*(ties.tables[name].columns or {})}
     column = next(it for it in (best.column, f"tenant_{best.column}", f"the_{best.column}") if it not in taken)
     keys = ", ".join(str(ColumnName(it)) for it in tie.foreign_key.columns)
-    why = f"it lacks the column, and finds it by {keys} → {tie.parent}"
-    if tie.optional:
-        return ProposedTable(name, Kind.DISTRIBUTED, "a guess", f"{why}, which may be NULL", column, tie)
-    return ProposedTable(name, Kind.DISTRIBUTED, "likely", why, column, tie)
+    why, sure = f"it lacks the column, and finds it by {keys} → {tie.parent}", "likely"
+    known = statistics.tables[name].columns if name in statistics.tables else {}
+    nulls = [known[it].nulls for it in tie.foreign_key.columns if it in known]
+    if any(nulls):
+        why, sure = f"{why}, which {max(nulls):.1%} of its rows do not have: give them a tenant first", "a guess"
+    elif tie.optional:
+        why, sure = (
+            f"{why}, which may be NULL{', though none is now' if nulls else ''}",
+            "likely" if nulls else "a guess",
+        )
+    return ProposedTable(name, Kind.DISTRIBUTED, cast("Sureness", sure), why, column, tie)
 
 
 def _copied(tie: Tie, statistics: Statistics) -> ProposedTable:

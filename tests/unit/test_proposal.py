@@ -176,8 +176,14 @@ def statistics(rows: dict[str, float], **columns: dict[str, ColumnStatistics]) -
 
 def test_rows_without_a_value_are_told_where_the_server_knows_them() -> None:
     """They would stop the update: the table is a guess, whatever ties it."""
-    known = statistics({"label": 1000, "member": 10}, label={"organization_id": ColumnStatistics(0.125, 5)})
-    assert "12.5% of its rows have none" in proposed(COMPANY, known).tables[name("label")].why
+    sql = f"{COMPANY} create table mail (id int, member_id bigint references member);"
+    nulls = {"label": {"organization_id": ColumnStatistics(0.125, 5)}, "mail": {"member_id": ColumnStatistics(0.25, 5)}}
+    tables = proposed(sql, statistics({"label": 1000, "mail": 10}, **nulls)).tables
+    assert "12.5% of its rows have none" in tables[name("label")].why
+    assert "which 25.0% of its rows do not have" in tables[name("mail")].why
+    nulls["mail"]["member_id"] = ColumnStatistics(0, 5)
+    mail = proposed(sql, statistics({"label": 1000, "mail": 10}, **nulls)).tables[name("mail")]
+    assert (mail.sure, "may be NULL, though none is now" in mail.why) == ("likely", True)
 
 
 def test_skew_and_number_of_values_weigh() -> None:
