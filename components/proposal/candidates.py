@@ -33,7 +33,7 @@ _OWNERS: Final = re.compile(
     r"tenant|organi[sz]ation|compan|account|customer|client|workspace|team|site|shop|store|merchant|brand|instance|warehouse"
     r"|country|pais|namespace|domain|school|hospital|property|club|firm"
 )
-_AUTHORS: Final = re.compile(r"user|author|creat|updat|delet|approv|owner|uploader|editor|by$")
+_AUTHORS: Final = re.compile(r"user|author|creat|updat|delet|writ|modif|approv|owner|uploader|editor|by$")
 _LOOKUPS: Final = re.compile(
     r"type|kind|status|state|term|curr|lang|locale|unit|role|categor|media|image|avatar|oauth|file"
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,9 @@ __all__ = ["settings_page"]
 
 
 _WIDTH: Final = 118
+_PLAIN: Final = re.compile(r"[a-zA-Z_][\w.]*", re.ASCII)
+_WORDS: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+"""What YAML takes for something else than text."""
 _SHOWN: Final = 3
 """Other candidates, and examples of findings, that are told."""
 
@@ -115,7 +119,10 @@ def _lines(proposal: Proposal, schema_dir: str) -> Iterator[str]:
             yield f"    # {it.name} stays local; {it.sure}: {it.why}"
     if proposal.tenants and root:
         yield "  citus:tenants:"
-        values = [value if value.isdecimal() else json.dumps(value, ensure_ascii=False) for value in proposal.tenants]
+        values = [
+            value if re.fullmatch("0|[1-9][0-9]*", value) else json.dumps(value, ensure_ascii=False)
+            for value in proposal.tenants
+        ]
         yield f"    {_key(root)}: {{spread: [{', '.join(values)}]}}"
 
 
@@ -131,12 +138,9 @@ def _pattern(key: str, value: dict[str, Any], proposal: Proposal, root: str) -> 
 
 
 def _key(name: str) -> str:
-    """Return a table's name or a pattern as a key of YAML."""
-    return (
-        name
-        if name.replace("_", "").replace(".", "").isalnum() and not name[0].isdigit()
-        else json.dumps(name, ensure_ascii=False)
-    )
+    """Return a name or a pattern as a scalar of YAML that is read as text."""
+    is_plain = _PLAIN.fullmatch(name) and name.lower() not in _WORDS
+    return name if is_plain else json.dumps(name, ensure_ascii=False)
 
 
 def _value(value: Any) -> str:

@@ -243,6 +243,16 @@ def test_the_page_is_the_settings_of_a_stack() -> None:
     }
 
 
+def test_names_and_values_are_text_whatever_yaml_makes_of_them() -> None:
+    """A table called no, a column called on, a tenant 007: they are read as they are spelled."""
+    tables = "".join(f'create table t{n} (id int primary key, "on" text not null references "no");' for n in range(2))
+    known = statistics({"t1": 1e5}, t1={"on": ColumnStatistics(0, 900, (("007", 0.3), ("7", 0.3)))})
+    proposal = proposed(f'create table "no" (id text primary key); {tables}', known)
+    config = yaml.safe_load(settings_page(proposal, "x"))["config"]
+    assert config["citus:tables"]["t1"] == {"distributeBy": "on", "colocateWith": "no"}
+    assert config["citus:tenants"] == {"no": {"spread": ["007", 7]}}
+
+
 def test_every_table_is_told_with_its_reason() -> None:
     """Those of a pattern and those that stay local are comments; a person finds each table of the schema in the file."""
     proposal = proposed(COMPANY)
