@@ -44,6 +44,7 @@ def _create_table(scope: Scope, statement: Any) -> None:
     name = scope.new_name(statement.relation)
     if name in scope.relations.tables and statement.if_not_exists:
         return
+    scope.relations.refuse_again(name, scope.at)
     parents = tuple(scope.name(node.range_var) for node in statement.inh_relations)
     partition = statement.HasField("partbound")
     table = Table(

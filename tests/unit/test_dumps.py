@@ -164,6 +164,8 @@ def test_a_file_with_rows_is_read_as_it_is_used(tmp_path: Path) -> None:
     dump, plain = Schema.read(tmp_path).files
     assert (dump.text, dump.path) == (None, tmp_path / "1.sql")
     assert dump.digest() == SqlFile("1.sql", DUMP).digest()
+    (tmp_path / "1.sql").write_text(DUMP, "utf-8-sig", newline="\r\n")
+    assert dump.digest() == SqlFile("1.sql", DUMP).digest()
     assert plain.text == "select 1"
 
 
@@ -261,7 +263,7 @@ def test_names_are_found_in_whichever_order_files_come() -> None:
     """A table that is created in a later file is known as such, by both places; what no file creates is not."""
     texts = {"a.sql": "create index on t (x); alter table elsewhere add x int", "b.sql": "create table t (x int)"}
     schema = Schema([SqlFile(name, text) for name, text in texts.items()])
-    assert [(str(it.name), str(it.at), str(it.created)) for it in schema.misplaced] == [("t", "a.sql:1:1", "b.sql:1:1")]
+    assert [(str(it.name), str(it.at), str(it.other)) for it in schema.misplaced] == [("t", "a.sql:1:1", "b.sql:1:1")]
 
 
 def test_memory_is_flat(tmp_path: Path) -> None:

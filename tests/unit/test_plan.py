@@ -441,6 +441,7 @@ T = "create table t (x int not null, id int primary key);"
 GROUP = {"t": by("x"), "c": by("x", colocateWith="t")}
 
 RULE_CASES: list[tuple[str, str, Declared, str]] = [
+    ("created-before", "create table t (x int); create table t (y int)", {}, "t is created before, in 1.sql:1:1"),
     ("created-later", "create index on t (x); create table t (x int)", {}, "move this one behind that"),
     (
         "created-later",
