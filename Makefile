@@ -41,6 +41,15 @@ MEND ?=
 plan: setup ## show what the plan finds and does, without a database (FORMAT=text, json, github); MEND=… writes what mends it
 	@$(RUN) plan --stack '$(STACK)' --format '$(FORMAT)' --mend '$(MEND)'
 
+FROM ?=
+OUT ?=
+BY ?=
+export FROM
+
+.PHONY: propose
+propose: setup ## propose how a database is sharded, as settings to edit (FROM=postgresql://… or a folder, OUT=<file>, BY=<column>)
+	@$(RUN) propose $(if $(OUT),--output '$(OUT)') --by '$(BY)'
+
 BASE ?=
 REPORT ?= .state/review.md
 

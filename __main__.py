@@ -32,15 +32,7 @@ try:
     look = runtime.look(settings)
     standing = Standing(look.live.scripts, look.live.tables) if look.live else None
     server = look.server.or_else(runtime.expect(settings))
-    plan = ShardingPlan.make(
-        schema,
-        settings.tables,
-        settings.undistributed,
-        standing,
-        settings.shard_count,
-        server,
-        unsafe_triggers=settings.unsafe_triggers,
-    )
+    plan = ShardingPlan.make(schema, settings, standing, server)
     for warning in (*look.warnings, *plan.warnings):
         pulumi.log.warn(str(warning))
     tenancies = plan_tenants(plan, schema, settings)

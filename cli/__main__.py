@@ -59,6 +59,20 @@ def plan(
 
 
 @app.command()
+def propose(
+    source: Annotated[
+        str, typer.Option("--from", envvar="FROM", help="a folder of SQL files, or a database's address")
+    ] = "",
+    output: OutputOption = None,
+    by: Annotated[str, typer.Option(help="a column to distribute by, in the place of the best candidate")] = "",
+) -> None:
+    """Propose how a schema is sharded: settings to edit, with the reasons, from a live database or from SQL files."""
+    from cli.propose import propose_command  # noqa: PLC0415 - reads SQL, as the plan does
+
+    propose_command(source, output, by)
+
+
+@app.command()
 def review(
     stack: StackOption = "",
     base: Annotated[

@@ -36,7 +36,7 @@ def write_mend(stack: str, planned: Planned, name: str) -> tuple[str, int]:
     if schema.problems:
         msg = f"--mend {name}: the statements cannot be read: {schema.problems[0]}"
         raise StackError(msg)
-    plan = ShardingPlan.draft(schema, settings.tables, settings.undistributed, planned.standing)
+    plan = ShardingPlan.draft(schema, settings, planned.standing)
     path.write_text(text, "utf-8")
     told = (
         f"wrote {path}: {mend.statements} statements for {len(mend.mended)} findings; {len(mend.left)} are left to you, as "

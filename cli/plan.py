@@ -21,6 +21,7 @@ from components.names import TableName
 from components.nodes.runtime import open_runtime
 from components.plan.findings import Finding, by_kind, listed_findings
 from components.plan.later import Standing
+from components.plan.patterns import BY_PATTERN, ExpandedPattern
 from components.plan.plan import ShardingPlan
 from components.plan.rules import RULES
 from components.plan.tenants import plan_tenants
@@ -51,6 +52,8 @@ class Planned:
 
     findings: tuple[Finding, ...]
     steps: tuple[dict[str, Any], ...]
+    patterns: tuple[ExpandedPattern, ...] = ()
+    """What each pattern of the settings came to."""
     settings: Settings | None = field(default=None, repr=False)
     """None where they cannot be read."""
     warned: frozenset[str] = frozenset()
@@ -111,14 +114,7 @@ def read_plan(stack: str) -> Planned:
         settings = _settings(text, stack)
         schema = Schema.read(settings.schema_dir)
         server = open_runtime(stack, settings).expect(settings)
-        plan = ShardingPlan.draft(
-            schema,
-            settings.tables,
-            settings.undistributed,
-            standing,
-            server=server,
-            unsafe_triggers=settings.unsafe_triggers,
-        )
+        plan = ShardingPlan.draft(schema, settings, standing, server)
         findings += plan.findings
         if not plan.errors:
             tenancies, wrong = _tenancies(plan, schema, settings)
@@ -131,6 +127,7 @@ def read_plan(stack: str) -> Planned:
     return Planned(
         findings=tuple(_placed(finding, folder, file, text) for finding in findings),
         steps=tuple(_steps(plan, folder, settings.shard_count if settings else 0, tenancies)),
+        patterns=plan.patterns,
         settings=settings,
         warned=frozenset(map(str, plan.warnings)),
         standing=standing,
@@ -171,7 +168,9 @@ def _placed(finding: Finding, folder: PurePosixPath, file: Path, text: str) -> F
 
 def _line(finding: Finding, text: str) -> int:
     """Return the line of the setting in the stack's file, or of what is nearest above it."""
-    path = ["config", f"{PROJECT}:tables", finding.table]
+    of_pattern = finding.setting.partition(BY_PATTERN)
+    named = of_pattern[0].removeprefix(f"{PROJECT}:tables.") if of_pattern[1] else finding.table
+    path = ["config", f"{PROJECT}:tables", named]
     prefix = f"{PROJECT}:tables.{finding.table}."
     if finding.setting.startswith(prefix):
         path.append(finding.setting.removeprefix(prefix).partition(" ")[0])
@@ -204,7 +203,10 @@ def _steps(
     """Yield what an update does, in its order (components/cluster.py)."""
     steps: list[dict[str, Any]] = [{"kind": "file", "file": str(folder / file.name)} for file in plan.files]
     steps += [{"kind": "local", "table": str(it.table)} for it in plan.undistributed]
-    steps += [{"kind": "table", **_table(table, shard_count)} for table in plan.tables]
+    by_pattern = {table: str(it.pattern) for it in plan.patterns for table in it.tables}
+    steps += [
+        {"kind": "table", **_table(table, shard_count), "pattern": by_pattern.get(table.name)} for table in plan.tables
+    ]
     steps += [
         {"kind": "tenants", "table": str(it.table), "pin": dict(it.pin), "spread": list(it.spread)} for it in tenancies
     ]
@@ -241,6 +243,15 @@ def _document(stack: str, planned: Planned) -> dict[str, Any]:
         "applied": sorted(planned.standing.files) if planned.standing else None,
         "findings": [asdict(finding) for finding in planned.findings],
         "steps": planned.steps,
+        "patterns": [
+            {
+                "pattern": str(it.pattern),
+                "how": it.how,
+                "tables": [str(name) for name in it.tables],
+                "left": [str(name) for name in it.left],
+            }
+            for it in planned.patterns
+        ],
     }
 
 
@@ -263,6 +274,14 @@ def _text(stack: str, planned: Planned) -> Iterator[str]:
         first, *more = _step(step)
         yield f"{step['step']:4}  {first}"
         yield from (f"        {line}" for line in more)
+    for pattern in planned.patterns:
+        yield f"pattern {pattern.pattern}, {pattern.how}: {_names(pattern.tables)}"
+        if pattern.left:
+            yield f"        left as they are: {_names(pattern.left)}"
+
+
+def _names(tables: Iterable[TableName]) -> str:
+    return ", ".join(map(str, tables)) or "none"
 
 
 def _judged(standing: Standing | None) -> str:
@@ -292,13 +311,14 @@ def _placements(step: dict[str, Any]) -> Iterator[str]:
 
 
 def _table_step(step: dict[str, Any]) -> Iterator[str]:
+    by_pattern = f"; by the pattern {step['pattern']}" if step["pattern"] else ""
     if step["how"] == "reference":
-        yield f"{step['table']}: a copy on every node"
+        yield f"{step['table']}: a copy on every node{by_pattern}"
     else:
         joined = f", colocated with {step['colocateWith']}" if step["colocateWith"] else ""
         yield (
             f"{step['table']}: distributed by {step['column']}{joined} (group of {step['group']}, "
-            f"{step['shardCount']} shards)"
+            f"{step['shardCount']} shards){by_pattern}"
         )
     if step["primaryKey"]:
         old, new = (", ".join(step["primaryKey"][end]) for end in ("from", "to"))

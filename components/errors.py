@@ -73,6 +73,10 @@ class IdentityError(StackError):
     """A node or a cluster is not the one that was registered: recreated, or owned by another."""
 
 
+class SourceError(StackError):
+    """A database or a folder that a proposal cannot be read from."""
+
+
 class DriftError(StackError):
     """What is in the database contradicts what is declared, and changing it could lose data."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
@@ -14,11 +14,20 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
-__all__ = ["IDENTIFIER_BYTES", "ColumnName", "TableName", "default_name", "listed", "truncate_identifier"]
+__all__ = [
+    "IDENTIFIER_BYTES",
+    "ColumnName",
+    "TableName",
+    "TablePattern",
+    "default_name",
+    "listed",
+    "truncate_identifier",
+]
 
 IDENTIFIER_BYTES: Final = 63
 """Longest name that PostgreSQL keeps whole, in bytes (NAMEDATALEN - 1)."""
 
+_PATTERN = re.compile(r'\*|"(?:[^"\0\ud800-\udfff]|"")+"|[\w$]+|\.')
 _PART = re.compile(r'"(?:[^"\0\ud800-\udfff]|"")+"|[^\W\d][\w$]*')
 _PLAIN = re.compile(r"[^\W\dA-Z](?:[^\WA-Z]|\$)*")
 _FOLDED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
@@ -115,6 +124,51 @@ class TableName(_SqlName):
     def _spelled(self, reserved: frozenset[str]) -> str:
         prefix = "" if self.schema == "public" else f"{_quoted(self.schema, reserved)}."
         return prefix + _quoted(self.name, reserved)
+
+
+@dataclass(frozen=True, order=True)
+class TablePattern:
+    """Names of tables, with `*` for any characters of a name: `log_*`, `audit.*`. Without a schema, in whichever schema."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> TablePattern | None:
+        """Read a pattern; None where the text has no `*` outside of quotes. Raises ValueError where it has, and is none."""
+        parts = _PATTERN.findall(text)
+        if "*" not in parts:
+            return None
+        if "".join(parts) != text or parts.count(".") > 1 or "." in (parts[0], parts[-1]):
+            msg = f'{text!r} is not a pattern of names: write name with * in it, such as log_* or "Log"*, with schema. before it'
+            raise ValueError(msg)
+        return cls(text)
+
+    @cached_property
+    def _parts(self) -> tuple[tuple[str, ...], ...]:
+        """The schema, if there is one, and the name; each as its literal texts, between which anything may be."""
+        parts: list[list[str]] = [[""]]
+        for piece in _PATTERN.findall(self.text):
+            if piece == ".":
+                parts.append([""])
+            elif piece == "*":
+                parts[-1].append("")
+            else:
+                parts[-1][-1] += piece[1:-1].replace('""', '"') if piece.startswith('"') else piece.translate(_FOLDED)
+        return tuple(map(tuple, parts))
+
+    def matches(self, table: TableName) -> bool:
+        """Tell whether a table has such a name."""
+        names = (table.schema, table.name)[-len(self._parts) :]
+        expressions = (".*".join(map(re.escape, part)) for part in self._parts)
+        return all(re.fullmatch(it, name, re.DOTALL) for it, name in zip(expressions, names, strict=True))
+
+    @property
+    def literal(self) -> int:
+        """Return how many characters the pattern gives: of two that match, the one with more is nearer."""
+        return sum(len(text) for part in self._parts for text in part)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, order=True)

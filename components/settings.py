@@ -6,25 +6,28 @@ import ipaddress
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     PrivateAttr,
     SecretStr,
     ValidationError,
+    WrapValidator,
     field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 
 from components.errors import Problem, SettingsError
-from components.names import IDENTIFIER_BYTES, ColumnName, TableName
+from components.names import IDENTIFIER_BYTES, ColumnName, TableName, TablePattern
 
-__all__ = ["PROJECT", "Settings", "TableSettings", "reached_at"]
+__all__ = ["EXCLUDED", "PROJECT", "Settings", "TableSettings", "reached_at"]
 
 
 def reached_at(address: str) -> str:
@@ -61,8 +64,8 @@ class _Model(BaseModel):
 class TableSettings(_Model):
     """How one table is sharded: distributed by a column, or replicated to every node as a reference table."""
 
-    distribute_by: ColumnName | None = None
-    """Distribution column, spelled as in SQL."""
+    distribute_by: ColumnName | None = Field(default=None, validation_alias=AliasChoices("distributeBy", "by"))
+    """Distribution column, spelled as in SQL. A pattern distributes those of its tables that have the column."""
     colocate_with: TableName | None = None
     """Distributed table whose colocation group this one joins; without it the table starts a group of its own."""
     primary_key: tuple[ColumnName, ...] | None = Field(default=None, min_length=1)
@@ -94,6 +97,16 @@ class TableSettings(_Model):
                 msg = "primaryKey names a column twice: remove one"
                 raise ValueError(msg)
         return self
+
+
+def _name_or_pattern(value: object) -> TableName | TablePattern:
+    if isinstance(value, str) and (pattern := TablePattern.parse(value)):
+        return pattern
+    return TableName._read(value)  # noqa: SLF001 - as pydantic would
+
+
+EXCLUDED: Final = TableSettings.model_construct()
+"""What `false` declares: no pattern applies to the table, or to those that a pattern matches."""
 
 
 Tenant = Annotated[
@@ -138,7 +151,11 @@ class Settings(_Model):
     name_prefix: str = Field(default="citus", pattern=DOCKER_NAME, max_length=40)
     shard_count: int = Field(default=32, ge=1, le=64000)
     schema_dir: Path = Path("sql/schema")
-    tables: dict[TableName, TableSettings] = Field(default_factory=dict)
+    tables: dict[
+        Annotated[TableName, PlainValidator(_name_or_pattern)],
+        Annotated[TableSettings, WrapValidator(lambda value, read: EXCLUDED if value is False else read(value))],
+    ] = Field(default_factory=dict)
+    """Tables that are sharded, each by its name."""
     tenants: dict[TableName, TenantSettings] = Field(default_factory=dict)
     unsafe_triggers: bool = False
     """Sharded tables may have triggers, which fire on the workers, for the rows of one shard each."""
@@ -214,21 +231,33 @@ class Settings(_Model):
         return self
 
     _undistributed: tuple[TableName, ...] = PrivateAttr(())
+    _patterns: dict[TableName | TablePattern, TableSettings] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
-    def _set_undistributed_apart(self) -> Settings:
-        self._undistributed = (
-            *self._undistributed,
-            *(name for name, table in self.tables.items() if table.undistribute),
-        )
-        for name in self._undistributed:
-            self.tables.pop(name, None)
+    def _set_others_apart(self) -> Settings:
+        named = cast("dict[TableName | TablePattern, TableSettings]", self.tables)
+        for name, table in list(named.items()):
+            if isinstance(name, TablePattern) and table.primary_key:
+                msg = f"tables.{name}: primaryKey is for one table: remove it, and give that table a line of its own"
+                raise ValueError(msg)
+            if isinstance(name, TablePattern) or table is EXCLUDED:
+                self._patterns[name] = table
+            elif table.undistribute:
+                self._undistributed += (name,)
+            else:
+                continue
+            del named[name]
         return self
 
     @property
     def undistributed(self) -> tuple[TableName, ...]:
         """Return the tables that are to be local again; `tables` has those that are sharded."""
         return self._undistributed
+
+    @property
+    def patterns(self) -> dict[TableName | TablePattern, TableSettings]:
+        """Return what is declared of all tables of a pattern, and the tables that no pattern applies to (EXCLUDED)."""
+        return self._patterns
 
     @property
     def local_ports(self) -> list[int]:
@@ -255,7 +284,9 @@ class Settings(_Model):
         except ValidationError as error:
             raise SettingsError(*_problems(error, values)) from None
         for setting in STRUCTURED:
-            known = len(getattr(settings, setting)) + (len(settings.undistributed) if setting == "tables" else 0)
+            known = len(getattr(settings, setting))
+            if setting == "tables":
+                known += len(settings.undistributed) + len(settings.patterns)
             if known < len(decoded.get(setting, {})):
                 msg = f"citus:{setting} names a table twice: unquoted names are folded to lower case; remove one"
                 raise SettingsError(msg)

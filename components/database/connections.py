@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from components.access import Server
 
 __all__ = [
+    "GIVEN",
     "SETTINGS",
     "Connection",
     "close_idle",
@@ -88,14 +89,20 @@ _KNOWN_SETTINGS: Final = SQL / "citus" / "set_known_settings.sql"
 _FURTHER_VARIABLES: Final = ("PGSERVICEFILE", "PGSYSCONFDIR", "PGTZ", "PGDATESTYLE", "PGGEQO")
 
 
-def _forget_environment() -> None:
-    """Take what libpq reads out of this process's environment: no PGHOST, PGOPTIONS, PGSERVICE… reaches our sessions."""
-    named = [option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar]
-    for name in (*named, *_FURTHER_VARIABLES):
+def _forget_environment() -> dict[str, str]:
+    """Take what libpq reads out of this process's environment: no PGHOST, PGOPTIONS, PGSERVICE… reaches our sessions.
+
+    Returns:
+        What it said, by libpq's keywords: for a database that a person names as in psql.
+    """
+    named = {option.envvar.decode(): option.keyword.decode() for option in pq.Conninfo.get_defaults() if option.envvar}
+    given = {keyword: value for name, keyword in named.items() if (value := os.environ.pop(name, None)) is not None}
+    for name in _FURTHER_VARIABLES:
         os.environ.pop(name, None)
+    return given
 
 
-_forget_environment()  # once, before any thread connects
+GIVEN: Final = _forget_environment()  # once, before any thread connects
 
 
 def is_permanent(message: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from components.names import TableName
+    from components.names import TableName, TablePattern
     from components.schema.relations import Position
 
 __all__ = ["Finding", "Mend", "Rule", "Severity", "Stage", "Step", "by_kind", "listed_findings"]
@@ -146,7 +146,7 @@ class Rule:
 
     def finding(
         self,
-        table: TableName | None,
+        table: TableName | TablePattern | None,
         message: str,
         remedy: str,
         *,

@@ -15,6 +15,7 @@ from components.names import TableName
 from components.plan.findings import Finding, by_kind, listed_findings
 from components.plan.later import check_later
 from components.plan.layout import Layout
+from components.plan.patterns import ExpandedPattern, expand_patterns
 from components.plan.rules import RULES, check_files, check_plan, check_settings
 from components.plan.rules.names import truncate_names
 from components.schema.needs import KnownServer
@@ -22,11 +23,11 @@ from components.schema.statements import SqlFile
 from components.tables import DistributedDeclaration, Local, LocalDeclaration, Pending, ReferenceDeclaration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from components.plan.later import Standing
     from components.schema.files import Schema
-    from components.settings import TableSettings
+    from components.settings import Settings
 
 __all__ = ["PlannedTable", "ShardingPlan"]
 
@@ -79,6 +80,8 @@ class ShardingPlan:
     undistributed: tuple[LocalDeclaration, ...] = ()
     """Tables that are to be local again."""
     findings: tuple[Finding, ...] = ()
+    patterns: tuple[ExpandedPattern, ...] = ()
+    """What each pattern of the settings came to."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -103,42 +106,29 @@ class ShardingPlan:
 
     @classmethod
     def make(
-        cls,
-        schema: Schema,
-        tables: Mapping[TableName, TableSettings],
-        undistributed: Iterable[TableName] = (),
-        standing: Standing | None = None,
-        shard_count: int = 32,
-        server: KnownServer | None = None,
-        *,
-        unsafe_triggers: bool = False,
+        cls, schema: Schema, settings: Settings, standing: Standing | None = None, server: KnownServer | None = None
     ) -> ShardingPlan:
         """Put the declared tables in order; if there is a running cluster, also judge the later files.
 
         Raises:
             PlanError: with one line for each error: where, what, why, and the remedy.
         """
-        plan = cls.draft(schema, tables, undistributed, standing, shard_count, server, unsafe_triggers=unsafe_triggers)
+        plan = cls.draft(schema, settings, standing, server)
         if plan.errors:
             raise PlanError(*plan.told_errors())
         return plan
 
     @classmethod
     def draft(
-        cls,
-        schema: Schema,
-        tables: Mapping[TableName, TableSettings],
-        undistributed: Iterable[TableName] = (),
-        standing: Standing | None = None,
-        shard_count: int = 32,
-        server: KnownServer | None = None,
-        *,
-        unsafe_triggers: bool = False,
+        cls, schema: Schema, settings: Settings, standing: Standing | None = None, server: KnownServer | None = None
     ) -> ShardingPlan:
         """Return the plan with all its findings, whether it can be carried out or not."""
-        tables, findings = truncate_names(tables)
-        layout = Layout(schema, tables, unsafe_triggers=unsafe_triggers)
-        planned = tuple(_in_order({name: _planned(name, layout, shard_count) for name in tables}))
+        tables, findings = truncate_names(settings.tables)
+        expansion = expand_patterns(schema, tables, settings.undistributed, settings.patterns)
+        tables = expansion.tables
+        findings += expansion.findings
+        layout = Layout(schema, tables, unsafe_triggers=settings.unsafe_triggers)
+        planned = tuple(_in_order({name: _planned(name, layout, settings.shard_count) for name in tables}))
         findings += check_settings(layout)
         if not any(finding.severity == "error" for finding in findings):
             findings += check_plan(layout, {table.name: number for number, table in enumerate(planned)})
@@ -146,8 +136,8 @@ class ShardingPlan:
         findings = [*check_files(schema, server or KnownServer(), applied), *findings]
         if standing is not None:
             findings = [*check_later(schema.files, standing, tables), *findings]
-        turns = _with_pending(list(_with_foreign_keys(planned, layout)), undistributed, layout)
-        return cls(tuple(schema.files), *turns, tuple(findings))
+        turns = _with_pending(list(_with_foreign_keys(planned, layout)), expansion.undistributed, layout)
+        return cls(tuple(schema.files), *turns, tuple(map(expansion.placed, findings)), expansion.patterns)
 
 
 def _planned(name: TableName, layout: Layout, shard_count: int) -> PlannedTable:

@@ -69,9 +69,9 @@ def later_cases() -> Iterator[LaterCase]:
 
 
 def _draft(files: list[SqlFile], tables: dict[str, Any], standing: Standing | None) -> tuple[ShardingPlan, list[str]]:
-    settings = Settings.parse({"password": "x", "tables": json.dumps(tables)}, stack="test")
+    settings = Settings.parse({"password": "x", "tables": json.dumps(tables), "shardCount": "4"}, stack="test")
     schema = Schema(files)
-    plan = ShardingPlan.draft(schema, settings.tables, (), standing, shard_count=4)
+    plan = ShardingPlan.draft(schema, settings, standing)
     return plan, [*map(str, schema.problems), *map(str, plan.errors)]
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["available", "carry_out", "clean", "draft"]
 
-_SHARDS: Final = 2
+_SHARDS: Final = "2"
 
 _CREATED: Final = """
 with owned as (select objid from pg_depend where deptype = 'e'),
@@ -62,8 +62,8 @@ def draft(case: Case, *more: str) -> ShardingPlan:
     """Return the case's plan with what speaks against it; more files come behind its own."""
     schema = Schema([SqlFile(f"{number}.sql", text) for number, text in enumerate((case.sql, *more), 1)])
     assert schema.problems == [], case
-    settings = Settings.parse({"password": "x", "tables": json.dumps(case.tables)}, stack="test")
-    return ShardingPlan.draft(schema, settings.tables, shard_count=_SHARDS)
+    given = {"password": "x", "tables": json.dumps(case.tables), "shardCount": _SHARDS}
+    return ShardingPlan.draft(schema, Settings.parse(given, stack="test"))
 
 
 def carry_out(connection: Connection, plan: ShardingPlan) -> str:

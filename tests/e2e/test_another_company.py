@@ -75,6 +75,18 @@ def test_a_second_up_changes_nothing(stack: Stack) -> None:
     assert stack.preview("--expect-no-changes").code == 0
 
 
+def test_patterns_in_the_place_of_lines_change_nothing(stack: Stack) -> None:
+    """The same tables by a pattern: no resource differs."""
+    tables = json.loads((SCHEMA / "settings.json").read_text())["tables"]
+    own = {name: tables[name] for name in ("ads.companies", 'ads."Click"')}
+    pattern = {"by": "company_id", "colocateWith": "ads.companies"}
+    stack.set(tables={**own, "*": pattern, 'ads."Geo"*': {"reference": True}})
+    assert stack.preview("--expect-no-changes").code == 0
+    stack.set(tables={**own, "*": pattern})
+    assert stack.preview("--expect-no-changes").code != 0
+    stack.set(tables=tables)
+
+
 def test_destroy_removes_every_trace(stack: Stack) -> None:
     """Nothing on the engine bears the stack's label."""
     assert stack.destroy().code == 0

@@ -230,9 +230,9 @@ class Cluster:
 
     def program(self, schema_dir: Path, tables: Mapping[str, Any], *, shard_count: int = 4) -> list[Resource]:
         """Declare a schema's files and its tables as the program does (cluster.py), in the order of their creation."""
-        given = {"tables": json.dumps(tables), "password": PASSWORD}
+        given = {"tables": json.dumps(tables), "password": PASSWORD, "shardCount": str(shard_count)}
         settings = Settings.parse(given, stack="test")
-        plan = ShardingPlan.make(Schema.read(schema_dir), settings.tables, shard_count=shard_count)
+        plan = ShardingPlan.make(Schema.read(schema_dir), settings)
         inputs = (SchemaScriptInputs.of(self.access(), file) for file in plan.files)
         files = [Resource(SchemaScriptProvider(), write(it)) for it in inputs]
         return [*files, *(self.table(table.declaration) for table in plan.tables)]

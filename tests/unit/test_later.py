@@ -39,7 +39,7 @@ def plan(
     given = {"password": "x", "tables": json.dumps(tables or {"t": {"distributeBy": "x"}, "kind": {"reference": True}})}
     schema = Schema([SqlFile("1.sql", FIRST), *(SqlFile(name, text) for name, text in files)])
     assert schema.problems == []
-    return ShardingPlan.draft(schema, Settings.parse(given, stack="test").tables, (), standing)
+    return ShardingPlan.draft(schema, Settings.parse(given, stack="test"), standing)
 
 
 def found(*files: tuple[str, str], **more: Any) -> list[str]:

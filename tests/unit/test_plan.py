@@ -29,6 +29,10 @@ REFERENCE = {"reference": True}
 Declared = dict[str, Any]
 
 
+NOTHING = Settings.parse({"password": "x"}, stack="test")
+"""Settings that shard no table."""
+
+
 def by(column: str, **options: Any) -> Declared:
     """Declare a table distributed by a column."""
     return {"distributeBy": column, **options}
@@ -39,7 +43,7 @@ def plan(sql: str, tables: Declared) -> ShardingPlan:
     schema = Schema([SqlFile("1.sql", sql)])
     assert schema.problems == []
     settings = Settings.parse({"password": "x", "tables": json.dumps(tables)}, stack="test")
-    return ShardingPlan.make(schema, settings.tables)
+    return ShardingPlan.make(schema, settings)
 
 
 def draft(sql: str, tables: Declared) -> ShardingPlan:
@@ -47,7 +51,7 @@ def draft(sql: str, tables: Declared) -> ShardingPlan:
     schema = Schema([SqlFile("1.sql", sql)])
     assert schema.problems == []
     settings = Settings.parse({"password": "x", "tables": json.dumps(tables)}, stack="test")
-    return ShardingPlan.draft(schema, settings.tables)
+    return ShardingPlan.draft(schema, settings)
 
 
 def findings(sql: str, tables: Declared) -> list[str]:
@@ -66,7 +70,7 @@ def test_the_demonstrations_schema_fits_its_settings() -> None:
     """The retail schema with the settings of Pulumi.dev.yaml makes a plan, reference tables first, parents before children."""
     tables = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text("utf-8"))["config"]["citus:tables"]
     settings = Settings.parse({"password": "x", "tables": json.dumps(tables)}, stack="dev")
-    made = ShardingPlan.make(Schema.read(ROOT / settings.schema_dir), settings.tables)
+    made = ShardingPlan.make(Schema.read(ROOT / settings.schema_dir), settings)
     assert [(str(table.name), table.distribution_column) for table in made.tables] == [
         ("cupon", None),
         ("metodo_pago", None),
@@ -721,6 +725,20 @@ RULE_CASES: list[tuple[str, str, Declared, str]] = [
     ("nullable-column", "create table t (x int)", {"t": by("x")}, "alter table t alter column x set not null"),
     ("few-values", "create table t (x bool not null)", {"t": by("x")}, "which has few values"),
     ("few-values", "create type e as enum (); create table t (x e not null)", {"t": by("x")}, "is an enum"),
+    ("pattern-without-table", "create table log_a (x int)", {"lgo_*": REFERENCE}, "did you mean log_a?"),
+    (
+        "pattern-without-column",
+        "create table t (tenant_id int not null)",
+        {"*": by("tenantid")},
+        "none of the 1 tables that it applies to has this column (did you mean tenant_id?)",
+    ),
+    (
+        "pattern-tie",
+        "create table a_b (x int not null)",
+        {"a_*": REFERENCE, "*_b": by("x")},
+        "a_b is matched by *_b and by a_*, and neither is nearer",
+    ),
+    ("pattern-unused", "create table t (x int)", {"*": REFERENCE, "t": REFERENCE}, "has a nearer line"),
     (
         "left-local",
         "create table t (x int not null); create table l (x int)",
@@ -769,6 +787,30 @@ def test_a_rule_finds_what_it_tells(slug: str, sql: str, tables: Declared, text:
     assert found[0].file or found[0].setting
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        "create table o (id int, kind text, primary key (id, kind)) partition by list (kind)",
+        "create table o (id int not null, line text)",
+        "create table o (id serial, other int references l)",
+    ],
+)
+@pytest.mark.parametrize("key", ["id int primary key", "id int not null unique"])
+def test_the_number_of_a_table_is_no_tie_to_others(key: str, other: str) -> None:
+    """A column that is named as the key of a distributed table says nothing of it: no advice to distribute by that name."""
+    local = "create table l (id int primary key)"
+    assert [it.rule for it in draft(f"create table t ({key}); {local}; {other}", {"t": by("id")}).findings] == []
+
+
+def test_a_column_named_as_in_the_other_tables_of_a_group_is_a_tie() -> None:
+    """The root's own number is none, the column by which its followers name it is."""
+    sql = T + "create table c (t_id int not null references t); create table l (id int primary key, t_id int, n int)"
+    made = draft(sql, {"t": by("id"), "c": by("t_id", colocateWith="t")})
+    assert [(it.rule, it.remedy) for it in made.findings] == [
+        ("left-local", "citus:tables.l: {distributeBy: t_id, colocateWith: t}")
+    ]
+
+
 def test_every_rule_has_a_case() -> None:
     """No rule goes untested; those of later files are test_later's."""
     of_servers = {"newer-server", "missing-extension", "unsafe-trigger"}  # below
@@ -792,11 +834,11 @@ def test_every_rule_has_a_case() -> None:
 def test_what_a_server_is_too_old_for_is_an_error(sql: str, version: int) -> None:
     """The grammar takes the newest syntax; a server of an earlier version is named, one of that version takes it."""
     schema = Schema([SqlFile("1.sql", sql)])
-    (found,) = ShardingPlan.draft(schema, {}, server=KnownServer("the image x", version - 1)).errors
+    (found,) = ShardingPlan.draft(schema, NOTHING, server=KnownServer("the image x", version - 1)).errors
     assert found.rule == "newer-server"
     assert f"needs PostgreSQL {version}, and the image x has {version - 1} at most" in str(found)
-    assert ShardingPlan.draft(schema, {}, server=KnownServer("the image x", version)).findings == ()
-    assert ShardingPlan.draft(schema, {}).findings == ()
+    assert ShardingPlan.draft(schema, NOTHING, server=KnownServer("the image x", version)).findings == ()
+    assert ShardingPlan.draft(schema, NOTHING).findings == ()
 
 
 def test_triggers_are_a_warning_where_the_settings_let_them() -> None:
@@ -804,9 +846,9 @@ def test_triggers_are_a_warning_where_the_settings_let_them() -> None:
     schema = Schema(
         [SqlFile("1.sql", f"{TRIGGER} {T} create trigger g before insert on t for each row execute function f()")]
     )
-    tables = Settings.parse({"password": "x", "tables": json.dumps({"t": by("x")})}, stack="test").tables
-    (refused,) = ShardingPlan.draft(schema, tables).errors
-    (warned,) = ShardingPlan.draft(schema, tables, unsafe_triggers=True).findings
+    given = {"password": "x", "tables": json.dumps({"t": by("x")})}
+    (refused,) = ShardingPlan.draft(schema, Settings.parse(given, stack="test")).errors
+    (warned,) = ShardingPlan.draft(schema, Settings.parse({**given, "unsafeTriggers": "true"}, stack="test")).findings
     assert (refused.rule, warned.rule) == ("trigger", "unsafe-trigger")
     assert "fires on the workers" in str(warned)
 
@@ -815,13 +857,13 @@ def test_a_function_that_the_files_create_needs_no_newer_server() -> None:
     """Many write uuidv7() themselves, for servers that do not have it."""
     function = "create function uuidv7() returns uuid language sql as 'select gen_random_uuid()';"
     sql = function + "create table t (x uuid default uuidv7())"
-    assert ShardingPlan.draft(Schema([SqlFile("1.sql", sql)]), {}, server=KnownServer("it", 15)).findings == ()
+    assert ShardingPlan.draft(Schema([SqlFile("1.sql", sql)]), NOTHING, server=KnownServer("it", 15)).findings == ()
 
 
 def test_an_extension_that_the_server_lacks_is_an_error() -> None:
     """Each is named at its place; those that it has are none."""
     schema = Schema([SqlFile("1.sql", "create extension hstore;\ncreate extension if not exists postgis")])
-    (found,) = ShardingPlan.draft(schema, {}, server=KnownServer("the image x", 16, frozenset({"hstore"}))).errors
+    (found,) = ShardingPlan.draft(schema, NOTHING, server=KnownServer("the image x", 16, frozenset({"hstore"}))).errors
     assert (found.rule, found.line) == ("missing-extension", 2)
     assert "the extension postgis is not among those that the image x has" in str(found)
 
@@ -829,8 +871,8 @@ def test_an_extension_that_the_server_lacks_is_an_error() -> None:
 def test_a_role_that_is_there_or_that_the_files_create_is_no_finding() -> None:
     """A file that creates its roles, and one for a cluster that has them, keep owners and grants."""
     schema = Schema([SqlFile("1.sql", "create role a; " + T + "alter table t owner to a; grant select on t to b")])
-    assert ShardingPlan.draft(schema, {}, server=KnownServer("it", 16, roles=frozenset({"b"}))).findings == ()
-    assert [str(it.rule) for it in ShardingPlan.draft(schema, {}).findings] == ["missing-role"]
+    assert ShardingPlan.draft(schema, NOTHING, server=KnownServer("it", 16, roles=frozenset({"b"}))).findings == ()
+    assert [str(it.rule) for it in ShardingPlan.draft(schema, NOTHING).findings] == ["missing-role"]
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,10 @@ def test_json_says_everything(folder: Path, capsys: pytest.CaptureFixture[str]) 
     code, shown = document(capsys)
     (finding,) = shown.pop("findings")
     steps = shown.pop("steps")
-    assert (code, shown) == (1, {"version": 1, "stack": "dev", "errors": 1, "warnings": 0, "applied": None})
+    assert (code, shown) == (
+        1,
+        {"version": 1, "stack": "dev", "errors": 1, "warnings": 0, "applied": None, "patterns": []},
+    )
     assert {key: finding[key] for key in ("severity", "rule", "file", "line", "column", "table", "setting")} == {
         "severity": "error",
         "rule": "unique-key",
@@ -126,6 +129,7 @@ def test_json_says_everything(folder: Path, capsys: pytest.CaptureFixture[str]) 
         "after": [],
         "setAside": [],
         "restored": [],
+        "pattern": None,
     }
     documented = (ROOT / "docs" / "plan.md").read_text("utf-8")
     assert all(f"`{field}`" in documented for field in {*shown, "findings", "steps", *finding, *steps[0], *steps[2]})
@@ -167,7 +171,7 @@ def test_a_preview_lists_many_errors_of_one_kind(many: Path) -> None:
     """What stops an update is shortened in the same way."""
     settings = Settings.parse({"password": "x", "tables": json.dumps(TABLES_OF_MANY)}, stack="dev")
     with pytest.raises(PlanError) as caught:
-        ShardingPlan.make(Schema.read(many / "sql" / "schema"), settings.tables)
+        ShardingPlan.make(Schema.read(many / "sql" / "schema"), settings)
     first, *rest = str(caught.value).splitlines()
     assert first.startswith("unique-key: 8 findings of one kind: ")
     assert len(rest) == 7

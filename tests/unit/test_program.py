@@ -174,7 +174,7 @@ def declare(**values: str) -> Declared:
     """Declare a cluster in an event loop of its own, as a stack with these settings would."""
     settings = Settings.parse({"password": PASSWORD, "tables": json.dumps(TABLES), **values}, stack="dev")
     schema = Schema.read(ROOT / settings.schema_dir)
-    plan = ShardingPlan.make(schema, settings.tables, settings.undistributed, shard_count=settings.shard_count)
+    plan = ShardingPlan.make(schema, settings)
     tenancies = plan_tenants(plan, schema, settings)
     recorder = Recorder()
     host = QuietEngine(STACK) if settings.runtime == "docker" else OneHost(STACK, Path("/project"))

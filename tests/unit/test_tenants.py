@@ -31,7 +31,7 @@ def test_a_generated_column_before_the_distribution_column_is_refused_where_tena
     tables = {"sale": {"distributeBy": "country"}, "line": {"distributeBy": "country", "colocateWith": "sale"}}
     given = {"password": "x", "tables": json.dumps(tables), "tenants": json.dumps({"sale": {"spread": [1, 2]}})}
     settings = Settings.parse(given, stack="test")
-    plan = ShardingPlan.make(schema, settings.tables)
+    plan = ShardingPlan.make(schema, settings)
     if columns.startswith("country"):
         assert plan_tenants(plan, schema, settings)
         return

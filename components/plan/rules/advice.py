@@ -38,24 +38,30 @@ SEPARATE_GROUPS: Final = Rule(
 )
 
 
-def _is_whole_key(table: Table, column: str) -> bool:
-    """Tell whether the column is the table's whole key, as `id` is in many tables that have nothing else in common."""
-    return table.primary_key is not None and table.primary_key.columns == (column,)
+def _is_own_number(table: Table, column: str) -> bool:
+    """Tell whether the column identifies the table's own rows, as `id` does in many tables that have nothing else in common.
+
+    That is its primary key, or a unique one where it has none. A key of a partitioned table also holds the columns by which the
+    table is partitioned.
+    """
+    keys = [table.primary_key] if table.primary_key else [key for key in table.keys if key.kind != "exclude"]
+    return any(column in key.columns and {column, *table.partition_columns}.issuperset(key.columns) for key in keys)
 
 
 def check_left_local(layout: Layout) -> Iterator[Finding]:
-    """Find local tables that have the distribution column of another table."""
+    """Find local tables that have the distribution column of another table, but for one that is only that table's own number."""
     distributed = {
         (column.name, column.type): name
         for name in sorted(layout.settings, reverse=True)
         if (column := layout.distribution_column(name)) is not None
+        and not _is_own_number(layout.schema.tables[name], column.name)
     }
     for table in layout.schema.tables.values():
         if layout.kind(table.name) != Kind.LOCAL or table.persistence == "t" or table.partition:
             continue
         for column in (table.columns or {}).values():
             other = distributed.get((column.name, column.type))
-            if other is not None and not _is_whole_key(table, column.name):
+            if other is not None and not _is_own_number(table, column.name):
                 by, group = ColumnName(column.name), layout.colocation_root(other)
                 message = f"{table.name} stays on the coordinator, though it has {by}, by which {other} is distributed"
                 remedy = f"citus:tables.{table.name}: {{distributeBy: {by}, colocateWith: {group}}}"
@@ -69,7 +75,7 @@ def check_separate_groups(layout: Layout) -> Iterator[Finding]:
         column = layout.distribution_column(name)
         if column is None or layout.colocation_root(name) != name:
             continue
-        if _is_whole_key(layout.schema.tables[name], column.name):
+        if _is_own_number(layout.schema.tables[name], column.name):
             continue
         other = first.setdefault((column.name, column.type), name)
         if other != name:

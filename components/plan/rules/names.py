@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from components.plan.layout import Layout
     from components.settings import TableSettings
 
-__all__ = ["check_colocation", "check_names", "truncate_names"]
+__all__ = ["check_colocation", "check_names", "did_you_mean", "truncate_names"]
 
 
 UNKNOWN_TABLE: Final = Rule(
@@ -34,6 +34,43 @@ NOT_A_TABLE: Final = Rule(
     why="Only tables have shards. A view of sharded tables needs no setting.",
     remedy="Name the table behind it.",
     source="ErrorIfForeignTable, distribute.ensure_distributed",
+)
+
+PATTERN_WITHOUT_TABLE: Final = Rule(
+    "pattern-without-table",
+    "error",
+    what="A pattern in `citus:tables` matches no table that the SQL files create.",
+    why="It has no effect. Most often it is misspelled. Partitions follow their table and temporary tables are never sharded: "
+    "no pattern matches those.",
+    remedy="Correct it, or remove it.",
+    source="patterns.expand_patterns",
+)
+
+PATTERN_WITHOUT_COLUMN: Final = Rule(
+    "pattern-without-column",
+    "error",
+    what="None of the tables that a pattern applies to has the column by which it distributes.",
+    why="A pattern distributes those of its tables that have the column, and leaves the others as they are.",
+    remedy="Correct the column, or remove the pattern.",
+    source="patterns.expand_patterns",
+)
+
+PATTERN_TIE: Final = Rule(
+    "pattern-tie",
+    "error",
+    what="Two patterns match a table, and neither is nearer.",
+    why="A table's own name is nearest, then the pattern that gives most characters.",
+    remedy="Give the table a line of its own, or make one of the patterns longer.",
+    source="patterns.expand_patterns",
+)
+
+PATTERN_UNUSED: Final = Rule(
+    "pattern-unused",
+    "warning",
+    what="Every table that a pattern matches has a nearer line in `citus:tables`.",
+    why="It applies to no table.",
+    remedy="Remove it, unless it is meant for tables of later files.",
+    source="patterns.expand_patterns",
 )
 
 UNKNOWN_COLUMN: Final = Rule(
@@ -122,19 +159,20 @@ def check_names(layout: Layout, name: TableName, settings: TableSettings) -> Ite
             )
             yield NOT_A_TABLE.finding(name, message, remedy, at=other.at, setting=setting)
             return
-        message = f"no SQL file of citus:schemaDir creates this table{_did_you_mean(name, layout.schema.tables)}"
+        message = f"no SQL file of citus:schemaDir creates this table{did_you_mean(name, layout.schema.tables)}"
         remedy = "add the file, or remove the table from the settings"
         yield UNKNOWN_TABLE.finding(name, message, remedy, setting=setting)
         return
     named = [("distributeBy", settings.distribute_by)] + [("primaryKey", c) for c in settings.primary_key or ()]
     for key, column in named:
         if column is not None and table.columns is not None and column.name not in table.columns:
-            message = f"the table has no such column{_did_you_mean(column, map(ColumnName, table.columns))}"
+            message = f"the table has no such column{did_you_mean(column, map(ColumnName, table.columns))}"
             remedy = f"name one of {listed(table.columns)}"
             yield UNKNOWN_COLUMN.finding(name, message, remedy, at=table.at, setting=f"{setting}.{key} = {column}")
 
 
-def _did_you_mean(name: object, others: Iterable[object]) -> str:
+def did_you_mean(name: object, others: Iterable[object]) -> str:
+    """Return a question for the name that is spelled most like this one; empty where none is."""
     spelled = {str(other).lower().replace('"', ""): str(other) for other in others}
     close = difflib.get_close_matches(str(name).lower().replace('"', ""), spelled, n=1)
     return f" (did you mean {spelled[close[0]]}?)" if close else ""
@@ -146,7 +184,7 @@ def check_colocation(layout: Layout, name: TableName, target: TableName | None) 
     if target is None:
         return
     if target not in layout.settings:
-        message = f"the settings do not distribute that table{_did_you_mean(target, layout.settings)}"
+        message = f"the settings do not distribute that table{did_you_mean(target, layout.settings)}"
         yield COLOCATE_UNKNOWN.finding(name, message, "add it to citus:tables", setting=setting)
     elif layout.settings[target].reference:
         message = "that is a reference table, which is not split into shards"
