@@ -23,16 +23,21 @@ from components.schema.parse_tree import (
     NOT_SHOWN,
     bounds_of,
     collation_of,
+    detached,
     has_subquery,
     label_of,
     nodes,
     object_type,
+    parameter_mode,
     ranges_of,
     referenced,
+    strings,
 )
-from components.schema.relations import OtherRelation, Policy, Sequence, Table, Trigger, UserType
+from components.schema.relations import OtherRelation, Policy, Routine, Sequence, Table, Trigger, UserType
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from components.schema.scope import Handler, Scope
 
 __all__ = ["HANDLERS"]
@@ -74,8 +79,9 @@ def _create_table(scope: Scope, statement: Any) -> None:
 
 def _create_table_as(scope: Scope, statement: Any) -> None:
     if object_type(statement.objtype) == "OBJECT_MATVIEW":
-        view = OtherRelation("materialized view", scope.at, _keys_needed(scope, statement.query))
-        scope.relations.others[scope.name(statement.into.rel)] = view
+        scope.relations.others[scope.name(statement.into.rel)] = _view(
+            scope, "materialized view", statement.query, statement.into.col_names
+        )
     elif not (statement.if_not_exists and scope.table(statement.into.rel)):
         _create_from_query(scope, statement.into.rel)
 
@@ -91,9 +97,12 @@ def _create_from_query(scope: Scope, relation: Any) -> None:
 
 
 def _create_view(scope: Scope, statement: Any) -> None:
-    scope.relations.others[scope.name(statement.view)] = OtherRelation(
-        "view", scope.at, _keys_needed(scope, statement.query)
-    )
+    scope.relations.others[scope.name(statement.view)] = _view(scope, "view", statement.query, statement.aliases)
+
+
+def _view(scope: Scope, kind: str, query: Any, columns: Iterable[Any]) -> OtherRelation:
+    keys = _keys_needed(scope, query)
+    return OtherRelation(kind, scope.at, keys, detached(query), strings(columns), scope.search_path)
 
 
 def _keys_needed(scope: Scope, query: Any) -> frozenset[TableName]:
@@ -147,7 +156,7 @@ def _create_trigger(scope: Scope, statement: Any) -> None:
 def _create_policy(scope: Scope, statement: Any) -> None:
     table = scope.table(statement.table)
     if table is not None:
-        policy = Policy(statement.policy_name, scope.at, has_subquery(statement))
+        policy = Policy(statement.policy_name, scope.at, has_subquery(statement), detached(statement))
         scope.relations.put(replace(table, policies=(*table.policies, policy)))
 
 
@@ -176,7 +185,12 @@ def _create_composite(scope: Scope, statement: Any) -> None:
 
 
 def _define(scope: Scope, statement: Any) -> None:
-    if object_type(statement.kind) == "OBJECT_COLLATION":
+    kind = object_type(statement.kind)
+    if kind == "OBJECT_AGGREGATE":
+        name = scope.listed_name(statement.defnames)
+        aggregate = Routine(name, scope.at, "internal", "i", is_aggregate=True)
+        scope.relations.routines.setdefault(name, {})[()] = aggregate
+    if kind == "OBJECT_COLLATION":
         options = {node.def_elem.defname: str(node.def_elem.arg) for node in statement.definition}
         scope.relations.collations[scope.listed_name(statement.defnames)] = "false" not in options.get(
             "deterministic", ""
@@ -185,6 +199,26 @@ def _define(scope: Scope, statement: Any) -> None:
 
 def _create_sequence(scope: Scope, statement: Any) -> None:
     scope.relations.sequences[scope.name(statement.sequence)] = Sequence(scope.at, tuple(bounds_of(statement.options)))
+
+
+def _create_function(scope: Scope, statement: Any) -> None:
+    options = {node.def_elem.defname: node.def_elem.arg for node in statement.options}
+    ins = [node.function_parameter for node in statement.parameters]
+    types = tuple(scope.type_name(it.arg_type) for it in ins if parameter_mode(it) in ("DEFAULT", "IN", "INOUT", "VARIADIC"))
+    name = scope.listed_name(statement.funcname)
+    routine = Routine(
+        name,
+        scope.at,
+        options["language"].string.sval.lower() if "language" in options else "sql",
+        options["volatility"].string.sval[:1] if "volatility" in options else "v",
+        tuple(it.name for it in ins),
+        returns_set=statement.return_type.setof or any(parameter_mode(it) == "TABLE" for it in ins),
+        statement=detached(statement),
+        file=scope.file,
+        offset=scope.offset,
+        search_path=scope.search_path,
+    )
+    scope.relations.routines.setdefault(name, {})[types] = routine
 
 
 HANDLERS: Final[dict[str, Handler]] = {
@@ -202,4 +236,5 @@ HANDLERS: Final[dict[str, Handler]] = {
     "composite_type_stmt": _create_composite,
     "define_stmt": _define,
     "create_seq_stmt": _create_sequence,
+    "create_function_stmt": _create_function,
 }

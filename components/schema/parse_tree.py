@@ -17,11 +17,13 @@ __all__ = [
     "collation_of",
     "constraint_kind",
     "constraints_of",
+    "detached",
     "has_subquery",
     "is_cascade",
     "label_of",
     "nodes",
     "object_type",
+    "parameter_mode",
     "ranges_of",
     "referenced",
     "scale_of",
@@ -59,6 +61,18 @@ def object_type(value: int) -> str:
 def constraint_kind(constraint: Any) -> str:
     """Return a constraint's kind, such as CONSTR_CHECK."""
     return str(postgast.pg_query_pb2.ConstrType.Name(constraint.contype))
+
+
+def parameter_mode(parameter: Any) -> str:
+    """Return how a function takes a parameter: DEFAULT, IN, OUT, INOUT, VARIADIC or TABLE."""
+    return str(postgast.pg_query_pb2.FunctionParameterMode.Name(parameter.mode)).removeprefix("FUNC_PARAM_")
+
+
+def detached(node: Any) -> Any:
+    """Return a copy of a node that does not keep the rest of the file's tree in memory."""
+    copy = type(node)()
+    copy.CopyFrom(node)
+    return copy
 
 
 def action_of(command: Any) -> str:

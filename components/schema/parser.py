@@ -34,6 +34,7 @@ class FileReader(Scope):
             self.problems.append(self.file.position(offset).problem(message))
         elif kind in _HANDLERS:
             self.at = self.file.position(offset)
+            self.offset = offset
             _HANDLERS[kind](self, statement)
 
 

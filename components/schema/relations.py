@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.errors import Problem
 from components.names import TableName
@@ -23,6 +23,7 @@ __all__ = [
     "Policy",
     "Position",
     "Relations",
+    "Routine",
     "Sequence",
     "SqlFile",
     "Table",
@@ -138,6 +139,8 @@ class Policy:
     name: str
     at: Position
     subquery: bool
+    statement: Any = None
+    """Parse tree of the statement that creates or alters it."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,34 @@ class OtherRelation:
     at: Position
     keys: frozenset[TableName] = frozenset()
     """Tables on whose primary key it depends: it groups by the key, and shows other columns of them."""
+    query: Any = None
+    """Parse tree of a view's query."""
+    columns: tuple[str, ...] = ()
+    """Names that the view gives to its query's first columns."""
+    search_path: str = "public"
+    """Schema in which its query looks up names."""
+
+
+@dataclass(frozen=True)
+class Routine:
+    """A function or a procedure that a file creates."""
+
+    name: TableName
+    at: Position
+    language: str
+    volatility: str
+    """One letter as in pg_proc: i immutable, s stable, v volatile."""
+    arguments: tuple[str, ...] = ()
+    """Names of its arguments, in and out; empty for one that has none."""
+    returns_set: bool = False
+    is_aggregate: bool = False
+    statement: Any = None
+    """Parse tree of the statement that creates it."""
+    file: SqlFile | None = None
+    offset: int = 0
+    """Of the statement in the file, in bytes."""
+    search_path: str = "public"
+    """Schema in which its body looks up names."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +242,8 @@ class Relations:
         self.collations: dict[TableName, bool] = {}
         """Whether each is deterministic."""
         self.sequences: dict[TableName, Sequence] = {}
+        self.routines: dict[TableName, dict[tuple[str, ...], Routine]] = {}
+        """By name and types of the arguments."""
 
     def user_type(self, name: str) -> UserType | None:
         """Return the type of that name, if the files create it."""

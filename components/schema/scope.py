@@ -24,6 +24,8 @@ class Scope:
         self.file = file
         self.at = file.position(0)
         """Where the current statement begins."""
+        self.offset = 0
+        """The same, in bytes."""
         self.search_path = "public"
         """The first schema of it alone: the one in which tables are created."""
 

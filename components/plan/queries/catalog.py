@@ -1,0 +1,117 @@
+"""What a name in a query is: a table with its placement, a view, a function. By the layout alone. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from components.names import TableName
+from components.plan.queries.model import Source
+from components.plan.queries.volatility import AGGREGATES, SET_RETURNING, STABLE, VOLATILE, WINDOW_FUNCTIONS
+from components.tables import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from components.plan.layout import Layout
+    from components.schema.relations import OtherRelation, Routine
+
+__all__ = ["Catalog", "Function"]
+
+_SYSTEM_SCHEMAS: Final = frozenset({"pg_catalog", "information_schema"})
+
+
+@dataclass(frozen=True)
+class Function:
+    """What a plan depends on, of a function."""
+
+    volatility: str
+    is_aggregate: bool = False
+    is_window: bool = False
+    returns_set: bool = False
+    of_files: bool = False
+
+
+class Catalog:
+    """The relations and functions of a layout, by the name that a query gives them."""
+
+    def __init__(self, layout: Layout, search_path: Iterable[str] = ("public",)) -> None:
+        """Take the schemas in which a name without one is looked up, in order."""
+        self.layout = layout
+        self.search_path = tuple(dict.fromkeys([*search_path, "public"]))
+
+    def within(self, search_path: Iterable[str]) -> Catalog:
+        """Return the same catalog with another search path."""
+        return Catalog(self.layout, search_path)
+
+    def candidates(self, schema: str, name: str) -> list[TableName]:
+        """Return what the name may refer to, in order."""
+        return [TableName(it, name) for it in ([schema] if schema else self.search_path)]
+
+    def view(self, schema: str, name: str) -> tuple[TableName, OtherRelation] | None:
+        """Return the view, materialized view or foreign table of that name."""
+        for it in self.candidates(schema, name):
+            if it in self.layout.schema.tables:
+                return None
+            if it in self.layout.schema.others:
+                return it, self.layout.schema.others[it]
+        return None
+
+    def table(self, schema: str, name: str, alias: str) -> Source | None:
+        """Return the table of that name as a source; None where no file creates it."""
+        for it in self.candidates(schema, name):
+            if it in self.layout.schema.tables:
+                return self._source(it, alias)
+        if schema in _SYSTEM_SCHEMAS or (not schema and name.startswith("pg_")):
+            return Source(
+                "table", alias, [], TableName(schema or "pg_catalog", name), Kind.LOCAL, is_open=True
+            )
+        return None
+
+    def _source(self, name: TableName, alias: str) -> Source:
+        table, layout = self.layout.schema.tables[name], self.layout
+        columns = list(table.columns or {})
+        kind = layout.kind(name)
+        if kind == Kind.LOCAL and layout.root(name) in layout.managed:
+            kind = Kind.MANAGED
+        source = Source("table", alias, columns, name, kind, is_open=table.columns is None)
+        source.types = [layout.schema.base_type(column.type) for column in (table.columns or {}).values()]
+        if kind == Kind.DISTRIBUTED:
+            source.group = layout.colocation_root(name)
+            column = layout.distribution_column_name(name)
+            if column not in columns:
+                columns.append(column)
+                source.types.append("")
+            source.distribution_column = columns.index(column)
+        for key in table.keys:
+            if key.kind == "exclude" or not set(key.columns) <= set(columns) or not key.referable:
+                continue
+            names = (layout.primary_key(name) if key.kind == "primary key" else None) or key.columns
+            source.unique.append(frozenset(columns.index(column) for column in names if column in columns))
+        return source
+
+    def function(self, schema: str, name: str) -> Function:
+        """Return what kind of function it is; one that nobody knows is taken to be immutable."""
+        routines = [
+            routine
+            for it in self.candidates(schema, name)
+            for routine in self.layout.schema.routines.get(it, {}).values()
+        ]
+        if routines and schema not in _SYSTEM_SCHEMAS:
+            return self._routine(routines)
+        if name in AGGREGATES:
+            return Function("i", is_aggregate=True, is_window=False)
+        if name in WINDOW_FUNCTIONS:
+            return Function("i", is_window=True)
+        volatility = "v" if name in VOLATILE else "s" if name in STABLE else "i"
+        return Function(volatility, returns_set=name in SET_RETURNING)
+
+    @staticmethod
+    def _routine(routines: list[Routine]) -> Function:
+        volatility = max((it.volatility for it in routines), key="isv".index)
+        return Function(
+            volatility,
+            is_aggregate=any(it.is_aggregate for it in routines),
+            returns_set=any(it.returns_set for it in routines),
+            of_files=not any(it.is_aggregate for it in routines),
+        )
