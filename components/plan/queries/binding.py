@@ -454,7 +454,7 @@ class _Binder:
         alias = relation.alias.aliasname or relation.relname
         cte = None if relation.schemaname else frame.cte(relation.relname)
         if cte is not None:
-            source = _source_of(alias, list(cte.columns), kind="cte")
+            source = _source_of(alias, list(cte.columns), kind="cte", cte=cte)
             cte.references.append(source)
             return source
         view = self.catalog.view(relation.schemaname, relation.relname)

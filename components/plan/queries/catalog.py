@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import postgast
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from components.names import TableName
 from components.plan.queries.model import Source
 from components.plan.queries.volatility import AGGREGATES, SET_RETURNING, STABLE, VOLATILE, WINDOW_FUNCTIONS
+from components.schema.parse_tree import nodes, strings
 from components.tables import Kind
 
 if TYPE_CHECKING:
@@ -16,7 +21,7 @@ if TYPE_CHECKING:
     from components.plan.layout import Layout
     from components.schema.relations import OtherRelation, Routine
 
-__all__ = ["Catalog", "Function"]
+__all__ = ["Catalog", "Function", "sql_body"]
 
 _SYSTEM_SCHEMAS: Final = frozenset({"pg_catalog", "information_schema"})
 
@@ -106,12 +111,59 @@ class Catalog:
         volatility = "v" if name in VOLATILE else "s" if name in STABLE else "i"
         return Function(volatility, returns_set=name in SET_RETURNING)
 
-    @staticmethod
-    def _routine(routines: list[Routine]) -> Function:
-        volatility = max((it.volatility for it in routines), key="isv".index)
+    def _routine(self, routines: list[Routine]) -> Function:
+        volatility = max(map(self._volatility, routines), key="isv".index)
         return Function(
             volatility,
             is_aggregate=any(it.is_aggregate for it in routines),
             returns_set=any(it.returns_set for it in routines),
             of_files=not any(it.is_aggregate for it in routines),
         )
+
+    def _volatility(self, routine: Routine) -> str:
+        """Return how volatile a function is; one that PostgreSQL inlines, as its body is (inline_function)."""
+        expression = _inlined(routine)
+        if expression is None:
+            return routine.volatility
+        found = "i"
+        for call in nodes(expression, "func_call"):
+            *schema, name = strings(call.funcname)
+            known = self.function(schema[-1] if schema else "", name)
+            found = max(found, known.volatility, key="isv".index)
+        if any(True for _ in nodes(expression, "sqlvalue_function")):
+            found = max(found, "s", key="isv".index)
+        return found if "isv".index(found) <= "isv".index(routine.volatility) else routine.volatility
+
+
+def _inlined(routine: Routine) -> Any:
+    """Return the expression that a function in SQL is, if it is no more than that."""
+    if routine.language != "sql" or routine.returns_set or routine.statement is None:
+        return None
+    for statement in sql_body(routine.statement):
+        select = statement.select_stmt
+        alone = len(select.target_list) == 1 and not select.from_clause and not select.HasField("where_clause")
+        return select.target_list[0] if alone and not any(True for _ in nodes(select, "sub_link")) else None
+    return None
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Any:
+    try:
+        return postgast.parse(text)
+    except (postgast.PgQueryError, DecodeError):
+        return None
+
+
+def sql_body(statement: Any) -> list[Any]:
+    """Return the statements of a function in SQL, as Nodes; none where its body does not parse."""
+    if statement.HasField("sql_body"):
+        body = statement.sql_body
+        if body.HasField("return_stmt"):
+            select = postgast.pg_query_pb2.Node()
+            select.select_stmt.target_list.add().res_target.val.CopyFrom(body.return_stmt.returnval)
+            return [select]
+        items = [it for part in body.list.items for it in (part.list.items if part.HasField("list") else [part])]
+        return [it for it in items if it.WhichOneof("node")]
+    options = {node.def_elem.defname: node.def_elem.arg for node in statement.options}
+    parsed = _parsed(strings(options["as"].list.items)[0]) if "as" in options else None
+    return [raw.stmt for raw in parsed.stmts] if parsed else []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from components.plan.queries.model import SetOperation, Source, Var, tables_of
+from components.plan.queries.model import SetOperation, Source, Var, subqueries, tables_of
+
+from components.plan.queries.planning import query_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -95,9 +97,9 @@ class Equivalence:
             if source.is_distributed and source.distribution_column == column.index:
                 yield source
             return
-        if source.kind != "subquery" or source.query is None or not 0 <= column.index < len(source.query.targets):
+        query = query_of(source)
+        if query is None or not 0 <= column.index < len(query.targets):
             return
-        query = source.query
         if query.set_operation is not None:
             for leaf in query.set_operation.leaves():
                 yield from self._tables_at(Var(leaf, column.index))
@@ -142,8 +144,6 @@ def _holder(query: Query, table: Source) -> Query | None:
     """Return the query whose own FROM has the table."""
     if any(source is table for source in query.sources):
         return query
-    from components.plan.queries.model import subqueries  # noqa: PLC0415
-
     for it in subqueries(query):
         found = _holder(it, table)
         if found is not None:

@@ -32,9 +32,10 @@ from components.plan.queries.modifying import (
     insert_values,
     merge_is_pushable,
 )
-from components.plan.queries.planning import NO_VALUE, Planned, has_volatile, plan
+from components.plan.queries.planning import NO_VALUE, Planned, can_inline, plan
 from components.plan.queries.pushdown import (
     apart,
+    check_local,
     check_query,
     check_shards,
     check_subqueries,
@@ -133,15 +134,7 @@ def _has_inlinable(query: Query) -> bool:
 def _inlinable(query: Query) -> list[Any]:
     if query.command != "select":
         return []
-    return [
-        cte
-        for cte in query.ctes
-        if (cte.materialized == "never" or (cte.materialized == "default" and len(cte.references) == 1))
-        and cte.references
-        and not cte.is_recursive
-        and all(it.command == "select" for it in within(cte.query))
-        and not has_volatile(expr for it in within(cte.query) for expr in expressions(it))
-    ]
+    return [cte for cte in query.ctes if can_inline(cte)]
 
 
 def _inline(query: Query) -> None:
@@ -167,6 +160,11 @@ def _run_distributed(query: Query, *, again: bool = False) -> _Result:
         refusal = None
     if found is not None:
         return found
+    if planned.has_unseen_outer_join and query.command == "select":
+        raise Refusal(
+            "Distributed queries with outer joins and pseudoconstant quals are not supported in PG14, PG15 and PG16",
+            "take the condition that has no column out of the query",
+        )
     count = run_steps(query, planned, lambda part: steps.append(_run(part)))
     if count or had_ctes:
         if again:
@@ -237,6 +235,8 @@ def _router(query: Query, planned: Planned) -> _Result | None:
     value = _single_value(planned)
     if value is None:
         return None
+    if distributed and value == NO_VALUE:
+        return _Result(Outcome.LOCAL, "no row can match, so no shard is read")
     if not distributed:
         what = "reference tables" if any(table.is_reference for table in tables) else "tables of the coordinator"
         return _Result(Outcome.LOCAL, f"reads no distributed table, but {what}")
@@ -264,6 +264,8 @@ def _logical(query: Query, planned: Planned) -> _Result:
                 "put the aggregate into a subquery of FROM, or the subquery into a join",
             )
         return _spread(query, planned)
+    for source in planned.top.sources:
+        check_local(source)
     rules = join_rules(planned.top)
     if Rule.CARTESIAN in rules:
         raise Refusal(
@@ -365,7 +367,7 @@ def _insert(query: Query, planned: Planned) -> _Result | None:
 
 def _with_ctes(query: Query, inner: Query) -> Query:
     part = copy.copy(inner)
-    if query.ctes:
+    if query.ctes or inner.set_operation is not None:
         source = Source("subquery", "subquery", [it.name for it in inner.targets], query=inner)
         from components.plan.queries.model import Target, Var  # noqa: PLC0415
 

@@ -65,6 +65,8 @@ class Source:
     is_stored_view: bool = False
     """Whether it is a materialized view."""
     query: Query | None = None
+    cte: Cte | None = None
+    """What it refers to."""
     arguments: list[Expr] = field(default_factory=list)
     """Of a function; the values of VALUES."""
     rows: int = 0

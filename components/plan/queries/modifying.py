@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from components.names import ColumnName
 from components.plan.queries.equivalence import Equivalence, contains_union, is_distribution_column, origin
 from components.plan.queries.model import (
+    WHOLE_ROW,
     Call,
     Const,
     Expr,
@@ -59,6 +60,11 @@ def check_modify(query: Query) -> None:
         return
     if any(table.is_stored_view for table in tables_of(query)):
         raise Refusal("materialized views in modify queries are not supported", "put its rows into a CTE")
+    reads_result = any(it.kind == "result" for part in within(query) for it in part.sources)
+    if reads_result and any(isinstance(it, Var) and it.index < WHOLE_ROW for qual in query.where for it in walk(qual)):
+        raise Refusal(
+            "Recursively planned distributed modifications with ctid on where clause are not supported", "select the key instead"
+        )
     local = [it for it in query.sources if it.kind == "table" and it.is_local]
     others = [it for it in query.sources if it not in local and any_table([it], lambda t: t.is_distributed or t.is_reference)]
     if local and others:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from components.plan.queries.model import (
     Call,
     Const,
+    Cte,
     Expr,
     Join,
     Logic,
@@ -89,8 +90,11 @@ class Level:
 
     def resolved(self, expr: Expr) -> Expr:
         """Return the expression with the columns of merged subqueries replaced by what they stand for."""
-        while isinstance(expr, Var) and expr.source in self.merged and expr.source.query is not None and expr.index >= 0:
-            expr = expr.source.query.targets[expr.index].expr
+        while isinstance(expr, Var) and expr.source in self.merged and expr.index >= 0:
+            query = query_of(expr.source)
+            if query is None:
+                break
+            expr = query.targets[expr.index].expr
         return expr
 
     def columns_of(self, expr: Expr) -> Iterator[Var]:
@@ -120,7 +124,9 @@ class Level:
         term = ("column", id(source), index)
         for terms in self.classes:
             if term in terms:
-                constants = sorted(str(it[1]) for it in terms if it[0] in ("constant", "parameter"))
+                constants = sorted(str(it[1]) for it in terms if it[0] == "constant")
+                if len([it for it in constants if not it.startswith("$")]) > 1:
+                    return NO_VALUE
                 return constants[0] if constants else None
         return None
 
@@ -151,6 +157,14 @@ class Planned:
         """Tell whether a semi join is left."""
         return any(join.kind == "semi" for level in self.levels for join in level.joins)
 
+    @property
+    def has_unseen_outer_join(self) -> bool:
+        """Tell whether a condition without a column keeps Citus from seeing the only outer join (PostgreSQL 14 to 16)."""
+        return any(
+            len(level.joins) == 1 and level.joins[0].kind in ("left", "full") and any(_is_pseudoconstant(level, it) for it in level.quals)
+            for level in self.levels
+        )
+
     def values(self, table: Source) -> set[str] | None:
         """Return the values that a distributed table's distribution column can have; None where it can have any."""
         level = next(it for it in self.levels if table in it.sources)
@@ -168,6 +182,28 @@ class Planned:
             if listed is not None:
                 found = listed if found is None else found & listed
         return found
+
+
+def _is_pseudoconstant(level: Level, qual: Expr) -> bool:
+    return not any(True for _ in level.columns_of(qual)) and constant_of(qual) is None and not has_volatile([qual])
+
+
+def query_of(source: Source) -> Query | None:
+    """Return the query of a subquery, or of a CTE that is read in one place and so becomes a subquery (inline_cte)."""
+    if source.kind == "cte" and source.cte is not None and can_inline(source.cte):
+        return source.cte.query
+    return source.query
+
+
+def can_inline(cte: Cte) -> bool:
+    """Tell whether PostgreSQL makes a subquery of a CTE."""
+    return (
+        bool(cte.references)
+        and (cte.materialized == "never" or (cte.materialized == "default" and len(cte.references) == 1))
+        and not cte.is_recursive
+        and all(it.command == "select" for it in within(cte.query))
+        and not has_volatile(expr for it in within(cte.query) for expr in expressions(it))
+    )
 
 
 def plan(query: Query) -> Planned:
@@ -240,8 +276,9 @@ def _plan(query: Query, owner: Source | None, constants: dict[int, Expr]) -> Lev
     _distribute(level, top, nullable=False)
     _find_equal(level, constants, query)
     for source in level.sources:
-        if source.kind == "subquery" and source.query is not None:
-            level.children.append(_plan(source.query, source, _pushed(level, source)))
+        inner = query_of(source)
+        if inner is not None:
+            level.children.append(_plan(inner, source, _pushed(level, source, inner)))
     _add_expressions(level)
     return level
 
@@ -257,7 +294,7 @@ def _add_expressions(level: Level) -> None:
                     level.remaining.append(part.query)
                     level.children.append(_plan(part.query, None, {}))
         for cte in query.ctes:
-            if cte.references or cte.query.command != "select":
+            if (cte.references or cte.query.command != "select") and not can_inline(cte):
                 level.children.append(_plan(cte.query, None, {}))
 
 
@@ -282,18 +319,18 @@ def _part(level: Level, node: Node) -> _Part:
             left, right = right, left
         kind: JoinKind = "full" if node.kind == "full" else "left"
         return _Outer(kind, left, right, [it for qual in node.quals for it in _factored(qual)])
-    if node.kind == "subquery" and node.query is not None and _is_simple(node):
+    query = query_of(node)
+    if query is not None and _is_simple(query):
         level.merged.add(node)
-        level.absorbed.append(node.query)
-        return _from(level, node.query.tree, node.query.where)
+        level.absorbed.append(query)
+        return _from(level, query.tree, query.where)
     level.sources.append(node)
     return node
 
 
-def _is_simple(source: Source) -> bool:
+def _is_simple(query: Query) -> bool:
     """Tell whether PostgreSQL merges a subquery into the query around it (is_simple_subquery)."""
-    query = source.query
-    if query is None or query.command != "select":
+    if query.command != "select":
         return False
     closed = (
         query.set_operation
@@ -354,8 +391,11 @@ def _exists_can_join(query: Query) -> bool:
 
 def _factored(qual: Expr) -> Iterator[Expr]:
     """Yield the conditions of a qual, with what every branch of an OR has in common in front of it."""
-    for it in conjuncts(qual):
-        if isinstance(it, Logic) and it.name == "or":
+    for part in conjuncts(qual):
+        it = _without_not(part)
+        if it is not part and isinstance(it, Logic) and it.name == "and":
+            yield from _factored(it)
+        elif isinstance(it, Logic) and it.name == "or":
             branches = [{key_of(part): part for part in conjuncts(branch)} for branch in _branches(it)]
             common = set(branches[0]).intersection(*branches[1:])
             yield from (branches[0][key] for key in branches[0] if key in common)
@@ -363,6 +403,23 @@ def _factored(qual: Expr) -> Iterator[Expr]:
                 yield it
         else:
             yield it
+
+
+_NEGATED: Final = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
+
+
+def _without_not(expr: Expr) -> Expr:
+    """Return a condition with NOT put into it, as far as that goes (negate_clause)."""
+    if not (isinstance(expr, Logic) and expr.name == "not"):
+        return expr
+    inner = expr.arguments[0]
+    if isinstance(inner, Call) and inner.kind == "operator" and inner.name in _NEGATED:
+        return Call(_NEGATED[inner.name], inner.arguments, "operator")
+    if isinstance(inner, Logic) and inner.name == "not":
+        return _without_not(inner.arguments[0])
+    if isinstance(inner, Logic):
+        return Logic("or" if inner.name == "and" else "and", [_without_not(Logic("not", [it])) for it in inner.arguments])
+    return expr
 
 
 def _branches(expr: Expr) -> Iterator[Expr]:
@@ -542,6 +599,12 @@ def _find_equal(level: Level, constants: dict[int, Expr], query: Query) -> None:
         sides = _equal(level, qual)
         if sides is not None:
             pairs.append(sides)
+    for one, other in list(pairs):  # of a column that FULL JOIN USING merged: it holds for both (reconsider_full_join_clauses)
+        for merged, value in ((one, other), (other, one)):
+            if isinstance(merged, Call) and merged.name == "coalesce" and constant_of(value) is not None:
+                keys = {key_of(level.resolved(it)) for it in merged.arguments}
+                if any({key_of(side) for side in link} == keys for link in level.links):
+                    pairs += [(level.resolved(it), value) for it in merged.arguments]
     pairs += [(query.targets[index].expr, value) for index, value in constants.items()]
     known = [(_term(level, one), _term(level, other)) for one, other in pairs]
     _merge(level, [(one, other) for one, other in known if one is not None and other is not None])
@@ -561,10 +624,9 @@ def _merge(level: Level, pairs: list[tuple[Term, Term]]) -> None:
         level.classes = [it for it in level.classes if it not in touched] + [set().union({one, other}, *touched)]
 
 
-def _pushed(level: Level, source: Source) -> dict[int, Expr]:
+def _pushed(level: Level, source: Source, query: Query) -> dict[int, Expr]:
     """Return the columns of a subquery that are equal to constants, where PostgreSQL pushes that into it."""
-    query = source.query
-    if query is None or query.limit is not None or query.offset is not None:
+    if query.limit is not None or query.offset is not None:
         return {}
     pushed: dict[int, Expr] = {}
     for index in range(len(source.columns)):

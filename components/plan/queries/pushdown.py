@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 __all__ = [
     "apart",
     "can_push_down",
+    "is_distributed",
+    "on_distribution_column",
+    "target_has_subquery_above_aggregate",
+    "union_can_push_down",
+    "check_local",
     "check_query",
     "check_shards",
     "check_subqueries",
@@ -276,10 +281,16 @@ def check_query(query: Query) -> None:
     for expr, word in ((query.limit, "LIMIT"), (query.offset, "OFFSET")):
         if expr is not None and any(isinstance(it, SubLink) for it in walk(expr)):
             raise Refusal(f"subquery in {word} is not supported in multi-shard queries", "read the number first")
-    if any(source.is_local for source in tables_within(query.sources)):
+    for source in tables_within(query.sources):
+        check_local(source)
+
+
+def check_local(source: Source) -> None:
+    """Raise Refusal for a table that is on the coordinator alone, in the place of shards."""
+    if source.is_local:
         raise Refusal(
             "direct joins between distributed and local tables are not supported",
-            "put the local table into a subquery or a CTE",
+            f"make {source.table} a reference table, or read it in a subquery of FROM or a CTE",
         )
 
 
@@ -314,7 +325,10 @@ def uses_subquery_pushdown(query: Query, planned: Planned) -> bool:
 
 def target_has_subquery_above_aggregate(query: Query) -> bool:
     """Tell whether the SELECT list has a subquery that is computed after the rows of all shards are together."""
-    above = query.has_aggregates or bool(query.group) or bool(query.windows)
-    if not above or (query.group and on_distribution_column(query, query.group)):
+    if query.group and on_distribution_column(query, query.group):
         return False
-    return any(isinstance(it, SubLink) for target in query.targets for it in walk(target.expr))
+    return any(
+        any(isinstance(it, SubLink) for it in walk(target.expr))
+        and any(isinstance(it, Call) and (it.is_aggregate or it.is_window) for it in walk(target.expr))
+        for target in query.targets
+    )

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from components.plan.queries.equivalence import Equivalence, contains_union
 from components.plan.queries.model import (
-    Const,
+    Call,
+    Expr,
     Join,
     Node,
+    Param,
     Query,
     SetOperation,
     Source,
@@ -23,14 +25,12 @@ from components.plan.queries.model import (
     is_correlated,
     walk,
 )
-from components.plan.queries.planning import constant_of, has_mutable
 from components.plan.queries.pushdown import can_push_down, is_distributed, union_can_push_down
 from components.plan.queries.verdict import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from components.plan.queries.model import Expr
     from components.plan.queries.planning import Planned
 
 __all__ = ["run_steps"]
@@ -80,7 +80,7 @@ class _Steps:
             self._run_separate(query)
         if _mixes_local(query.sources):
             self._run_local(query)
-        if self.planned.has_outer_join or any(join.kind != "inner" for join in query.joins):
+        if self.planned.has_outer_join:
             for node in query.tree:
                 self._run_outer(node)
         if not any_table(query.sources, is_distributed):
@@ -223,8 +223,11 @@ class _Steps:
     # --- local tables and outer joins ---------------------------------------------------------------------------------
 
     def _run_table(self, source: Source) -> None:
-        inner = Source(**{**vars(source)})
-        part = Query(tree=[inner], targets=[Target(name, Var(inner, i)) for i, name in enumerate(source.columns)])
+        inner = Source(**vars(source))
+        level = self.equivalence.levels.get(source)
+        known = [(index, level.value_of(source, index)) for index in range(len(source.columns))] if level else []
+        where: list[Expr] = [Call("=", [Var(inner, index), Param(value)], "operator") for index, value in known if value is not None]
+        part = Query(where=where, tree=[inner], targets=[Target(name, Var(inner, i)) for i, name in enumerate(source.columns)])
         self.run(part)
         self.count += 1
         result = Source("result", "intermediate_result", list(source.columns))
