@@ -719,7 +719,7 @@ class _Binder:
         if isinstance(value, Var) and 0 <= value.index < len(value.source.types) and value.source.types[value.index] == name:
             return value
         stable = "s" if name in ("regclass", "timestamptz") else "i"
-        return Call(name, [value], "cast", stable)  # type: ignore[arg-type]
+        return Call(name, [value], "cast", stable, stable)  # type: ignore[arg-type]
 
     def _expr_bool_expr(self, tree: Any, frame: _Frame) -> Expr:
         name = postgast.pg_query_pb2.BoolExprType.Name(tree.boolop).removesuffix("_EXPR").lower()
@@ -787,7 +787,7 @@ class _Binder:
 
     def _expr_sqlvalue_function(self, tree: Any, frame: _Frame) -> Expr:
         name = postgast.pg_query_pb2.SQLValueFunctionOp.Name(tree.op).removeprefix("SVFOP_").lower()
-        return Call(name, [], "function", "s")
+        return Call(name, [], "function", "s", "s")
 
     def _expr_func_call(self, tree: Any, frame: _Frame) -> Expr:
         *schema, name = strings(tree.funcname)
@@ -809,6 +809,7 @@ class _Binder:
             arguments,
             "function",
             known.volatility,  # type: ignore[arg-type]
+            known.declared,  # type: ignore[arg-type]
             is_aggregate=(known.is_aggregate or tree.agg_within_group) and not is_window,
             is_window=is_window,
             is_distinct=tree.agg_distinct,

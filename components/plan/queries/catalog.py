@@ -31,6 +31,7 @@ class Function:
     """What a plan depends on, of a function."""
 
     volatility: str
+    declared: str = "i"
     is_aggregate: bool = False
     is_window: bool = False
     returns_set: bool = False
@@ -109,12 +110,13 @@ class Catalog:
         if name in WINDOW_FUNCTIONS:
             return Function("i", is_window=True)
         volatility = "v" if name in VOLATILE else "s" if name in STABLE else "i"
-        return Function(volatility, returns_set=name in SET_RETURNING)
+        return Function(volatility, volatility, returns_set=name in SET_RETURNING)
 
     def _routine(self, routines: list[Routine]) -> Function:
         volatility = max(map(self._volatility, routines), key="isv".index)
         return Function(
             volatility,
+            max((it.volatility for it in routines), key="isv".index),
             is_aggregate=any(it.is_aggregate for it in routines),
             returns_set=any(it.returns_set for it in routines),
             of_files=not any(it.is_aggregate for it in routines),

@@ -25,7 +25,14 @@ class Equivalence:
         self.planned = planned
         self.levels = {table: level for level in planned.levels for table in level.sources if table.kind == "table"}
         self._owned = {level.owner: level for level in planned.levels if level.owner is not None}
-        self._where = {source: level for level in planned.levels for source in level.sources}
+        self._classes: list[tuple[set[Source], set[Source]]] = []
+        """Tables by which a level is found, and tables whose distribution columns are equal there."""
+        for level in planned.levels:
+            below, own = self._below(level), set(level.sources)
+            for terms in level.classes:  # where there is a constant, PostgreSQL joins by nothing, and Citus sees no join
+                is_joined = len(own) > 1 and not any(term[0] == "constant" for term in terms)
+                self._classes.append((below if is_joined else own, self._members(level, terms)))
+            self._classes += [(below, self._members_of(level, pair)) for pair in level.links]
 
     def tables(self, query: Query | None = None) -> list[Source]:
         """Return the tables that are read, of the statement or of a query within it."""
@@ -67,20 +74,14 @@ class Equivalence:
     def classes(self, tables: Iterable[Source]) -> list[set[Source]]:
         """Return the sets of tables whose distribution columns are equal, by the levels that these tables belong to."""
         wanted = set(tables)
-        found = []
-        for level in self.planned.levels:
-            if any(source in wanted for source in level.sources):
-                found += [self._members(level, terms) for terms in level.classes]
-            if self._touches(level, wanted):
-                found += [self._members_of(level, pair) for pair in level.links]
-        return [it for it in found if len(it) > 1]
+        return [members for near, members in self._classes if len(members) > 1 and not wanted.isdisjoint(near)]
 
     @staticmethod
-    def _touches(level: Level, wanted: set[Source]) -> bool:
-        return any(
-            source in wanted or (source.query is not None and not wanted.isdisjoint(tables_of(source.query)))
-            for source in [*level.sources, *level.merged]
-        )
+    def _below(level: Level) -> set[Source]:
+        """Return the tables of a level and of the subqueries that it joins."""
+        below = {source for source in level.sources if source.kind == "table"}
+        queries = [it for source in [*level.sources, *level.merged] if (it := query_of(source)) is not None]
+        return below.union(*(tables_of(query) for query in queries))
 
     def _members(self, level: Level, terms: Iterable[tuple[object, ...]]) -> set[Source]:
         columns = [level.columns[term] for term in terms if term in level.columns]

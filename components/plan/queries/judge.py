@@ -27,6 +27,7 @@ from components.plan.queries.modifying import (
     check_merge,
     check_modify,
     check_multi_shard,
+    check_target,
     insert_columns,
     insert_is_pushable,
     insert_values,
@@ -147,6 +148,7 @@ def _inline(query: Query) -> None:
 
 def _run_distributed(query: Query, *, again: bool = False) -> _Result:
     """Try one way after the other (CreateDistributedPlan)."""
+    check_target(query)
     planned = plan(query)
     steps: list[_Result] = []
     had_ctes = bool(query.ctes)
@@ -311,7 +313,7 @@ def _modify(query: Query, planned: Planned) -> _Result | None:
     target = query.target
     if target is None:
         raise Refusal("cannot modify views when the query contains citus tables", "write to the table itself")
-    check_modify(query)
+    check_modify(query, planned)
     value = _single_value(planned)
     if value is None:
         check_multi_shard(query, planned)
@@ -382,7 +384,7 @@ def _insert_rows(query: Query, planned: Planned, target: Source) -> _Result:
         raise Refusal("subqueries are not supported within INSERT queries", "write it as INSERT … SELECT")
     if query.ctes:
         raise Refusal("Router planner doesn't support common table expressions with INSERT queries", "write it as INSERT … SELECT")
-    check_modify(query)
+    check_modify(query, planned)
     if not target.is_distributed:
         return _written(query, Outcome.LOCAL)
     values = insert_values(query, target)

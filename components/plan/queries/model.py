@@ -137,6 +137,9 @@ class Call(Expr):
     arguments: list[Expr]
     kind: Literal["operator", "function", "cast", "other"] = "function"
     volatility: Literal["i", "s", "v"] = "i"
+    """Once PostgreSQL has inlined it."""
+    declared: Literal["i", "s", "v"] = "i"
+    """As it is written."""
     is_aggregate: bool = False
     is_window: bool = False
     is_distinct: bool = False

@@ -24,7 +24,7 @@ from components.plan.queries.model import (
     walk,
     within,
 )
-from components.plan.queries.planning import Planned, constant_of, has_mutable, has_volatile
+from components.plan.queries.planning import Planned, calls, constant_of, has_mutable, has_volatile
 from components.plan.queries.pushdown import check_subqueries, check_subquery
 from components.plan.queries.verdict import Refusal
 
@@ -37,6 +37,7 @@ __all__ = [
     "check_merge",
     "check_modify",
     "check_multi_shard",
+    "check_target",
     "insert_columns",
     "insert_is_pushable",
     "insert_values",
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 
-def check_modify(query: Query) -> None:
+def check_modify(query: Query, planned: Planned) -> None:
     """Raise Refusal for what no UPDATE, DELETE or INSERT of a row may have (ModifyQuerySupported)."""
     target = query.target
     _check_ctes(query)
@@ -65,9 +66,9 @@ def check_modify(query: Query) -> None:
         raise Refusal(
             "Recursively planned distributed modifications with ctid on where clause are not supported", "select the key instead"
         )
-    local = [it for it in query.sources if it.kind == "table" and it.is_local]
-    others = [it for it in query.sources if it not in local and any_table([it], lambda t: t.is_distributed or t.is_reference)]
-    if local and others:
+    joined = planned.top.sources
+    local = [it for it in joined if it.kind == "table" and it.is_local]
+    if local and any(any_table([it], lambda table: table.is_distributed or table.is_reference) for it in joined):
         raise Refusal(f"relation {local[0].table} is not distributed", "make it a reference table")
 
 
@@ -81,6 +82,14 @@ def _check_ctes(query: Query) -> None:
             raise Refusal("Router planner doesn't support VOLATILE functions in common table expressions.")
         if cte.has_search:
             raise Refusal("CTEs with search clauses are not supported")
+
+
+def check_target(query: Query) -> None:
+    """Raise Refusal where a reference table is changed by a join with a local one, which no earlier step helps."""
+    target = query.target
+    local = [it for it in query.joined if it.kind == "table" and it.is_local and not it.is_in_metadata]
+    if target is not None and target.is_reference and local:
+        raise Refusal(f"relation {local[0].table} is not distributed", "read the local table in a CTE")
 
 
 def check_cte_that_writes(query: Query) -> None:
@@ -119,17 +128,21 @@ def _check_functions(query: Query) -> None:
         raise Refusal("cannot run DML queries with cursors", "filter by the key")
 
 
-def _check_stable(exprs: Iterable[Expr]) -> None:
-    """Raise Refusal where a stable function has a column, or stands in CASE or COALESCE (MasterIrreducibleExpression)."""
+def _check_stable(exprs: Iterable[Expr], *, declared: bool = False) -> None:
+    """Raise Refusal where a stable function has a column, or stands in CASE or COALESCE (MasterIrreducibleExpression).
+
+    A statement for several shards is checked before PostgreSQL inlines functions: as they are declared.
+    """
     for expr in exprs:
         for it in walk(expr):
             if not isinstance(it, Call):
                 continue
-            if it.name in ("case", "coalesce") and it.kind == "other" and has_mutable(it.arguments):
+            inner = [call.declared if declared else call.volatility for call in calls(it.arguments)]
+            if it.name in ("case", "coalesce") and it.kind == "other" and set(inner) - {"i"}:
                 raise Refusal(
                     "non-IMMUTABLE functions are not allowed in CASE or COALESCE statements", "compute the value first"
                 )
-            if it.volatility == "s" and any(isinstance(part, Var) for part in walk(it)):
+            if (it.declared if declared else it.volatility) == "s" and any(isinstance(part, Var) for part in walk(it)):
                 raise Refusal(
                     "STABLE functions used in UPDATE queries cannot be called with column references", "compute the value first"
                 )
@@ -181,6 +194,13 @@ def check_multi_shard(query: Query, planned: Planned) -> None:
         raise Refusal(
             "Router planner doesn't support non-select common table expressions with multi shard queries.",
             "run them one after the other",
+        )
+    exprs = [*query.where, *(entry.expr for entry in query.targets)] if query.command == "update" else query.where
+    _check_stable(exprs, declared=True)
+    if any(call.declared == "v" for call in calls(expr for it in within(query) for expr in expressions(it))):
+        raise Refusal(
+            "functions used in UPDATE queries on distributed tables must not be VOLATILE",
+            "compute the value first, and write it as a constant",
         )
     if any(join.merges for join in query.joins):
         raise Refusal("a join with USING causes an internal naming conflict, use ON instead", "join with ON")

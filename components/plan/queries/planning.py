@@ -26,6 +26,7 @@ from components.plan.queries.model import (
     expressions,
     is_correlated,
     key_of,
+    refers_to,
     walk,
     within,
 )
@@ -33,7 +34,7 @@ from components.plan.queries.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["NO_VALUE", "Level", "Planned", "constant_of", "has_mutable", "has_volatile", "plan"]
+__all__ = ["NO_VALUE", "Level", "Planned", "calls", "constant_of", "has_mutable", "has_volatile", "plan"]
 
 NO_VALUE: Final = "no row at all"
 """In the place of a value, where the condition is false."""
@@ -64,7 +65,9 @@ class Level:
     quals: list[Expr] = field(default_factory=list)
     """Conditions of WHERE and of inner joins."""
     links: list[tuple[Expr, Expr]] = field(default_factory=list)
-    """What outer joins compare."""
+    """What outer joins compare; that of the side whose rows are kept comes first."""
+    passing: list[tuple[Expr, Expr]] = field(default_factory=list)
+    """Those of them where a constant of the first passes to the second: not of FULL JOIN."""
     local: dict[Source, list[Expr]] = field(default_factory=dict)
     """Conditions that are checked while one source is read."""
     joins: list[JoinStep] = field(default_factory=list)
@@ -213,22 +216,23 @@ def plan(query: Query) -> Planned:
 
 def has_volatile(exprs: Iterable[Expr]) -> bool:
     """Tell whether an expression calls a volatile function, in its subqueries too."""
-    return _has_function(exprs, {"v"})
+    return any(it.volatility == "v" for it in calls(exprs))
 
 
 def has_mutable(exprs: Iterable[Expr]) -> bool:
     """Tell whether an expression calls a function that is not immutable, in its subqueries too."""
-    return _has_function(exprs, {"v", "s"})
+    return any(it.volatility != "i" for it in calls(exprs))
 
 
-def _has_function(exprs: Iterable[Expr], kinds: set[str]) -> bool:
+def calls(exprs: Iterable[Expr]) -> Iterator[Call]:
+    """Yield what expressions call, in their subqueries too."""
     for expr in exprs:
         for it in walk(expr):
-            if isinstance(it, Call) and it.volatility in kinds:
-                return True
-            if isinstance(it, SubLink) and any(_has_function(expressions(q), kinds) for q in within(it.query)):
-                return True
-    return False
+            if isinstance(it, Call):
+                yield it
+            elif isinstance(it, SubLink):
+                for query in within(it.query):
+                    yield from calls(expressions(query))
 
 
 # --- the FROM clause ----------------------------------------------------------------------------------------------------
@@ -273,6 +277,7 @@ def _plan(query: Query, owner: Source | None, constants: dict[int, Expr]) -> Lev
         return level
     top = _from(level, query.tree, query.where)
     _reduce(level, top, set())
+    _remove_useless(level, top, top)
     _distribute(level, top, nullable=False)
     _find_equal(level, constants, query)
     for source in level.sources:
@@ -503,6 +508,81 @@ def _reduced(outer: _Outer, strict: set[Source]) -> _Part:
     return outer
 
 
+def _remove_useless(level: Level, part: _Part, top: _Part) -> None:
+    """Leave out what a left join adds no row and no column by (remove_useless_joins)."""
+    if isinstance(part, Source):
+        return
+    if isinstance(part, _From):
+        for index, it in enumerate(part.parts):
+            part.parts[index] = _without_useless(level, it, top)
+        return
+    part.left, part.right = _without_useless(level, part.left, top), _without_useless(level, part.right, top)
+
+
+def _without_useless(level: Level, part: _Part, top: _Part) -> _Part:
+    _remove_useless(level, part, top)
+    if isinstance(part, _Outer) and part.kind == "left":
+        right, own = part.right, list(part.quals)
+        while isinstance(right, _From) and len(right.parts) == 1:
+            own += right.quals
+            right = right.parts[0]
+        if isinstance(right, Source) and _is_useless(level, right, own, top):
+            level.sources.remove(right)
+            return part.left
+    return part
+
+
+def _is_useless(level: Level, source: Source, own: list[Expr], top: _Part) -> bool:
+    fixed = set()
+    for qual in own:
+        sides = _equal(level, qual)
+        for one, other in (sides, sides[::-1]) if sides else ():
+            is_own = isinstance(one, Var) and one.source is source
+            if is_own and isinstance(one, Var) and source not in level.reads(other):
+                fixed.add(one.index)
+    if not any(key <= fixed for key in _unique_keys(source)):
+        return False
+    query = level.query
+    used = [target.expr for target in query.targets] + query.group + query.order + query.returning + (query.distinct or [])
+    used += [it for it in (query.having, query.limit, query.offset) if it is not None]
+    used += [it for window in query.windows for it in window]
+    used += [it for other in level.sources for it in other.arguments]
+    used += [it for it in _quals(top) if not any(it is mine for mine in own)]
+    lateral = [it.query for it in level.sources if it.lateral and it.query is not None]
+    return not any(source in level.reads(expr) for expr in used) and not any(refers_to(it, {source}) for it in lateral)
+
+
+def _quals(part: _Part) -> Iterator[Expr]:
+    if isinstance(part, _From):
+        yield from part.quals
+        for it in part.parts:
+            yield from _quals(it)
+    elif isinstance(part, _Outer):
+        yield from part.quals
+        yield from _quals(part.left)
+        yield from _quals(part.right)
+
+
+def _unique_keys(source: Source) -> list[frozenset[int]]:
+    """Return sets of columns that no two rows of a source share (query_is_distinct_for)."""
+    query = query_of(source)
+    if query is None:
+        return source.unique
+    keys = [key_of(target.expr) for target in query.targets]
+
+    def places(exprs: list[Expr]) -> list[frozenset[int]]:
+        wanted = {key_of(it) for it in exprs}
+        return [frozenset(keys.index(it) for it in wanted)] if wanted <= set(keys) else []
+
+    if query.set_operation is not None:
+        return [] if query.set_operation.all else [frozenset(range(len(keys)))]
+    if query.distinct is not None:
+        return places(query.distinct)
+    if query.group and not query.grouping_sets:
+        return places(query.group)
+    return [frozenset()] if query.has_aggregates and not query.group else []
+
+
 def _distribute(level: Level, part: _Part, *, nullable: bool) -> None:
     """Put each condition where it is checked (deconstruct_jointree)."""
     if isinstance(part, _From):
@@ -527,7 +607,10 @@ def _distribute(level: Level, part: _Part, *, nullable: bool) -> None:
                 level.local.setdefault(next(iter(needed)), []).append(qual)
             sides = _equal(level, qual)
             if sides is not None:
+                sides = sides if level.reads(sides[0]) <= left else sides[::-1]
                 level.links.append(sides)
+                if part.kind in ("left", "anti"):
+                    level.passing.append(sides)
 
 
 def _add_inner(level: Level, qual: Expr) -> None:
@@ -608,13 +691,14 @@ def _find_equal(level: Level, constants: dict[int, Expr], query: Query) -> None:
     pairs += [(query.targets[index].expr, value) for index, value in constants.items()]
     known = [(_term(level, one), _term(level, other)) for one, other in pairs]
     _merge(level, [(one, other) for one, other in known if one is not None and other is not None])
-    links = [(_term(level, one), _term(level, other)) for one, other in level.links]
-    for _ in links:  # a constant passes an outer join (reconsider_outer_join_clauses), and the next one after it
-        for one, other in links:
-            if one is None or other is None:
-                continue
-            left = next((it for it in level.classes if one in it or other in it), set())
-            if any(term[0] == "constant" for term in left):
+    passing = [(_term(level, one), _term(level, other)) for one, other in level.passing]
+    for one, other in level.links:
+        _term(level, one)
+        _term(level, other)
+    for _ in passing:  # each may be what the next one needs (reconsider_outer_join_clauses)
+        for one, other in passing:
+            kept = next((it for it in level.classes if one in it), set())
+            if one is not None and other is not None and any(term[0] == "constant" for term in kept):
                 _merge(level, [(one, other)])
 
 

@@ -327,6 +327,9 @@ def target_has_subquery_above_aggregate(query: Query) -> bool:
     """Tell whether the SELECT list has a subquery that is computed after the rows of all shards are together."""
     if query.group and on_distribution_column(query, query.group):
         return False
+    alone = query.has_aggregates and not query.group
+    if alone and any(isinstance(it, SubLink) for target in query.targets for it in walk(target.expr)):
+        return True
     return any(
         any(isinstance(it, SubLink) for it in walk(target.expr))
         and any(isinstance(it, Call) and (it.is_aggregate or it.is_window) for it in walk(target.expr))
