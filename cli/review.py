@@ -181,7 +181,8 @@ def _body(planned: Planned, previewed: Preview) -> Iterator[str]:
     yield from _warnings(planned, previewed)
     for step in sorted(previewed.steps, key=lambda step: step.rank):
         if step.kind == "SchemaScript" and step.op == "create":
-            text = step.new.get("text", "")
+            rows = "-- a file with rows, or a large one, which is not shown here"
+            text = step.new.get("text", rows)
             yield from _sql(step.name, text if isinstance(text, str) else HIDDEN)  # a secret is a wrapped one
     if previewed.steps:
         yield from _resources(previewed)

@@ -23,7 +23,6 @@ from components.resources.membership import (
 from components.resources.placement import ShardPlacement, ShardPlacementInputs, TenantsInputs
 from components.resources.scripts import SchemaScript, SchemaScriptInputs
 from components.resources.tables import DistributedTable, LocalTable, ReferenceTable
-from components.schema import passwords
 from components.settings import reached_at
 from components.tables import DistributedDeclaration, ReferenceDeclaration
 
@@ -178,14 +177,7 @@ class CitusCluster(pulumi.ComponentResource):
     def _scripts(self, plan: ShardingPlan, health: ClusterHealth) -> pulumi.Resource:
         last: pulumi.Resource = health
         for file in plan.files:
-            inputs = SchemaScriptInputs(
-                **vars(self._access),
-                file_name=file.name,
-                # A secret only where it must be one, for a preview to show all others.
-                text=pulumi.Output.secret(file.text) if passwords.hold(file.text) else file.text,
-                roles_known=True if passwords.find_changes(file.text) else None,
-                to_shard=tuple(table.name for table in plan.tables),
-            )
+            inputs = SchemaScriptInputs.of(self._access, file, (table.name for table in plan.tables))
             last = SchemaScript(file.name, inputs, self._after([last]))
         return last
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-__all__ = ["SQL"]
+__all__ = ["PROJECT", "SQL"]
 
-SQL: Final = Path(__file__).parent.parent / "sql"
+PROJECT: Final = Path(__file__).parent.parent
+"""The folder of the program."""
+
+SQL: Final = PROJECT / "sql"

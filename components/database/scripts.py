@@ -5,9 +5,10 @@ Takes a connection; knows nothing of Pulumi.
 
 from __future__ import annotations
 
-import hashlib
+import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg import sql
@@ -27,13 +28,11 @@ if TYPE_CHECKING:
 
     from components.database.connections import Connection
     from components.keys import ForeignKey
+    from components.schema.dumps import Dump
+    from components.schema.relations import Position
+    from components.schema.statements import SqlFile, Statement
 
-__all__ = ["ensure_script", "get_script", "sha256"]
-
-
-def sha256(text: str) -> str:
-    """Return the hash by which the ledger knows a schema file, in hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
+__all__ = ["ensure_script", "get_script"]
 
 
 def get_script(connection: Connection, file_name: str) -> str | None:
@@ -42,22 +41,22 @@ def get_script(connection: Connection, file_name: str) -> str | None:
     return row[0] if row else None
 
 
-def _refuse_edited(file_name: str, applied: str, text: str) -> None:
+def _refuse_edited(file_name: str, applied: str, digest: str) -> None:
     """Raise DriftError where a file is not, to the letter, what was applied under its name."""
-    if applied != sha256(text):
+    if applied != digest:
         msg = (
-            f"{file_name} was applied to this cluster and has been edited since (sha256 {sha256(text)[:12]}…, applied "
+            f"{file_name} was applied to this cluster and has been edited since (sha256 {digest[:12]}…, applied "
             f"{applied[:12]}…): put it back as it was, and write the change as a new file that sorts behind it"
         )
         raise DriftError(msg)
 
 
-def ensure_script(connection: Connection, file_name: str, text: str, *, to_shard: Collection[TableName] = ()) -> None:
+def ensure_script(connection: Connection, file: SqlFile, *, to_shard: Collection[TableName] = ()) -> list[str]:
     """Run a schema file in one transaction and write it into the ledger; nothing happens where it stands there.
 
     Statement by statement, and one shard after the other: of a sharded table, Citus sends some changes to the workers with all
     the text that they came with, and where foreign keys tie tables to reference tables, it takes nothing else. A statement
-    that Citus takes in another form alone runs in that form (rewriting.py).
+    that Citus takes in another form alone runs in that form (rewriting.py). Rows of COPY are sent on as they are read.
 
     `to_shard` are tables that this update shards. Until then they stay out of Citus's metadata, which nothing with an identity
     column would leave again: their foreign keys to reference tables are set aside in the ledger, for their turn to restore.
@@ -65,61 +64,134 @@ def ensure_script(connection: Connection, file_name: str, text: str, *, to_shard
     A password that it gives a role is not sent, but what PostgreSQL keeps of it; the nodes come to know it (roles.py). While a
     file that holds a password runs, the server writes no statement into its log.
 
+    Returns:
+        a line for each kind of what was passed over: owners and grants of roles that are not there.
+
     Raises:
         DriftError: the file was applied with another text.
         StackError: the database refuses a statement; names file, line and column. Nothing of the file remains.
     """
-    applied = get_script(connection, file_name)
+    applied, digest = get_script(connection, file.name), file.digest()
     if applied is not None:
-        _refuse_edited(file_name, applied, text)
-        return
-    if passwords.mention(text):
+        _refuse_edited(file.name, applied, digest)
+        return []
+    if passwords.mention(file.text or ""):
         roles.make_ledger(connection)
+    run = _FileRun(connection, file, to_shard)
     with sequentially(connection):
-        _FileRun(connection, file_name, text, to_shard).run()
-        connection.execute(statement("record_script"), {"file_name": file_name, "sha256": sha256(text)})
+        run.run()
+        connection.execute(statement("record_script"), {"file_name": file.name, "sha256": digest})
+    return run.passed_over()
 
 
 class _FileRun:
     """One run of a file, within a transaction."""
 
-    def __init__(self, connection: Connection, file_name: str, text: str, to_shard: Collection[TableName]) -> None:
+    def __init__(self, connection: Connection, file: SqlFile, to_shard: Collection[TableName]) -> None:
         self._connection = connection
-        self._file_name = file_name
-        self._text = text
-        self._is_secret = passwords.hold(text)
+        self._file = file
+        self._is_secret = passwords.hold(file.text or "")
         self._later = _Later(connection, to_shard) if _has_sharded_tables(connection) else None
         self._learned: dict[int, roles.Learned] = {}
+        self._left_out: dict[str, int] = {}
+        """How many statements named a role that is not there."""
+
+    def passed_over(self) -> list[str]:
+        """Return a line about the statements that were left out, if there were any."""
+        if not self._left_out:
+            return []
+        named = ", ".join(f"{role} ({count})" for role, count in sorted(self._left_out.items()))
+        return [f"{self._file.name}: owners and grants of roles that this cluster does not have were left out: {named}"]
 
     def run(self) -> None:
         """Run all statements, and write down what is to be known of them later."""
+        from components.schema.dumps import Dump  # noqa: PLC0415 - takes a while, and an update seldom has files to run
+
         if self._is_secret:
             roles.keep_out_of_log(self._connection)
         if self._later:
             self._connection.execute("set local citus.enable_repartition_joins = on")
-        for offset, part in _statements(self._text):
-            change = passwords.find_change(part)
-            try:
-                self._run_statement(part, change)
-            except psycopg.Error as error:
-                if is_lost(error):
-                    raise
-                as_written = change is None and (self._later is None or self._later.as_written)
-                located = _located(self._file_name, self._text, offset, error, as_written=as_written)
-                raise StackError(located) from (None if self._is_secret else error)
+        dump = Dump(_refuse, self._knows_parameter)
+        for part in self._file.read():
+            if part.is_command:
+                dump.command(part)
+            else:
+                self._run_part(part, dump)
         self._connection.execute("reset all; reset session authorization; reset role")
         if self._later:
             self._later.set_aside()
         roles.record(self._connection, self._learned)
 
-    def _run_statement(self, part: str, change: passwords.PasswordChange | None) -> None:
-        if change is not None:
-            for oid, role in roles.change_password(self._connection, change).items():
-                self._learned[oid] = role._replace(name=self._learned.get(oid, role).name)
-        elif self._later:
-            self._later.run(part)
-        else:
-            self._connection.execute(part.encode())
+    def _run_part(self, part: Statement, dump: Dump) -> None:
+        change = passwords.find_change(part.text)
+        as_written = True
+        try:
+            if part.rows is not None:
+                with self._connection.cursor().copy(part.raw) as copy:
+                    for rows in part.rows:
+                        copy.write(rows)
+            elif change is not None:
+                as_written = False
+                for oid, role in roles.change_password(self._connection, change).items():
+                    self._learned[oid] = role._replace(name=self._learned.get(oid, role).name)
+            else:
+                steps = self._fit(part, dump)
+                as_written = steps == [part.raw]
+                for step in steps:
+                    if self._later:
+                        self._later.run(part.text if as_written else step.decode())
+                        as_written = as_written and self._later.as_written
+                    else:
+                        self._connection.execute(step)
+        except psycopg.Error as error:
+            if is_lost(error):
+                raise
+            located = _located(part, error, as_written=as_written)
+            raise StackError(located) from (None if self._is_secret else error)
+
+    def _fit(self, part: Statement, dump: Dump) -> list[bytes]:
+        """Return a statement as this cluster can run it, in steps; none where it is passed over."""
+        import postgast  # noqa: PLC0415
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # noqa: PLC0415
+
+        from components.schema.dumps import roles_of, without_roles  # noqa: PLC0415
+        from components.schema.parse_tree import is_dummy_view  # noqa: PLC0415
+        from components.schema.rewriting.text import deparsed  # noqa: PLC0415
+
+        if _ROWS.match(part.text):  # large, and nothing is to be left out of it
+            return [part.raw]
+        try:
+            raw = postgast.parse(part.text).stmts[0].stmt
+        except (postgast.PgQueryError, DecodeError, IndexError):  # for the server to say why; or nothing but comments
+            return [part.raw]
+        kind = raw.WhichOneof("node") or ""
+        tree = getattr(raw, kind)
+        if not dump.is_for_server(kind, tree, part.at):
+            return []
+        if kind == "view_stmt" and is_dummy_view(tree):
+            # Citus must not know it: it refuses to put one that depends on a key in the place of one that it knows.
+            return [b"set local citus.enable_ddl_propagation = off", part.raw, b"reset citus.enable_ddl_propagation"]
+        named = roles_of(kind, tree)
+        missing = [role for role in named if not self._has_role(role)] if named else []
+        if not missing:
+            return [part.raw]
+        for role in dict.fromkeys(missing):
+            self._left_out[role] = self._left_out.get(role, 0) + 1
+        kept = without_roles(kind, tree, missing)
+        return [] if kept is None else [deparsed(kind, kept).encode()]
+
+    def _has_role(self, name: str) -> bool:
+        return self._connection.execute(statement("has_role"), {"name": name}).fetchone() == (True,)
+
+    def _knows_parameter(self, name: str) -> bool:
+        return self._connection.execute(statement("has_parameter"), {"name": name}).fetchone() == (True,)
+
+
+_ROWS: Final = re.compile(r"insert\s", re.IGNORECASE)
+
+
+def _refuse(at: Position, message: str) -> None:
+    raise StackError(str(at.problem(message)))
 
 
 def _has_sharded_tables(connection: Connection) -> bool:
@@ -266,26 +338,15 @@ class _Live:
             number += 1
 
 
-def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each statement with where it begins; a text that does not parse is one, for the server to say why."""
-    import postgast  # noqa: PLC0415 - takes a while, and an update seldom has files to run
-
-    try:
-        parts = postgast.split(text)
-    except postgast.PgQueryError:
-        parts = [text]
-    offset = 0
-    for part in parts:
-        offset = text.index(part, offset)
-        yield offset, part
-        offset += len(part)
-
-
-def _located(file_name: str, text: str, offset: int, error: psycopg.Error, *, as_written: bool) -> str:
+def _located(part: Statement, error: psycopg.Error, *, as_written: bool) -> str:
     """Say where in the file a statement failed; one that ran in another form than it is written, where it begins."""
     diagnosis = error.diag
-    before = text[: offset + (int(diagnosis.statement_position or 1) if as_written else 1) - 1]
-    where = f"{file_name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+    before = part.text[: int(diagnosis.statement_position or 1) - 1] if as_written else ""
+    where = part.position(len(before.encode()))
+    row = re.search(r"^COPY .*, line (\d+)", diagnosis.context or "", re.MULTILINE) if part.rows is not None else None
+    if row:
+        last = part.position(len(part.text.encode())).line
+        where = replace(where, line=last + int(row[1]), column=1)
     detail = f"; {diagnosis.message_detail}" if diagnosis.message_detail else ""
     hint = f"; {diagnosis.message_hint}" if diagnosis.message_hint else ""
     message = passwords.without_constants(diagnosis.message_primary or " ".join(str(error).split()))

@@ -53,8 +53,10 @@ class Rule:
     """The function of Citus, or of this project, that would refuse; or that does what hurts."""
 
     def finding(
-        self, table: TableName, message: str, remedy: str, *, at: Position | None = None, setting: str = ""
+        self, table: TableName | None, message: str, remedy: str, *, at: Position | None = None, setting: str = ""
     ) -> Finding:
         """Return a finding of this rule; its remedy is the statement or the setting that fixes this case."""
-        found = Finding(self.severity, self.slug, "", None, None, str(table), message, remedy, self.source, setting)
+        found = Finding(
+            self.severity, self.slug, "", None, None, str(table or ""), message, remedy, self.source, setting
+        )
         return found.placed(at) if at else found

@@ -10,19 +10,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import postgast
-
 from components.names import TableName
 from components.plan.later_tables import LaterTables
 from components.plan.rules import later_definitions, later_rows
-from components.schema.parser import FileReader
+from components.schema.parser import FileReader, Problems
 from components.tables import Local, Sharding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from components.plan.findings import Finding
-    from components.schema.relations import SqlFile
+    from components.schema.statements import SqlFile
 
 __all__ = ["Standing", "check_later"]
 
@@ -52,16 +50,11 @@ def check_later(
     sharded = {name: how for name, how in standing.tables.items() if how != Local()}
     known = LaterTables(sharded, declared)
     for file in sorted(files, key=lambda it: it.name not in standing.files):
-        known.reader = FileReader(known.relations, file, [])
+        known.reader = reader = FileReader(known.relations, Problems())
         is_later = file.name not in standing.files
         if is_later:
             known.relations.follow()
-        for raw in postgast.parse(file.text).stmts:
-            kind = raw.stmt.WhichOneof("node")
-            if kind is None:
-                continue
-            statement = getattr(raw.stmt, kind)
+        for kind, statement in reader.parse(file):
             if is_later and kind in _CHECKS:
-                at = file.position(raw.stmt_location)
-                yield from (finding.placed(at) for finding in _CHECKS[kind](statement, known))
-            known.learn(kind, statement, raw.stmt_location)
+                yield from (finding.placed(reader.at) for finding in _CHECKS[kind](statement, known))
+            known.learn(kind, statement)

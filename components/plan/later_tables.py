@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from components.schema.parser import FileReader
-    from components.schema.relations import Column, Table
+    from components.schema.relations import Column, Position, Table
     from components.tables import Sharding
 
 __all__ = ["LaterTables"]
@@ -41,9 +41,9 @@ class _FollowedRelations(Relations):
             self.kinds[table.name] = self.kinds[table.parent]
         super().put(table)
 
-    def drop(self, name: TableName, *, cascade: bool = False) -> None:
+    def drop(self, name: TableName, *, cascade: bool = False, at: Position | None = None) -> None:
         """Remove a table and its kind."""
-        super().drop(name, cascade=cascade)
+        super().drop(name, cascade=cascade, at=at)
         if self.follows and name not in self.tables:
             self.kinds.pop(name, None)
 
@@ -78,8 +78,8 @@ class LaterTables:
         """Local tables in Citus's metadata; None while unknown."""
         self._indexes: dict[TableName, TableName] = {}
 
-    def learn(self, kind: str, statement: Any, offset: int) -> None:
-        """Apply a statement, which begins at the offset in bytes, to what is known."""
+    def learn(self, kind: str, statement: Any) -> None:
+        """Apply the reader's current statement to what is known."""
         if kind == "create_function_stmt":
             said = {it.def_elem.arg.string.sval for it in statement.options if it.def_elem.defname == "volatility"}
             (self.volatile.add if said <= {"volatile"} else self.volatile.discard)(statement.funcname[-1].string.sval)
@@ -95,7 +95,7 @@ class LaterTables:
                 own = TableName(table.schema, default_name(table.name, command.name, "seq"))
                 if action_of(command) == "ColumnDefault" and column and column.sequence == own:
                     self.owned[table, command.name] = own
-        self.reader.read(kind, statement, offset)
+        self.reader.apply(kind, statement)
         self._managed = None
 
     def name(self, relation: Any) -> TableName:

@@ -9,7 +9,7 @@ from components.keys import PrimaryKey, rewritten_primary_key
 from components.tables import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from components.names import TableName
     from components.schema.relations import Column, ForeignKey, Key, Relations, Table
@@ -111,27 +111,61 @@ class Layout:
                 return table.primary_key.columns
         return fk.referenced
 
-    def foreign_keys(self) -> Iterator[tuple[Table, ForeignKey]]:
-        """Yield each foreign key between two tables that the files create, with the table that has it.
+    @cached_property
+    def foreign_keys(self) -> tuple[tuple[Table, ForeignKey], ...]:
+        """Each foreign key between two tables that the files create, with the table that has it.
 
         Those of a partition that its partitioned table has too became one with them.
         """
-        for table in self.schema.tables.values():
-            parent = self.schema.tables.get(table.parent) if table.partition and table.parent else None
-            inherited = {self._meaning(fk) for fk in parent.foreign_keys} if parent else set()
-            for fk in table.foreign_keys:
-                if fk.parent in self.schema.tables and self._meaning(fk) not in inherited:
-                    yield table, fk
+        return tuple((table, fk) for table in self.schema.tables.values() for fk in self._own_foreign_keys(table))
+
+    def _own_foreign_keys(self, table: Table) -> Iterator[ForeignKey]:
+        parent = self.schema.tables.get(table.parent) if table.partition and table.parent else None
+        inherited = {self._meaning(fk) for fk in parent.foreign_keys} if parent else set()
+        for fk in table.foreign_keys:
+            if fk.parent in self.schema.tables and self._meaning(fk) not in inherited:
+                yield fk
+
+    @cached_property
+    def references(self) -> dict[TableName, set[TableName]]:
+        """Of each table, those that foreign keys of it or of its partitions reference; partitions count as their table."""
+        return self._grouped((table.name, fk.parent) for table, fk in self.foreign_keys)
+
+    @cached_property
+    def referrers(self) -> dict[TableName, set[TableName]]:
+        """Of each table, those whose foreign keys reference it or one of its partitions."""
+        return self._grouped((fk.parent, table.name) for table, fk in self.foreign_keys)
+
+    def _grouped(self, pairs: Iterable[tuple[TableName, TableName]]) -> dict[TableName, set[TableName]]:
+        grouped: dict[TableName, set[TableName]] = {}
+        for one, other in pairs:
+            for name in {one, self.root(one)}:
+                grouped.setdefault(name, set()).add(self.root(other))
+        return grouped
+
+    @cached_property
+    def names(self) -> dict[str, TableName]:
+        """The tables by their names as a column's type has them: each has a row type of its name."""
+        return {str(name): name for name in self.schema.tables}
 
     def _meaning(self, fk: ForeignKey) -> tuple[object, ...]:
         return (fk.columns, fk.parent, self.referenced_columns(fk), fk.on_update, fk.on_delete, fk.match)
+
+    @cached_property
+    def views_on_key(self) -> dict[TableName, list[TableName]]:
+        """Of each table, the views that depend on its primary key."""
+        found: dict[TableName, list[TableName]] = {}
+        for view, other in self.schema.others.items():
+            for table in other.keys:
+                found.setdefault(table, []).append(view)
+        return found
 
     @cached_property
     def managed(self) -> frozenset[TableName]:
         """Local tables that Citus adds to its metadata: a foreign key connects them to a reference table, through others too."""
         tied: dict[TableName, set[TableName]] = {}
         managed: set[TableName] = set()
-        for table, fk in self.foreign_keys():
+        for table, fk in self.foreign_keys:
             ends = [self.root(table.name), self.root(fk.parent)]
             for one, other in (ends, ends[::-1]):
                 if self.kind(one) == Kind.LOCAL:

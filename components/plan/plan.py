@@ -6,6 +6,7 @@ Pure: reads no settings by itself, runs no SQL. Refuses here, at preview, what C
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from components.errors import PlanError
@@ -14,9 +15,10 @@ from components.names import TableName
 from components.plan.findings import Finding
 from components.plan.later import check_later
 from components.plan.layout import Layout
-from components.plan.rules import check_plan, check_settings
+from components.plan.rules import check_files, check_plan, check_settings
 from components.plan.rules.names import truncate_names
-from components.schema.relations import SqlFile
+from components.schema.needs import KnownServer
+from components.schema.statements import SqlFile
 from components.tables import DistributedDeclaration, Local, LocalDeclaration, Pending, ReferenceDeclaration
 
 if TYPE_CHECKING:
@@ -96,13 +98,14 @@ class ShardingPlan:
         undistributed: Iterable[TableName] = (),
         standing: Standing | None = None,
         shard_count: int = 32,
+        server: KnownServer | None = None,
     ) -> ShardingPlan:
         """Put the declared tables in order; if there is a running cluster, also judge the later files.
 
         Raises:
             PlanError: with one line for each error: where, what, why, and the remedy.
         """
-        plan = cls.draft(schema, tables, undistributed, standing, shard_count)
+        plan = cls.draft(schema, tables, undistributed, standing, shard_count, server)
         if plan.errors:
             raise PlanError(*map(str, plan.errors))
         return plan
@@ -115,6 +118,7 @@ class ShardingPlan:
         undistributed: Iterable[TableName] = (),
         standing: Standing | None = None,
         shard_count: int = 32,
+        server: KnownServer | None = None,
     ) -> ShardingPlan:
         """Return the plan with all its findings, whether it can be carried out or not."""
         tables, findings = truncate_names(tables)
@@ -123,6 +127,8 @@ class ShardingPlan:
         findings += check_settings(layout)
         if not any(finding.severity == "error" for finding in findings):
             findings += check_plan(layout, {table.name: number for number, table in enumerate(planned)})
+        applied = standing.files if standing else ()
+        findings = [*check_files(schema, server or KnownServer(), applied), *findings]
         if standing is not None:
             findings = [*check_later(schema.files, standing, tables), *findings]
         turns = _with_pending(list(_with_foreign_keys(planned, layout)), undistributed, layout)
@@ -131,16 +137,10 @@ class ShardingPlan:
 
 def _planned(name: TableName, layout: Layout, shard_count: int) -> PlannedTable:
     tables, table, settings = layout.settings, layout.schema.tables.get(name), layout.settings[name]
-    members = {name, *(partition.name for partition in layout.partitions(name))}
-    outward = {layout.root(fk.parent) for child, fk in layout.foreign_keys() if child.name in members}
-    inward = {layout.root(child.name) for child, fk in layout.foreign_keys() if fk.parent in members}
-    types = {
-        other
-        for other in tables
-        for column in ((table and table.columns) or {}).values()
-        if column.type.removesuffix("[]") == str(other)
-    }
-    before = (outward | types | {layout.root(name)}) & tables.keys() - {name}
+    outward, inward = layout.references.get(name, set()), layout.referrers.get(name, set())
+    types = {column.type.removesuffix("[]") for column in ((table and table.columns) or {}).values()}
+    rows = {layout.names[text] for text in types & layout.names.keys()}
+    before = (outward | rows | {layout.root(name)}) & tables.keys() - {name}
     key = table.primary_key if table else None
     column = layout.distribution_column(name)
     new_key = layout.primary_key(name) if key else None
@@ -176,38 +176,51 @@ def _in_order(planned: dict[TableName, PlannedTable]) -> Iterable[PlannedTable]:
     colocation determines the order within a cycle; the rest is sorted by name, to be the same in each run.
     """
     done: set[TableName] = set()
-    waiting = sorted(planned.values(), key=lambda table: (table.group is not None, table.name))
+    waiting = dict(sorted(planned.items(), key=lambda pair: _rank(pair[1])))
+    missing = {name: len(table.after) for name, table in waiting.items()}
+    needed_by: dict[TableName, list[TableName]] = {}
+    for name, table in waiting.items():
+        for other in table.after:
+            needed_by.setdefault(other, []).append(name)
+    ready = [_rank(table) for name, table in waiting.items() if not missing[name]]  # sorted, so a heap
     while waiting:
-        ready = (
-            [table for table in waiting if done.issuperset(table.after)]
-            or [table for table in waiting if table.colocate_with is None or table.colocate_with in done]
-            or waiting  # where colocateWith leads nowhere, which is an error
+        cut = (
+            table for table in waiting.values() if ready or table.colocate_with is None or table.colocate_with in done
         )
-        table = ready[0]
-        waiting.remove(table)
-        done.add(table.name)
-        yield replace(table, after=tuple(name for name in table.after if name in done and name != table.name))
+        # Where colocateWith leads nowhere, which is an error, the first that waits.
+        name = heappop(ready)[1] if ready else next(cut, next(iter(waiting.values()))).name
+        table = waiting.pop(name)
+        done.add(name)
+        for other in needed_by.get(name, ()):
+            missing[other] -= 1
+            if not missing[other] and other in waiting:
+                heappush(ready, _rank(waiting[other]))
+        yield replace(table, after=tuple(it for it in table.after if it in done and it != name))
 
 
-def _with_foreign_keys(planned: Iterable[PlannedTable], layout: Layout) -> Iterable[PlannedTable]:
+def _rank(table: PlannedTable) -> tuple[bool, TableName]:
+    return table.group is not None, table.name
+
+
+def _with_foreign_keys(planned: Sequence[PlannedTable], layout: Layout) -> Iterable[PlannedTable]:
     """Yield the tables with the foreign keys that are set aside and restored in the turn of each.
 
     As constraints.set_foreign_keys_aside and constraints.restore_foreign_keys do it: a key is dropped in the turn of the first of
     its two tables, and added again in that of the last.
     """
-    turns = [table.name for table in planned]
-    for table in planned:
-        aside, restored = [], []
-        for child, fk in layout.foreign_keys():
-            ends = sorted(turns.index(end) for end in {child.name, fk.parent} if end in turns)
-            form = (fk.on_update, fk.on_delete, fk.match)
-            key = PlannedForeignKey(child.name, fk.name, fk.parent, form)
-            if ends and turns[ends[0]] == table.name:
-                aside.append(key)
-            if ends and turns[ends[-1]] == table.name:
-                restored.append(key)
-        keys = replace(table.declaration.declared_keys, foreign=tuple(restored))
-        yield replace(table, set_aside=tuple(aside), declaration=replace(table.declaration, declared_keys=keys))
+    turns = {table.name: number for number, table in enumerate(planned)}
+    aside: dict[int, list[PlannedForeignKey]] = {}
+    restored: dict[int, list[PlannedForeignKey]] = {}
+    for child, fk in layout.foreign_keys:
+        ends = sorted(turns[end] for end in {child.name, fk.parent} & turns.keys())
+        if ends:
+            key = PlannedForeignKey(child.name, fk.name, fk.parent, (fk.on_update, fk.on_delete, fk.match))
+            aside.setdefault(ends[0], []).append(key)
+            restored.setdefault(ends[-1], []).append(key)
+    for turn, table in enumerate(planned):
+        keys = replace(table.declaration.declared_keys, foreign=tuple(restored.get(turn, ())))
+        declaration = replace(table.declaration, declared_keys=keys)
+        yield replace(table, set_aside=tuple(aside.get(turn, ())), declaration=declaration)
 
 
 def _with_pending(
@@ -217,11 +230,14 @@ def _with_pending(
     local = [Pending(name, Local()) for name in undistributed]
     sharded = {table.name: Pending(table.name, table.declaration.sharding) for table in tables}
     related = {table.name: set(table.related) for table in tables}
+    followers_of: dict[TableName, list[TableName]] = {table.name: [] for table in tables}
+    for table in tables:
+        for leader in layout.colocation_chain(table.name):
+            if leader in followers_of and leader != table.name:
+                followers_of[leader].append(table.name)
     planned = []
     for table in tables:
-        followers = tuple(
-            it.name for it in tables if it is not table and table.name in layout.colocation_chain(it.name)
-        )
+        followers = tuple(followers_of[table.name])
         tied = set().union(*(related[name] for name in (table.name, *followers))) - {table.name}
         changes: dict[str, Any] = {"pending": (*(sharded[name] for name in sorted(tied)), *local)}
         if isinstance(table.declaration, DistributedDeclaration):

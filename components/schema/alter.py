@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.names import TableName
 from components.schema.definitions import column_of, sequence_of, with_column, with_constraint
-from components.schema.parse_tree import action_of, detached, has_subquery, is_cascade, object_type
+from components.schema.parse_tree import action_of, has_subquery, is_cascade, object_type
 from components.schema.relations import Policy
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def _drop_routine(scope: Scope, routine: Any) -> None:
 
 
 def _drop(scope: Scope, kind: str, name: TableName, *, cascade: bool) -> None:
-    if kind == "OBJECT_TABLE":
-        scope.relations.drop(name, cascade=cascade)
+    if kind == "OBJECT_TABLE" and name in scope.relations.tables:
+        scope.relations.drop(name, cascade=cascade, at=scope.at)
     elif kind == "OBJECT_INDEX":
         scope.relations.rename_index(name, None)
     elif kind == "OBJECT_SEQUENCE":
@@ -105,7 +105,7 @@ def _alter_policy(scope: Scope, statement: Any) -> None:
     table = scope.table(statement.table)
     if table is not None and (statement.HasField("qual") or statement.HasField("with_check")):
         kept = tuple(policy for policy in table.policies if policy.name != statement.policy_name)
-        policy = Policy(statement.policy_name, scope.at, has_subquery(statement), detached(statement))
+        policy = Policy(statement.policy_name, scope.at, has_subquery(statement), statement)
         scope.relations.put(replace(table, policies=(*kept, policy)))
 
 

@@ -23,8 +23,8 @@ from components.schema.parse_tree import (
     NOT_SHOWN,
     bounds_of,
     collation_of,
-    detached,
     has_subquery,
+    is_dummy_view,
     label_of,
     nodes,
     object_type,
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 
     from components.schema.scope import Handler, Scope
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "select_into"]
 
 
 def _create_table(scope: Scope, statement: Any) -> None:
-    name = scope.name(statement.relation)
+    name = scope.new_name(statement.relation)
     if name in scope.relations.tables and statement.if_not_exists:
         return
     parents = tuple(scope.name(node.range_var) for node in statement.inh_relations)
@@ -79,30 +79,34 @@ def _create_table(scope: Scope, statement: Any) -> None:
 
 def _create_table_as(scope: Scope, statement: Any) -> None:
     if object_type(statement.objtype) == "OBJECT_MATVIEW":
-        scope.relations.others[scope.name(statement.into.rel)] = _view(
-            scope, "materialized view", statement.query, statement.into.col_names
-        )
+        view = _view(scope, "materialized view", statement.query, statement.into.col_names)
+        scope.relations.others[scope.new_name(statement.into.rel)] = view
     elif not (statement.if_not_exists and scope.table(statement.into.rel)):
         _create_from_query(scope, statement.into.rel)
 
 
-def _select_into(scope: Scope, statement: Any) -> None:
+def select_into(scope: Scope, statement: Any) -> None:
+    """Apply `select … into`, which creates a table."""
     if statement.HasField("into_clause"):
         _create_from_query(scope, statement.into_clause.rel)
 
 
 def _create_from_query(scope: Scope, relation: Any) -> None:
-    name = scope.name(relation)
+    name = scope.new_name(relation)
     scope.relations.put(Table(name, scope.at, columns=None, persistence=relation.relpersistence))
 
 
 def _create_view(scope: Scope, statement: Any) -> None:
-    scope.relations.others[scope.name(statement.view)] = _view(scope, "view", statement.query, statement.aliases)
+    name, view = scope.new_name(statement.view), _view(scope, "view", statement.query, statement.aliases)
+    before = scope.relations.others.get(name)
+    if before is not None and statement.replace and view.keys and not before.is_dummy:
+        scope.relations.replaced_views[name] = scope.at
+    scope.relations.others[name] = replace(view, is_dummy=is_dummy_view(statement))
 
 
 def _view(scope: Scope, kind: str, query: Any, columns: Iterable[Any]) -> OtherRelation:
-    keys = _keys_needed(scope, query)
-    return OtherRelation(kind, scope.at, keys, detached(query), strings(columns), scope.search_path)
+    keys, names = _keys_needed(scope, query), strings(columns)
+    return OtherRelation(kind, scope.at, keys, query=query, columns=names, search_path=scope.search_path)
 
 
 def _keys_needed(scope: Scope, query: Any) -> frozenset[TableName]:
@@ -128,7 +132,7 @@ def _keys_needed(scope: Scope, query: Any) -> frozenset[TableName]:
 
 
 def _create_foreign_table(scope: Scope, statement: Any) -> None:
-    scope.relations.others[scope.name(statement.base_stmt.relation)] = OtherRelation("foreign table", scope.at)
+    scope.relations.others[scope.new_name(statement.base_stmt.relation)] = OtherRelation("foreign table", scope.at)
 
 
 def _create_index(scope: Scope, statement: Any) -> None:
@@ -156,16 +160,16 @@ def _create_trigger(scope: Scope, statement: Any) -> None:
 def _create_policy(scope: Scope, statement: Any) -> None:
     table = scope.table(statement.table)
     if table is not None:
-        policy = Policy(statement.policy_name, scope.at, has_subquery(statement), detached(statement))
+        policy = Policy(statement.policy_name, scope.at, has_subquery(statement), statement)
         scope.relations.put(replace(table, policies=(*table.policies, policy)))
 
 
 def _create_enum(scope: Scope, statement: Any) -> None:
-    scope.relations.types[scope.listed_name(statement.type_name)] = UserType("enum")
+    scope.relations.types[scope.new_listed_name(statement.type_name)] = UserType("enum")
 
 
 def _create_range(scope: Scope, statement: Any) -> None:
-    name = scope.listed_name(statement.type_name)
+    name = scope.new_listed_name(statement.type_name)
     before, word, after = name.name.partition("range")
     multirange = f"{before}multirange{after}" if word else f"{name.name}_multirange"
     scope.relations.types[name] = scope.relations.types[TableName(name.schema, multirange)] = UserType("range")
@@ -174,12 +178,12 @@ def _create_range(scope: Scope, statement: Any) -> None:
 def _create_domain(scope: Scope, statement: Any) -> None:
     base = scope.type_name(statement.type_name)
     collation = collation_of(statement.coll_clause)
-    scope.relations.types[scope.listed_name(statement.domainname)] = UserType("domain", (base,), collation)
+    scope.relations.types[scope.new_listed_name(statement.domainname)] = UserType("domain", (base,), collation)
 
 
 def _create_composite(scope: Scope, statement: Any) -> None:
     columns = [column_of(scope, node.column_def) for node in statement.coldeflist]
-    scope.relations.types[scope.name(statement.typevar)] = UserType(
+    scope.relations.types[scope.new_name(statement.typevar)] = UserType(
         "composite", tuple(column.type for column in columns), columns={column.name: column for column in columns}
     )
 
@@ -187,25 +191,30 @@ def _create_composite(scope: Scope, statement: Any) -> None:
 def _define(scope: Scope, statement: Any) -> None:
     kind = object_type(statement.kind)
     if kind == "OBJECT_AGGREGATE":
-        name = scope.listed_name(statement.defnames)
+        name = scope.new_listed_name(statement.defnames)
         aggregate = Routine(name, scope.at, "internal", "i", is_aggregate=True)
         scope.relations.routines.setdefault(name, {})[()] = aggregate
     if kind == "OBJECT_COLLATION":
         options = {node.def_elem.defname: str(node.def_elem.arg) for node in statement.definition}
-        scope.relations.collations[scope.listed_name(statement.defnames)] = "false" not in options.get(
+        scope.relations.collations[scope.new_listed_name(statement.defnames)] = "false" not in options.get(
             "deterministic", ""
         )
 
 
 def _create_sequence(scope: Scope, statement: Any) -> None:
-    scope.relations.sequences[scope.name(statement.sequence)] = Sequence(scope.at, tuple(bounds_of(statement.options)))
+    scope.relations.sequences[scope.new_name(statement.sequence)] = Sequence(
+        scope.at, tuple(bounds_of(statement.options))
+    )
 
 
 def _create_function(scope: Scope, statement: Any) -> None:
     options = {node.def_elem.defname: node.def_elem.arg for node in statement.options}
     ins = [node.function_parameter for node in statement.parameters]
-    types = tuple(scope.type_name(it.arg_type) for it in ins if parameter_mode(it) in ("DEFAULT", "IN", "INOUT", "VARIADIC"))
-    name = scope.listed_name(statement.funcname)
+    types = tuple(
+        scope.type_name(it.arg_type) for it in ins if parameter_mode(it) in ("DEFAULT", "IN", "INOUT", "VARIADIC")
+    )
+    name = scope.new_listed_name(statement.funcname)
+    scope.relations.functions.add(name.name)
     routine = Routine(
         name,
         scope.at,
@@ -213,9 +222,8 @@ def _create_function(scope: Scope, statement: Any) -> None:
         options["volatility"].string.sval[:1] if "volatility" in options else "v",
         tuple(it.name for it in ins),
         returns_set=statement.return_type.setof or any(parameter_mode(it) == "TABLE" for it in ins),
-        statement=detached(statement),
-        file=scope.file,
-        offset=scope.offset,
+        tree=statement,
+        text=scope.statement.text,
         search_path=scope.search_path,
     )
     scope.relations.routines.setdefault(name, {})[types] = routine
@@ -224,7 +232,6 @@ def _create_function(scope: Scope, statement: Any) -> None:
 HANDLERS: Final[dict[str, Handler]] = {
     "create_stmt": _create_table,
     "create_table_as_stmt": _create_table_as,
-    "select_stmt": _select_into,
     "view_stmt": _create_view,
     "create_foreign_table_stmt": _create_foreign_table,
     "index_stmt": _create_index,

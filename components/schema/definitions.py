@@ -102,7 +102,7 @@ def sequence_of(scope: Scope, default: Any) -> TableName | None:
                     name = TableName.parse(constant.sval.sval)
                 except ValueError:
                     return None
-                return name if "." in constant.sval.sval else TableName(scope.search_path, name.name)
+                return name if "." in constant.sval.sval else scope.own_name(name.name)
     return None
 
 
@@ -111,7 +111,7 @@ def with_constraint(
 ) -> Table:
     """Return the table with a constraint; one that names no columns, as a column's own, is on `own_columns`."""
     kind = constraint_kind(constraint)
-    at = scope.file.position(constraint.location)
+    at = scope.position(constraint.location)
     named = strings(constraint.keys) or own_columns
     deferrable = bool(constraint.deferrable) or "CONSTR_ATTR_DEFERRABLE" in attributes
     if kind in ("CONSTR_PRIMARY", "CONSTR_UNIQUE"):

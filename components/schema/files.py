@@ -5,21 +5,25 @@ Reads files; runs no SQL and knows nothing of sharding.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-import postgast
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-from components.errors import PlanError, Problem
-from components.schema.parser import FileReader
-from components.schema.passwords import without_constants
-from components.schema.relations import Relations, SqlFile
+from components.errors import PlanError
+from components.schema import passwords
+from components.schema.parser import FileReader, Problems
+from components.schema.relations import Relations
+from components.schema.statements import SqlFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from components.errors import Problem
+
 __all__ = ["Schema"]
+
+_SHOWN: Final = 1 << 20
+"""Bytes of a file up to which its text is a property of its resource, so that a preview shows it."""
 
 
 class Schema(Relations):
@@ -28,9 +32,14 @@ class Schema(Relations):
     def __init__(self, files: Iterable[SqlFile] = ()) -> None:
         super().__init__()
         self.files: list[SqlFile] = []
-        self.problems: list[Problem] = []
+        self._problems = Problems()
         for file in files:
             self._apply(file)
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Return what the files may not contain, in their order."""
+        return list(self._problems)
 
     @classmethod
     def read(cls, folder: Path) -> Schema:
@@ -42,51 +51,34 @@ class Schema(Relations):
         if not folder.is_dir():
             msg = f"citus:schemaDir = {str(folder)!r}: there is no such folder: create it, or name the one with your SQL files"
             raise PlanError(msg)
-        files = []
+        schema = cls()
         for path in sorted(folder.glob("*.sql"), key=lambda path: path.name):
             try:
-                files.append(SqlFile(path.name, path.read_text(encoding="utf-8-sig")))
-            except (OSError, UnicodeDecodeError) as error:
-                msg = f"{path.name}: cannot be read as UTF-8 text ({error}): make it a text file in UTF-8"
+                is_large = path.stat().st_size > _SHOWN
+                schema._apply(SqlFile(path.name, None if is_large else path.read_text(encoding="utf-8-sig"), path))
+            except UnicodeDecodeError:  # it may name another encoding itself
+                schema._apply(SqlFile(path.name, None, path))
+            except OSError as error:
+                msg = f"{path.name}: cannot be read ({error}): make it a text file in UTF-8"
                 raise PlanError(msg) from error
-        schema = cls(files)
         if schema.problems:
             raise PlanError(*schema.problems)
         return schema
 
     def _apply(self, file: SqlFile) -> None:
-        self.files.append(file)
-        if "\0" in file.text:
-            at = file.position(file.text.encode().index(0))
-            self.problems.append(at.problem("a NUL byte, which SQL cannot hold: remove it"))
-            return
+        reader, secret = FileReader(self, self._problems), None
         try:
-            statements = postgast.parse(file.text).stmts
-        except postgast.PgQueryError as error:
-            offset = len(file.text[: max(error.cursorpos - 1, 0)].encode())
-            self.problems.append(file.position(offset).problem(without_constants(error.message)))
-            return
-        except DecodeError:
+            for kind, statement in reader.parse(file):
+                reader.apply(kind, statement)
+                if reader.statement.rows is not None and file.path:
+                    file = replace(file, text=None)
+                if secret is None and passwords.hold(reader.statement.text):
+                    secret = reader.at
+        except PlanError as error:
+            self._problems.extend(error.problems)
+        if secret and file.text is None:
             message = (
-                "expression nested too deeply for the parser (about 50 levels): put parentheses around each half of it, or split "
-                "the statement"
+                "the file has rows, or is large, and gives a password: put what has passwords into a file of its own"
             )
-            self.problems.append(file.position(_too_deep(file)).problem(message))
-            return
-        reader = FileReader(self, file, self.problems)
-        for raw in statements:
-            kind = raw.stmt.WhichOneof("node")
-            if kind is not None:
-                reader.read(kind, getattr(raw.stmt, kind), raw.stmt_location)
-
-
-def _too_deep(file: SqlFile) -> int:
-    """Return the offset in bytes of the first statement whose tree is too deep for protobuf, which has a limit."""
-    offset = 0
-    for statement in postgast.split(file.text):
-        offset = file.text.index(statement, offset)
-        try:
-            postgast.parse(statement)
-        except DecodeError:
-            break
-    return len(file.text[:offset].encode())
+            self._problems.add(secret, message)
+        self.files.append(file)

@@ -17,10 +17,12 @@ __all__ = [
     "collation_of",
     "constraint_kind",
     "constraints_of",
-    "detached",
     "has_subquery",
     "is_cascade",
+    "is_dummy_view",
     "label_of",
+    "messages",
+    "messages_by_type",
     "nodes",
     "object_type",
     "parameter_mode",
@@ -29,15 +31,14 @@ __all__ = [
     "scale_of",
     "set_strings",
     "strings",
+    "tables_named",
     "why_not_in_transaction",
 ]
 
 
 _NOT_IN_TRANSACTION: Final = {
-    "transaction_stmt": "begins or ends a transaction",
+    "transaction_stmt": "undoes a part of a transaction, or prepares it for another session",
     "vacuum_stmt": "cannot run in a transaction",
-    "createdb_stmt": "cannot run in a transaction",
-    "dropdb_stmt": "cannot run in a transaction",
     "create_table_space_stmt": "cannot run in a transaction",
     "alter_system_stmt": "cannot run in a transaction",
 }
@@ -68,13 +69,6 @@ def parameter_mode(parameter: Any) -> str:
     return str(postgast.pg_query_pb2.FunctionParameterMode.Name(parameter.mode)).removeprefix("FUNC_PARAM_")
 
 
-def detached(node: Any) -> Any:
-    """Return a copy of a node that does not keep the rest of the file's tree in memory."""
-    copy = type(node)()
-    copy.CopyFrom(node)
-    return copy
-
-
 def action_of(command: Any) -> str:
     """Return what an AlterTableCmd does, such as AddColumn."""
     return str(postgast.pg_query_pb2.AlterTableType.Name(command.subtype)).removeprefix("AT_")
@@ -101,6 +95,9 @@ def why_not_in_transaction(kind: str, statement: Any) -> str | None:
     """Return why a file may not contain a statement, which PostgreSQL runs outside a transaction alone; None where it may."""
     if _is_concurrent(kind, statement):
         return "uses CONCURRENTLY, which cannot run in a transaction"
+    if kind == "transaction_stmt":
+        ending = postgast.pg_query_pb2.TransactionStmtKind.Name(statement.kind)
+        return _NOT_IN_TRANSACTION[kind] if "ROLLBACK" in ending or "PREPARE" in ending else None
     if kind == "vacuum_stmt" and not statement.is_vacuumcmd:
         return None
     alone = kind == "cluster_stmt" and not statement.HasField("relation")
@@ -145,6 +142,31 @@ def nodes(message: Any, kind: str, *, but: frozenset[str] = frozenset()) -> Iter
                 waiting.extend(parts)
 
 
+def messages(message: Any, kind: str) -> Iterator[Any]:
+    """Yield every message of a type within a tree, such as RoleSpec, whatever field holds it."""
+    waiting = [message]
+    while waiting:
+        for field, value in waiting.pop().ListFields():
+            if field.message_type is not None:
+                parts = [value] if hasattr(value, "ListFields") else list(value)
+                if field.message_type.name == kind:
+                    yield from parts
+                waiting.extend(parts)
+
+
+def messages_by_type(message: Any) -> dict[str, list[Any]]:
+    """Return every message within a tree, by its type."""
+    found: dict[str, list[Any]] = {}
+    waiting = [message]
+    while waiting:
+        for field, value in waiting.pop().ListFields():
+            if field.message_type is not None:
+                parts = [value] if hasattr(value, "ListFields") else list(value)
+                found.setdefault(field.message_type.name, []).extend(parts)
+                waiting.extend(parts)
+    return found
+
+
 def ranges_of(clause: Iterable[Any]) -> Iterator[Any]:
     """Yield the tables of a FROM clause, those within joins too."""
     for node in clause:
@@ -181,6 +203,13 @@ def has_subquery(statement: Any) -> bool:
     return any(True for _ in nodes(statement, "sub_link"))
 
 
+def is_dummy_view(statement: Any) -> bool:
+    """Tell whether a ViewStmt holds a place for the view that comes later: it shows NULLs alone, as pg_dump writes it."""
+    select = statement.query.select_stmt
+    values = [node.res_target.val for node in select.target_list]
+    return not select.from_clause and bool(values) and all(value.type_cast.arg.a_const.isnull for value in values)
+
+
 def bounds_of(options: Iterable[Any]) -> Iterator[int]:
     """Yield START, MINVALUE and MAXVALUE of a sequence, as far as they are given."""
     for node in options:
@@ -202,3 +231,34 @@ def scale_of(type_name: Any) -> int:
     if type_name.names and type_name.names[-1].string.sval == "numeric" and len(type_name.typmods) > 1:
         return int(type_name.typmods[1].a_const.ival.ival) * (1 if type_name.typmods[1].HasField("a_const") else 0)
     return 0
+
+
+def tables_named(kind: str, statement: Any) -> Iterator[Any]:
+    """Yield the tables and views, as RangeVars, that have to be there for a statement to run; not the one that it makes."""
+    if kind in ("insert_stmt", "copy_stmt", "index_stmt", "create_trig_stmt"):
+        yield statement.relation
+    elif kind == "create_stmt":
+        yield from (node.range_var for node in statement.inh_relations)
+        for element in statement.table_elts:
+            if element.HasField("table_like_clause"):
+                yield element.table_like_clause.relation
+            yield from _other_targets(element, statement.relation)
+    elif kind == "alter_table_stmt" and not statement.missing_ok:
+        yield statement.relation
+        for node in statement.cmds:
+            yield from _other_targets(getattr(node.alter_table_cmd, "def"), statement.relation)
+    elif kind in ("view_stmt", "create_table_as_stmt"):
+        ctes = {it.ctename for it in messages(statement.query, "CommonTableExpr")}
+        yield from (it for it in messages(statement.query, "RangeVar") if it.schemaname or it.relname not in ctes)
+    elif kind == "create_policy_stmt":
+        yield statement.table
+    elif kind == "grant_stmt" and object_type(statement.objtype) in ("OBJECT_TABLE", "OBJECT_SEQUENCE"):
+        yield from (node.range_var for node in statement.objects if node.HasField("range_var"))
+
+
+def _other_targets(node: Any, own: Any) -> Iterator[Any]:
+    """Yield the tables that foreign keys reference, other than the table that has them."""
+    for constraint in (node.constraint, *(it.constraint for it in node.column_def.constraints)):
+        target = constraint.pktable
+        if constraint.HasField("pktable") and (target.schemaname, target.relname) != (own.schemaname, own.relname):
+            yield target

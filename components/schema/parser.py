@@ -5,41 +5,132 @@ The statements are handled by subject: create.py and alter.py.
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+import postgast
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
 from components.schema import alter, create
-from components.schema.parse_tree import why_not_in_transaction
+from components.schema.dumps import Dump
+from components.schema.needs import find_needs
+from components.schema.parse_tree import tables_named, why_not_in_transaction
+from components.schema.passwords import without_constants
 from components.schema.scope import Scope
 
 if TYPE_CHECKING:
-    from components.errors import Problem
-    from components.schema.relations import Relations, SqlFile
-    from components.schema.scope import Handler
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["FileReader"]
+    from components.errors import Problem
+    from components.schema.relations import Position, Relations
+    from components.schema.scope import Handler
+    from components.schema.statements import SqlFile, Statement
+
+__all__ = ["FileReader", "Problems"]
+
+
+class Problems:
+    """What files may not contain. Of a kind that is met often, one problem stands for all."""
+
+    def __init__(self) -> None:
+        self._found: list[Problem] = []
+
+    def add(self, at: Position, message: str) -> None:
+        """Add one; those with the same message are of a kind."""
+        self._found.append(at.problem(message))
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Add problems that have their places already."""
+        self._found += problems
+
+    def __iter__(self) -> Iterator[Problem]:
+        """Yield the problems in their order; of a kind that has many, the first, with how many there are."""
+        count = Counter(problem.message for problem in self._found)
+        told = set()
+        for problem in self._found:
+            often = count[problem.message]
+            if often <= _FEW:
+                yield problem
+            elif problem.message not in told:
+                told.add(problem.message)
+                yield replace(problem, message=f"{problem.message}; {often} of this kind, of which this is the first")
+
+
+_FEW: Final = 3
+"""As many of a kind are told one by one."""
 
 
 class FileReader(Scope):
     """Applies the statements of one file. What a file may not contain is added to `problems`."""
 
-    def __init__(self, relations: Relations, file: SqlFile, problems: list[Problem]) -> None:
-        super().__init__(relations, file)
+    def __init__(self, relations: Relations, problems: Problems) -> None:
+        super().__init__(relations)
         self.problems = problems
 
-    def read(self, kind: str, statement: Any, offset: int) -> None:
-        """Apply one statement, which begins at the offset in bytes; kinds that have no handler change no relation."""
-        why = why_not_in_transaction(kind, statement)
-        if why is not None:
-            message = f"this statement {why}, but each file runs as one transaction: remove it"
-            self.problems.append(self.file.position(offset).problem(message))
-        elif kind in _HANDLERS:
-            self.at = self.file.position(offset)
-            self.offset = offset
+    def parse(self, file: SqlFile) -> Iterator[tuple[str, Any]]:
+        """Yield each statement that the server is to run, as its kind and its tree; the current one is known as `statement`."""
+        dump = Dump(self.problems.add)
+        for statement in file.read():
+            self.statement = statement
+            if statement.is_command:
+                dump.command(statement)
+                continue
+            for kind, tree in self._parsed(statement):
+                why = why_not_in_transaction(kind, tree)
+                if why is not None:
+                    self.problems.add(
+                        self.at, f"this statement {why}, but each file runs as one transaction: remove it"
+                    )
+                elif dump.is_for_server(kind, tree, self.at):
+                    yield kind, tree
+        dump.finish()
+
+    def _parsed(self, statement: Statement) -> Iterator[tuple[str, Any]]:
+        try:
+            found = postgast.parse(statement.text).stmts
+        except postgast.PgQueryError as error:
+            offset = len(statement.text[: max(error.cursorpos - 1, 0)].encode())
+            self.problems.add(statement.position(offset), without_constants(error.message))
+            return
+        except DecodeError:
+            message = (
+                "expression nested too deeply for the parser (about 50 levels): put parentheses around each half of it, or split "
+                "the statement"
+            )
+            self.problems.add(self.at, message)
+            return
+        for raw in found:
+            kind = raw.stmt.WhichOneof("node")
+            if kind is not None:
+                yield kind, getattr(raw.stmt, kind)
+
+    def apply(self, kind: str, statement: Any) -> None:
+        """Apply the current statement; kinds that have no handler change no relation."""
+        known = self.relations
+        for relation in tables_named(kind, statement):
+            known.expect(self.name(relation), self.at)
+        needs = find_needs(kind, statement, self.statement.text, self.at, known.functions)
+        known.needs += (need for need in needs if need.kind != "role" or need.name not in known.roles)
+        if kind in _HANDLERS:
             _HANDLERS[kind](self, statement)
+        if kind in _CREATING:
+            made = statement
+            for field in _CREATING[kind]:
+                made = getattr(made, field)
+            known.meet(self.new_name(made), self.at)
+
+
+_CREATING: Final = {
+    "create_stmt": ("relation",),
+    "create_table_as_stmt": ("into", "rel"),
+    "view_stmt": ("view",),
+    "create_foreign_table_stmt": ("base_stmt", "relation"),
+}
 
 
 def _create_schema(scope: Scope, statement: Any) -> None:
-    outer, scope.search_path = scope.search_path, statement.schemaname
+    outer, scope.search_path = scope.search_path, (statement.schemaname, *scope.search_path)
     for element in statement.schema_elts:
         kind = element.WhichOneof("node")
         if kind in _HANDLERS:
@@ -49,14 +140,34 @@ def _create_schema(scope: Scope, statement: Any) -> None:
 
 def _set(scope: Scope, statement: Any) -> None:
     if statement.name == "search_path":
-        names = [arg.a_const.sval.sval for arg in statement.args]
-        scope.search_path = next((name for name in names if name != "$user"), "public")
+        _set_search_path(scope, [arg.a_const.sval.sval for arg in statement.args] or ["public"])
+
+
+def _select(scope: Scope, statement: Any) -> None:
+    """Take `select … into`, and `set_config('search_path', …)`, as pg_dump writes it."""
+    for target in statement.target_list:
+        call = target.res_target.val.func_call
+        if call.funcname and call.funcname[-1].string.sval == "set_config":
+            name, value, *_ = (argument.a_const.sval.sval for argument in call.args)
+            if name == "search_path":
+                _set_search_path(scope, [part.strip().strip('"') for part in value.split(",")])
+    create.select_into(scope, statement)
+
+
+def _create_role(scope: Scope, statement: Any) -> None:
+    scope.relations.roles.add(statement.role)
+
+
+def _set_search_path(scope: Scope, names: list[str]) -> None:
+    scope.search_path = tuple(name for name in names if name not in ("", "$user"))
 
 
 _HANDLERS: Final[dict[str, Handler]] = {
-    "create_schema_stmt": _create_schema,
-    "variable_set_stmt": _set,
     **create.HANDLERS,
     **alter.HANDLERS,
+    "create_schema_stmt": _create_schema,
+    "create_role_stmt": _create_role,
+    "variable_set_stmt": _set,
+    "select_stmt": _select,
 }
 """By the field of the parse tree that holds the statement."""

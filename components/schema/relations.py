@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from components.errors import Problem
@@ -14,18 +11,20 @@ from components.names import TableName
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from components.schema.needs import Need
+
 
 __all__ = [
     "Column",
     "ForeignKey",
     "Key",
+    "Misplaced",
     "OtherRelation",
     "Policy",
     "Position",
     "Relations",
     "Routine",
     "Sequence",
-    "SqlFile",
     "Table",
     "Trigger",
     "UserType",
@@ -46,27 +45,6 @@ class Position:
     def problem(self, message: str) -> Problem:
         """Return something that is wrong at this place."""
         return Problem(message, file=self.file, line=self.line, column=self.column)
-
-
-@dataclass(frozen=True)
-class SqlFile:
-    """One file of the schema folder, whole."""
-
-    name: str
-    text: str
-
-    @cached_property
-    def _lines(self) -> tuple[bytes, list[int]]:
-        """The text in UTF-8, and where in it each line begins."""
-        text = self.text.encode()
-        return text, [0, *(match.end() for match in re.finditer(b"\n", text))]
-
-    def position(self, offset: int) -> Position:
-        """Return the place of an offset, in bytes of the text's UTF-8."""
-        text, starts = self._lines
-        end = min(max(offset, 0), len(text))
-        line = bisect_right(starts, end)
-        return Position(self.name, line, len(text[starts[line - 1] : end].decode(errors="ignore")) + 1)
 
 
 @dataclass(frozen=True)
@@ -139,7 +117,7 @@ class Policy:
     name: str
     at: Position
     subquery: bool
-    statement: Any = None
+    tree: Any = None
     """Parse tree of the statement that creates or alters it."""
 
 
@@ -181,12 +159,14 @@ class OtherRelation:
     at: Position
     keys: frozenset[TableName] = frozenset()
     """Tables on whose primary key it depends: it groups by the key, and shows other columns of them."""
+    is_dummy: bool = False
+    """Whether it holds a place for the view that comes later, as pg_dump writes it."""
     query: Any = None
     """Parse tree of a view's query."""
     columns: tuple[str, ...] = ()
     """Names that the view gives to its query's first columns."""
-    search_path: str = "public"
-    """Schema in which its query looks up names."""
+    search_path: tuple[str, ...] = ("public",)
+    """Schemas in which its query looks up names."""
 
 
 @dataclass(frozen=True)
@@ -202,13 +182,12 @@ class Routine:
     """Names of its arguments, in and out; empty for one that has none."""
     returns_set: bool = False
     is_aggregate: bool = False
-    statement: Any = None
+    tree: Any = None
     """Parse tree of the statement that creates it."""
-    file: SqlFile | None = None
-    offset: int = 0
-    """Of the statement in the file, in bytes."""
-    search_path: str = "public"
-    """Schema in which its body looks up names."""
+    text: str = field(default="", repr=False)
+    """Of the statement, which begins at `at`."""
+    search_path: tuple[str, ...] = ("public",)
+    """Schemas in which its body looks up names."""
 
 
 @dataclass(frozen=True)
@@ -232,6 +211,18 @@ class Sequence:
     """START, MINVALUE and MAXVALUE as far as they are given."""
 
 
+@dataclass(frozen=True)
+class Misplaced:
+    """A table or view that a statement names where it is not there."""
+
+    name: TableName
+    at: Position
+    created: Position | None
+    """Where a later statement creates it."""
+    dropped: Position | None
+    """Where an earlier one has dropped it."""
+
+
 class Relations:
     """All that statements have created so far. Its methods apply DDL with PostgreSQL's cascades."""
 
@@ -244,13 +235,45 @@ class Relations:
         self.sequences: dict[TableName, Sequence] = {}
         self.routines: dict[TableName, dict[tuple[str, ...], Routine]] = {}
         """By name and types of the arguments."""
+        self.functions: set[str] = set()
+        """Names, whatever their arguments."""
+        self.roles: set[str] = set()
+        self.needs: list[Need] = []
+        """What statements need of the server, but roles that statements before them create."""
+        self.replaced_views: dict[TableName, Position] = {}
+        """Views that depend on a key, where a statement puts them in place of another view of that name."""
+        self.misplaced: list[Misplaced] = []
+        self._awaited: dict[TableName, Position] = {}
+        self._dropped: dict[TableName, Position] = {}
+        self._children: dict[TableName, dict[TableName, None]] = {}
+        """Of each parent, the tables that name it, in the order in which they came."""
+
+    def has(self, name: TableName) -> bool:
+        """Tell whether a table, a view or a sequence of that name is there."""
+        return name in self.tables or name in self.others or name in self.sequences
+
+    def expect(self, name: TableName, at: Position) -> None:
+        """Note that a statement names a relation. That no file creates it is no fault: code or an extension may."""
+        if not self.has(name):
+            if name in self._dropped:
+                self.misplaced.append(Misplaced(name, at, None, self._dropped[name]))
+            else:
+                self._awaited.setdefault(name, at)
+
+    def meet(self, name: TableName, at: Position) -> None:
+        """Note that a statement creates a relation."""
+        self._dropped.pop(name, None)
+        if name in self._awaited:
+            self.misplaced.append(Misplaced(name, self._awaited.pop(name), at, None))
 
     def user_type(self, name: str) -> UserType | None:
         """Return the type of that name, if the files create it."""
-        for known, found in self.types.items():
-            if name == (known.name if known.schema == "public" else str(known)):
-                return found
-        return None
+        found = self.types.get(TableName("public", name))
+        if found is None and "." in name:
+            return next(
+                (it for known, it in self.types.items() if known.schema != "public" and name == str(known)), None
+            )
+        return found
 
     def type_kind(self, name: str) -> str:
         """Return the kind of a type that the files create, such as enum; empty for any other."""
@@ -272,7 +295,21 @@ class Relations:
 
     def put(self, table: Table) -> None:
         """Add the table, or replace its earlier version."""
+        known = self.tables.get(table.name)
+        if known is None or known.parents != table.parents:
+            self._forget(table.name)
+            for parent in table.parents:
+                self._children.setdefault(parent, {})[table.name] = None
         self.tables[table.name] = table
+
+    def _forget(self, name: TableName) -> None:
+        known = self.tables.get(name)
+        for parent in known.parents if known else ():
+            self._children[parent].pop(name, None)
+
+    def _remove(self, name: TableName) -> None:
+        self._forget(name)
+        self.tables.pop(name, None)
 
     def children(self, name: TableName) -> list[Table]:
         """Return the partitions of a table and the tables that inherit from it, those of these too."""
@@ -280,20 +317,22 @@ class Relations:
         waiting = [name]
         while waiting:
             parent = waiting.pop(0)
-            new = [it for it in self.tables.values() if parent in it.parents and it.name not in {*found, name}]
-            found.update((table.name, table) for table in new)
-            waiting.extend(table.name for table in new)
+            new = [it for it in self._children.get(parent, ()) if it not in found and it != name]
+            found.update((child, self.tables[child]) for child in new)
+            waiting.extend(new)
         return list(found.values())
 
     def family(self, name: TableName) -> list[Table]:
         """Return the table, if it is known, and its children."""
         return ([self.tables[name]] if name in self.tables else []) + self.children(name)
 
-    def drop(self, name: TableName, *, cascade: bool = False) -> None:
+    def drop(self, name: TableName, *, cascade: bool = False, at: Position | None = None) -> None:
         """Remove a table with its partitions; with CASCADE also what inherits from it and the foreign keys to it."""
+        if at is not None:
+            self._dropped[name] = at
         for table in self.family(name):
             if table.name == name or table.partition or cascade:
-                self.tables.pop(table.name, None)
+                self._remove(table.name)
         if cascade:
             self._drop_foreign_keys(lambda fk: fk.parent == name)
 
@@ -328,13 +367,16 @@ class Relations:
 
     def _drop_foreign_keys(self, gone: Callable[[ForeignKey], bool]) -> None:
         for table in list(self.tables.values()):
-            self.put(replace(table, foreign_keys=tuple(fk for fk in table.foreign_keys if not gone(fk))))
+            if any(map(gone, table.foreign_keys)):
+                self.put(replace(table, foreign_keys=tuple(fk for fk in table.foreign_keys if not gone(fk))))
 
     def move(self, table: Table, name: TableName) -> None:
         """Rename the table, also in the foreign keys that reference it and in its children."""
-        del self.tables[table.name]
+        self._remove(table.name)
         self.put(replace(table, name=name))
         for other in list(self.tables.values()):
+            if table.name not in {*other.parents, *(fk.parent for fk in other.foreign_keys)}:
+                continue
             fks = tuple(replace(fk, parent=name) if fk.parent == table.name else fk for fk in other.foreign_keys)
             parents = tuple(name if parent == table.name else parent for parent in other.parents)
             self.put(replace(other, foreign_keys=fks, parents=parents))
@@ -363,6 +405,8 @@ class Relations:
         )
         self.put(replace(table, columns=columns, keys=keys, foreign_keys=fks))
         for other in list(self.tables.values()):
+            if all(fk.parent != table.name for fk in other.foreign_keys):
+                continue
             fks = tuple(
                 replace(fk, referenced=renamed(fk.referenced)) if fk.parent == table.name else fk
                 for fk in other.foreign_keys
@@ -372,8 +416,8 @@ class Relations:
     def rename_index(self, index: TableName, new: str | None) -> None:
         """Rename the index, or remove it: an index is in the schema of its table."""
         for table in list(self.tables.values()):
-            named = {key.name: key for key in table.keys}
-            if table.name.schema == index.schema and index.name in named:
-                changed = [replace(named[index.name], name=new)] if new else []
+            found = [key for key in table.keys if key.name == index.name and table.name.schema == index.schema]
+            if found:
+                changed = [replace(found[-1], name=new)] if new else []
                 others = (key for key in table.keys if key.name != index.name)
                 self.put(replace(table, keys=(*others, *changed)))

@@ -11,7 +11,8 @@ from components.schema.parse_tree import SERIALS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from components.schema.relations import Relations, SqlFile, Table
+    from components.schema.relations import Position, Relations, Table
+    from components.schema.statements import Statement
 
 __all__ = ["Handler", "Scope"]
 
@@ -19,24 +20,57 @@ __all__ = ["Handler", "Scope"]
 class Scope:
     """The relations that a file's statements change, and the file's search_path."""
 
-    def __init__(self, relations: Relations, file: SqlFile) -> None:
+    def __init__(self, relations: Relations) -> None:
         self.relations = relations
-        self.file = file
-        self.at = file.position(0)
-        """Where the current statement begins."""
-        self.offset = 0
-        """The same, in bytes."""
-        self.search_path = "public"
-        """The first schema of it alone: the one in which tables are created."""
+        self.statement: Statement
+        """The current one."""
+        self.search_path: tuple[str, ...] = ("public",)
+
+    @property
+    def at(self) -> Position:
+        """Return where the current statement begins."""
+        return self.statement.at
+
+    def position(self, offset: int) -> Position:
+        """Return the place of an offset in the current statement, in bytes."""
+        return self.statement.position(offset)
+
+    @property
+    def creation_schema(self) -> str:
+        """Return the schema in which objects are created that name none."""
+        return self.search_path[0] if self.search_path else ""
+
+    def new_name(self, relation: Any) -> TableName:
+        """Return the name of a RangeVar that a statement creates."""
+        return TableName(relation.schemaname or self.creation_schema, relation.relname)
+
+    def new_listed_name(self, nodes: Iterable[Any]) -> TableName:
+        """Return a name given as a list of what a statement creates."""
+        *schema, name = (node.string.sval for node in nodes)
+        return TableName(schema[-1] if schema else self.creation_schema, name)
 
     def name(self, relation: Any) -> TableName:
-        """Return the name of a RangeVar."""
-        return TableName(relation.schemaname or self.search_path, relation.relname)
+        """Return the name of a RangeVar: of the first schema of the search_path that has it."""
+        return self._find(relation.schemaname, relation.relname)
 
     def listed_name(self, nodes: Iterable[Any]) -> TableName:
         """Return a name given as a list: a, s.a or database.s.a."""
         *schema, name = (node.string.sval for node in nodes)
-        return TableName(schema[-1] if schema else self.search_path, name)
+        return self._find(schema[-1] if schema else "", name)
+
+    def own_name(self, name: str) -> TableName:
+        """Return a name that is written without a schema."""
+        return self._find("", name)
+
+    def _find(self, schema: str, name: str) -> TableName:
+        if schema:
+            return TableName(schema, name)
+        known = self.relations
+        for one in self.search_path:
+            found = TableName(one, name)
+            if found in known.tables or found in known.others or found in known.types or found in known.sequences:
+                return found
+        return TableName(self.creation_schema, name)
 
     def table(self, relation: Any) -> Table | None:
         """Return the table of a RangeVar; None where the files create none."""

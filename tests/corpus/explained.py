@@ -16,7 +16,7 @@ from components.plan.layout import Layout
 from components.plan.plan import ShardingPlan
 from components.plan.queries import Outcome, judge
 from components.schema.files import Schema
-from components.schema.relations import SqlFile
+from components.schema.statements import SqlFile
 from components.settings import Settings
 from tests.corpus.generated_queries import generate_queries
 from tests.corpus.runner import carry_out

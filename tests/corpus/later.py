@@ -17,7 +17,7 @@ from components.names import TableName
 from components.plan.later import Standing
 from components.plan.plan import ShardingPlan
 from components.schema.files import Schema
-from components.schema.relations import SqlFile
+from components.schema.statements import SqlFile
 from components.settings import Settings
 from components.tables import Distributed, Reference, Sharding
 from tests.corpus.runner import carry_out
@@ -97,7 +97,7 @@ def try_out(connection: Connection, case: LaterCase, plan: ShardingPlan) -> tupl
     """Run a case on the tables of `make_base` and undo it; return what was refused, and what its table looks like then."""
     try:
         with connection.transaction(force_rollback=True):
-            ensure_script(connection, "020.sql", case.sql, to_shard=[table.name for table in plan.tables])
+            ensure_script(connection, SqlFile("020.sql", case.sql), to_shard=[table.name for table in plan.tables])
             seen = _look_at(connection, case) if case.table else None
             refused = carry_out(connection, plan) if case.new_tables else ""
             return refused, seen

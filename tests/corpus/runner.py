@@ -12,7 +12,7 @@ from components.database.scripts import ensure_script
 from components.errors import StackError
 from components.plan.plan import ShardingPlan
 from components.schema.files import Schema
-from components.schema.relations import SqlFile
+from components.schema.statements import SqlFile
 from components.settings import Settings
 from components.tables import DistributedDeclaration
 
@@ -72,7 +72,7 @@ def carry_out(connection: Connection, plan: ShardingPlan) -> str:
         StackError: a file of the schema is wrong by itself, which no case should be.
     """
     for file in plan.files:
-        ensure_script(connection, file.name, file.text)
+        ensure_script(connection, file)
     try:
         for table in plan.tables:
             if isinstance(table.declaration, DistributedDeclaration):

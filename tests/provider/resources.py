@@ -233,7 +233,8 @@ class Cluster:
         given = {"tables": json.dumps(tables), "password": PASSWORD}
         settings = Settings.parse(given, stack="test")
         plan = ShardingPlan.make(Schema.read(schema_dir), settings.tables, shard_count=shard_count)
-        files = [self.script(file.name, file.text) for file in plan.files]
+        inputs = (SchemaScriptInputs.of(self.access(), file) for file in plan.files)
+        files = [Resource(SchemaScriptProvider(), write(it)) for it in inputs]
         return [*files, *(self.table(table.declaration) for table in plan.tables)]
 
     # --- what a person does by hand ----------------------------------------------------------------------------------

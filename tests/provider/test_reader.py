@@ -10,7 +10,7 @@ import pytest
 
 from components.names import TableName
 from components.schema.files import Schema
-from components.schema.relations import SqlFile
+from components.schema.statements import SqlFile
 from tests.corpus import cases
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import threading
@@ -15,7 +16,6 @@ import psycopg
 import pytest
 
 from components.database import connections, statements
-from components.database.scripts import sha256
 from components.errors import DriftError, NotReadyError, ReshardingError, StackError
 from tests.provider.resources import RefusedError
 from tests.provider.seen import GATE, eventually, keys, kind, leftovers, metadata, set_aside
@@ -56,7 +56,9 @@ def test_script_runs_once(cluster: Cluster) -> None:
     assert cluster.script("010.sql", text).up() == "create"
 
     assert cluster.rows("select * from t") == [(1,)]
-    assert cluster.rows("select file_name, sha256 from citus_pulumi.script") == [("010.sql", sha256(text))]
+    assert cluster.rows("select file_name, sha256 from citus_pulumi.script") == [
+        ("010.sql", hashlib.sha256(text.encode()).hexdigest())
+    ]
 
 
 def test_script_is_taken_to_the_letter(cluster: Cluster) -> None:
@@ -109,7 +111,10 @@ def test_edited_script_is_refused_when_the_state_is_lost(cluster: Cluster) -> No
             "create table t (k int primary key); insert into t values (1), (1)",
             r"^010\.sql:1:37: .*; Key \(k\)=\(1\) already exists",
         ),
-        ("create table t (k int);\ncopy t from stdin;\n1\n\\.\n", r"^010\.sql"),
+        (
+            "create table t (k int);\ncopy t from stdin;\n1\nx\n\\.\n",
+            r"^010\.sql:4:1: invalid input syntax for type integer",
+        ),
     ],
     ids=["unlocated", "located", "syntax", "rows", "copy"],
 )

@@ -17,9 +17,9 @@ from components.plan.plan import ShardingPlan
 from components.plan.rules import RULES
 from components.resources.tables import DistributedTableProvider
 from components.schema.files import Schema
-from components.schema.relations import SqlFile
 from components.schema.rewriting import computed_first, default_name, rewritten
 from components.schema.rewriting.text import compose, quote_literal
+from components.schema.statements import SqlFile
 from components.settings import Settings
 from components.tables import Distributed, DistributedDeclaration, Kind, Reference
 

@@ -17,7 +17,8 @@ from components.names import TableName
 from components.plan.plan import ShardingPlan
 from components.plan.rules import RULES
 from components.schema.files import Schema
-from components.schema.relations import SqlFile
+from components.schema.needs import KnownServer
+from components.schema.statements import SqlFile
 from components.settings import Settings
 from components.tables import Distributed, DistributedDeclaration, Reference
 from tests.corpus import cases
@@ -87,8 +88,8 @@ def test_nothing_declared_is_an_empty_plan() -> None:
 def test_a_planned_table_carries_what_was_declared() -> None:
     """Column, colocation, key and related tables reach the plan in the catalogue's spelling."""
     made = plan(
-        'create table "P" ("K" int, id int primary key); create table c ("K" int, n int primary key references "P", '
-        "r int references r); create table r (x int primary key)",
+        'create table "P" ("K" int, id int primary key); create table r (x int primary key); '
+        'create table c ("K" int, n int primary key references "P", r int references r)',
         {'"P"': by('"K"'), "c": by('"K"', colocateWith='"P"', primaryKey=["N", '"K"']), "r": REFERENCE},
     )
     reference, parent, child = made.tables
@@ -427,7 +428,7 @@ def test_all_findings_come_together() -> None:
         "create table b (z int primary key)"
     )
     found = findings(sql, {"t": by("x"), "a": by("x")})
-    assert [line.split(": ")[0] for line in found] == ["1.sql:1:1", "1.sql:2:30", "1.sql:2:44"]
+    assert [line.split(": ")[0] for line in found] == ["1.sql:2:1", "1.sql:1:1", "1.sql:2:30", "1.sql:2:44"]
 
 
 # --- rules -----------------------------------------------------------------------------------------------------------
@@ -440,6 +441,33 @@ T = "create table t (x int not null, id int primary key);"
 GROUP = {"t": by("x"), "c": by("x", colocateWith="t")}
 
 RULE_CASES: list[tuple[str, str, Declared, str]] = [
+    ("created-later", "create index on t (x); create table t (x int)", {}, "move this one behind that"),
+    (
+        "created-later",
+        "create view v as select * from t; create table t (x int)",
+        {},
+        "t is created later, in 1.sql:1:35",
+    ),
+    ("created-later", "create table c (t int references t); " + T, {}, "t is created later"),
+    (
+        "dropped-before",
+        "create table t (x int); drop table t; alter table t add y int",
+        {},
+        "t is dropped before, in 1.sql:1:25",
+    ),
+    (
+        "replaced-view",
+        T + "create view v as select 1 as id, 2 as x; create or replace view v as select id, x from t group by id",
+        {"t": REFERENCE},
+        "drop view v",
+    ),
+    (
+        "missing-role",
+        T + "alter table t owner to app; grant select on t to app",
+        {},
+        "so that 2 owners, grants or policies of 1.sql are left out",
+    ),
+    ("missing-role", T + "create policy p on t to reader using (true)", {}, "create role reader"),
     ("unknown-table", "", {"t": REFERENCE}, "add the file"),
     ("not-a-table", "create view v as select 1", {"v": REFERENCE}, "v is a view, which cannot be sharded"),
     ("not-a-table", "create materialized view v as select 1", {"v": REFERENCE}, "v is a materialized view"),
@@ -715,7 +743,54 @@ def test_a_rule_finds_what_it_tells(slug: str, sql: str, tables: Declared, text:
 
 def test_every_rule_has_a_case() -> None:
     """No rule goes untested; those of later files are test_later's."""
-    assert {slug for slug, *_ in RULE_CASES} == {slug for slug in RULES if not slug.startswith("later-")}
+    of_servers = {"newer-server", "missing-extension"}  # below
+    assert {slug for slug, *_ in RULE_CASES} | of_servers == {slug for slug in RULES if not slug.startswith("later-")}
+
+
+@pytest.mark.parametrize(
+    ("sql", "version"),
+    [
+        ("create table b (r int, d int4range, unique (r, d without overlaps))", 18),
+        ("create table b (p int, v int generated always as (p / 5) virtual)", 18),
+        ("create table b (id uuid default uuidv7())", 18),
+        ("create table b (a int, constraint n not null a)", 18),
+        ("create table b (a int check (a > 0) not enforced)", 18),
+        ("select * from json_table('[]', '$[*]' columns (a int path '$.a')) t", 17),
+        ("create table b (a text storage plain)", 16),
+        ("create table b (a int); create unique index on b (a) nulls not distinct", 15),
+        ("create function f() returns int return 1", 14),
+    ],
+)
+def test_what_a_server_is_too_old_for_is_an_error(sql: str, version: int) -> None:
+    """The grammar takes the newest syntax; a server of an earlier version is named, one of that version takes it."""
+    schema = Schema([SqlFile("1.sql", sql)])
+    (found,) = ShardingPlan.draft(schema, {}, server=KnownServer("the image x", version - 1)).errors
+    assert found.rule == "newer-server"
+    assert f"needs PostgreSQL {version}, and the image x has {version - 1} at most" in str(found)
+    assert ShardingPlan.draft(schema, {}, server=KnownServer("the image x", version)).findings == ()
+    assert ShardingPlan.draft(schema, {}).findings == ()
+
+
+def test_a_function_that_the_files_create_needs_no_newer_server() -> None:
+    """Many write uuidv7() themselves, for servers that do not have it."""
+    function = "create function uuidv7() returns uuid language sql as 'select gen_random_uuid()';"
+    sql = function + "create table t (x uuid default uuidv7())"
+    assert ShardingPlan.draft(Schema([SqlFile("1.sql", sql)]), {}, server=KnownServer("it", 15)).findings == ()
+
+
+def test_an_extension_that_the_server_lacks_is_an_error() -> None:
+    """Each is named at its place; those that it has are none."""
+    schema = Schema([SqlFile("1.sql", "create extension hstore;\ncreate extension if not exists postgis")])
+    (found,) = ShardingPlan.draft(schema, {}, server=KnownServer("the image x", 16, frozenset({"hstore"}))).errors
+    assert (found.rule, found.line) == ("missing-extension", 2)
+    assert "the extension postgis is not among those that the image x has" in str(found)
+
+
+def test_a_role_that_is_there_or_that_the_files_create_is_no_finding() -> None:
+    """A file that creates its roles, and one for a cluster that has them, keep owners and grants."""
+    schema = Schema([SqlFile("1.sql", "create role a; " + T + "alter table t owner to a; grant select on t to b")])
+    assert ShardingPlan.draft(schema, {}, server=KnownServer("it", 16, roles=frozenset({"b"}))).findings == ()
+    assert [str(it.rule) for it in ShardingPlan.draft(schema, {}).findings] == ["missing-role"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from components.errors import PlanError
 from components.plan.plan import ShardingPlan
 from components.plan.tenants import plan_tenants
 from components.schema.files import Schema
-from components.schema.relations import SqlFile
+from components.schema.statements import SqlFile
 from components.settings import Settings
 
 GENERATED = "n int generated always as (id * 2) stored"

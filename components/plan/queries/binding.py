@@ -132,7 +132,9 @@ class _Binder:
             names = list(strings(tree.aliascolnames))
             cte = Cte(tree.ctename, Query(), has_search=tree.HasField("search_clause"))
             strength = postgast.pg_query_pb2.CTEMaterialize.Name(tree.ctematerialized)
-            cte.materialized = {"CTEMaterializeAlways": "always", "CTEMaterializeNever": "never"}.get(strength, "default")  # type: ignore[assignment]
+            cte.materialized = {"CTEMaterializeAlways": "always", "CTEMaterializeNever": "never"}.get(
+                strength, "default"
+            )  # type: ignore[assignment]
             if clause.recursive:
                 frame.ctes[tree.ctename] = cte
                 first = tree.ctequery.select_stmt
@@ -214,7 +216,12 @@ class _Binder:
         sides: list[SetOperation | Source] = []
         for side in (tree.larg, tree.rarg):
             inner = postgast.pg_query_pb2.SetOperation.Name(side.op)
-            plain = not (side.sort_clause or side.HasField("limit_count") or side.HasField("limit_offset") or side.HasField("with_clause"))
+            plain = not (
+                side.sort_clause
+                or side.HasField("limit_count")
+                or side.HasField("limit_offset")
+                or side.HasField("with_clause")
+            )
             if inner not in ("SETOP_NONE", "SET_OPERATION_UNDEFINED") and plain:
                 sides.append(self._operation(side, frame, inner))
                 continue
@@ -354,9 +361,7 @@ class _Binder:
                 yield Target(node.res_target.name, self.expr(value, frame))
 
     def _returning(self, tree: Any, frame: _Frame) -> None:
-        items = [
-            target for node in tree.returning_clause.exprs for target in self._target(node.res_target, frame)
-        ]
+        items = [target for node in tree.returning_clause.exprs for target in self._target(node.res_target, frame)]
         frame.query.returning = [item.expr for item in items]
 
     def _update(self, tree: Any, frame: _Frame) -> Query:
@@ -479,7 +484,7 @@ class _Binder:
         if self.depth > _DEPTH:
             msg = f"view {alias} is nested too deeply"
             raise Undecided(msg)
-        binder = _Binder(self.catalog.within([view.search_path]), frozenset(), self.depth + 1)
+        binder = _Binder(self.catalog.within(view.search_path), frozenset(), self.depth + 1)
         query = binder.statement(view.query, None)
         source = self._subquery(query, alias)
         source.columns = [*view.columns, *source.columns[len(view.columns) :]]
@@ -533,16 +538,20 @@ class _Binder:
         *schema, name = strings(call.func_call.funcname)
         for it in self.catalog.candidates(schema[-1] if schema else "", name):
             for routine in self.catalog.layout.schema.routines.get(it, {}).values():
-                outs = [
-                    node.function_parameter.name
-                    for node in routine.statement.parameters
-                    if node.function_parameter.mode
-                    in (
-                        postgast.pg_query_pb2.FUNC_PARAM_OUT,
-                        postgast.pg_query_pb2.FUNC_PARAM_INOUT,
-                        postgast.pg_query_pb2.FUNC_PARAM_TABLE,
-                    )
-                ] if routine.statement is not None else []
+                outs = (
+                    [
+                        node.function_parameter.name
+                        for node in routine.tree.parameters
+                        if node.function_parameter.mode
+                        in (
+                            postgast.pg_query_pb2.FUNC_PARAM_OUT,
+                            postgast.pg_query_pb2.FUNC_PARAM_INOUT,
+                            postgast.pg_query_pb2.FUNC_PARAM_TABLE,
+                        )
+                    ]
+                    if routine.tree is not None
+                    else []
+                )
                 if outs:
                     return outs
         return []
@@ -715,8 +724,16 @@ class _Binder:
         if isinstance(value, Param):
             return value
         if isinstance(value, Const) and not tree.type_name.array_bounds:
-            return Const(value.text, "string" if value.kind != "null" else "null") if name != "bool" else Const(value.text[:1].replace("t", "true").replace("f", "false"), "boolean")
-        if isinstance(value, Var) and 0 <= value.index < len(value.source.types) and value.source.types[value.index] == name:
+            return (
+                Const(value.text, "string" if value.kind != "null" else "null")
+                if name != "bool"
+                else Const(value.text[:1].replace("t", "true").replace("f", "false"), "boolean")
+            )
+        if (
+            isinstance(value, Var)
+            and 0 <= value.index < len(value.source.types)
+            and value.source.types[value.index] == name
+        ):
             return value
         stable = "s" if name in ("regclass", "timestamptz") else "i"
         return Call(name, [value], "cast", stable, stable)  # type: ignore[arg-type]
@@ -849,7 +866,11 @@ def _label(node: Any) -> str:
         case "coalesce_expr":
             return "coalesce"
         case "case_expr":
-            return _label(value.defresult) if value.HasField("defresult") and _label(value.defresult) != "?column?" else "case"
+            return (
+                _label(value.defresult)
+                if value.HasField("defresult") and _label(value.defresult) != "?column?"
+                else "case"
+            )
         case "min_max_expr":
             return "greatest" if "GREATEST" in postgast.pg_query_pb2.MinMaxOp.Name(value.op) else "least"
         case "a_array_expr":
@@ -863,9 +884,11 @@ def _label(node: Any) -> str:
             if name == "ARRAY_SUBLINK":
                 return "array"
             inner = value.subselect.select_stmt.target_list
-            return str(inner[0].res_target.name or _label(inner[0].res_target.val)) if name == "EXPR_SUBLINK" and inner else "?column?"
+            return (
+                str(inner[0].res_target.name or _label(inner[0].res_target.val))
+                if name == "EXPR_SUBLINK" and inner
+                else "?column?"
+            )
         case "sqlvalue_function":
             return str(postgast.pg_query_pb2.SQLValueFunctionOp.Name(value.op).removeprefix("SVFOP_").lower())
     return "?column?"
-
-

@@ -69,9 +69,7 @@ class Catalog:
             if it in self.layout.schema.tables:
                 return self._source(it, alias)
         if schema in _SYSTEM_SCHEMAS or (not schema and name.startswith("pg_")):
-            return Source(
-                "table", alias, [], TableName(schema or "pg_catalog", name), Kind.LOCAL, is_open=True
-            )
+            return Source("table", alias, [], TableName(schema or "pg_catalog", name), Kind.LOCAL, is_open=True)
         return None
 
     def _source(self, name: TableName, alias: str) -> Source:
@@ -139,9 +137,9 @@ class Catalog:
 
 def _inlined(routine: Routine) -> Any:
     """Return the expression that a function in SQL is, if it is no more than that."""
-    if routine.language != "sql" or routine.returns_set or routine.statement is None:
+    if routine.language != "sql" or routine.returns_set or routine.tree is None:
         return None
-    for statement in sql_body(routine.statement):
+    for statement in sql_body(routine.tree):
         select = statement.select_stmt
         alone = len(select.target_list) == 1 and not select.from_clause and not select.HasField("where_clause")
         return select.target_list[0] if alone and not any(True for _ in nodes(select, "sub_link")) else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from components.plan.queries.model import SetOperation, Source, Var, subqueries, tables_of
-
 from components.plan.queries.planning import query_of
 
 if TYPE_CHECKING:
@@ -29,7 +28,9 @@ class Equivalence:
         """Tables by which a level is found, and tables whose distribution columns are equal there."""
         for level in planned.levels:
             below, own = self._below(level), set(level.sources)
-            for terms in level.classes:  # where there is a constant, PostgreSQL joins by nothing, and Citus sees no join
+            for (
+                terms
+            ) in level.classes:  # where there is a constant, PostgreSQL joins by nothing, and Citus sees no join
                 is_joined = len(own) > 1 and not any(term[0] == "constant" for term in terms)
                 self._classes.append((below if is_joined else own, self._members(level, terms)))
             self._classes += [(below, self._members_of(level, pair)) for pair in level.links]

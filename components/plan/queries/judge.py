@@ -49,7 +49,6 @@ from components.plan.queries.verdict import Outcome, Refusal, Undecided, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from components.names import TableName
     from components.plan.layout import Layout
 
 __all__ = ["judge"]
@@ -98,7 +97,12 @@ class _Result:
         if not steps:
             return self
         rows = "part" if count == 1 else "parts"
-        return _Result(worst.outcome, f"{worst.why}; {count} {rows} of it run first, and their rows are sent to every node", worst.remedy, count)
+        return _Result(
+            worst.outcome,
+            f"{worst.why}; {count} {rows} of it run first, and their rows are sent to every node",
+            worst.remedy,
+            count,
+        )
 
 
 def _is_in_metadata(source: Source) -> bool:
@@ -288,7 +292,9 @@ def _logical(query: Query, planned: Planned) -> _Result:
 def _spread(query: Query, planned: Planned) -> _Result:
     tables = [table for table in planned.tables if table.is_distributed]
     merged = "; the coordinator puts the results together" if query.has_aggregates or query.group or query.order else ""
-    inner = {source for level in planned.levels for join in level.joins if join.kind in ("left",) for source in join.right}
+    inner = {
+        source for level in planned.levels for join in level.joins if join.kind in ("left",) for source in join.right
+    }
     values = [planned.values(table) for table in tables if table not in inner]
     known = [it for it in values if it is not None]
     if values and len(known) == len(values) and len(set().union(*known)) == 1:
@@ -321,7 +327,9 @@ def _modify(query: Query, planned: Planned) -> _Result | None:
         return _written(query, Outcome.ALL_SHARDS)
     if target.is_distributed:
         return _Result(Outcome.SINGLE_SHARD, _filtered([target]))
-    if target.is_reference and any_table([it for it in tables_of(query) if it is not target], lambda it: it.is_distributed):
+    if target.is_reference and any_table(
+        [it for it in tables_of(query) if it is not target], lambda it: it.is_distributed
+    ):
         raise Refusal("cannot perform select on a distributed table and modify a reference table")
     return _written(query, Outcome.LOCAL)
 
@@ -330,9 +338,15 @@ def _written(query: Query, outcome: Outcome) -> _Result:
     target = query.target
     if target is None or outcome == Outcome.ALL_SHARDS:
         name = target.table if target else ""
-        key = f"{name}.{target.columns[target.distribution_column]}" if target and target.distribution_column is not None else ""
+        key = (
+            f"{name}.{target.columns[target.distribution_column]}"
+            if target and target.distribution_column is not None
+            else ""
+        )
         remedy = f"where the value is known, filter by it: {key} = …" if key else ""
-        return _Result(Outcome.ALL_SHARDS, f"writes to every shard of {name}, in one transaction over all workers", remedy)
+        return _Result(
+            Outcome.ALL_SHARDS, f"writes to every shard of {name}, in one transaction over all workers", remedy
+        )
     what = "the reference table" if target.is_reference else "the table of the coordinator"
     where = ", on every node" if target.is_reference else ""
     return _Result(Outcome.LOCAL, f"writes to {what} {target.table}{where}")
@@ -349,21 +363,29 @@ def _insert(query: Query, planned: Planned) -> _Result | None:
     if not target.is_in_metadata:
         part = _with_ctes(query, inner)
         found = _run(part)
-        return _Result(found.outcome, f"{found.why}; the rows go to {target.table} on the coordinator", found.remedy, found.steps)
+        return _Result(
+            found.outcome, f"{found.why}; the rows go to {target.table} on the coordinator", found.remedy, found.steps
+        )
     why = insert_is_pushable(query, target, planned, lambda it, its: _router(it, its) is not None)
     if not why:
         single = _single_value(plan(inner))
         if target.is_distributed and single is None:
             return _Result(Outcome.ALL_SHARDS, f"each shard of {target.table} gets its rows from the shard beside it")
         if target.is_distributed:
-            return _Result(Outcome.SINGLE_SHARD, _filtered([it for it in tables_of(inner) if it.is_distributed] or [target]))
+            return _Result(
+                Outcome.SINGLE_SHARD, _filtered([it for it in tables_of(inner) if it.is_distributed] or [target])
+            )
         return _written(query, Outcome.LOCAL)
     found = _run(_with_ctes(query, inner))
     if found.outcome == Outcome.REPARTITION:
         return found
     insert_columns(query, target)
     outcome = Outcome.ALL_SHARDS if target.is_distributed else found.outcome
-    how = "the rows move between the shards or by the coordinator" if target.is_distributed else "the rows go by the coordinator"
+    how = (
+        "the rows move between the shards or by the coordinator"
+        if target.is_distributed
+        else "the rows go by the coordinator"
+    )
     return _Result(outcome, f"{how}: {why}", found.remedy if found.outcome == Outcome.REFUSED else "", found.steps)
 
 
@@ -383,14 +405,19 @@ def _insert_rows(query: Query, planned: Planned, target: Source) -> _Result:
     if has_sublinks:
         raise Refusal("subqueries are not supported within INSERT queries", "write it as INSERT … SELECT")
     if query.ctes:
-        raise Refusal("Router planner doesn't support common table expressions with INSERT queries", "write it as INSERT … SELECT")
+        raise Refusal(
+            "Router planner doesn't support common table expressions with INSERT queries", "write it as INSERT … SELECT"
+        )
     check_modify(query, planned)
     if not target.is_distributed:
         return _written(query, Outcome.LOCAL)
     values = insert_values(query, target)
     if len(values) == 1:
         return _Result(Outcome.SINGLE_SHARD, _filtered([target]))
-    return _Result(Outcome.ALL_SHARDS, f"{len(values)} values of the distribution column of {target.table}: a row goes to the shard of its value")
+    return _Result(
+        Outcome.ALL_SHARDS,
+        f"{len(values)} values of the distribution column of {target.table}: a row goes to the shard of its value",
+    )
 
 
 def _merge(query: Query, planned: Planned) -> _Result | None:

@@ -64,7 +64,8 @@ def check_modify(query: Query, planned: Planned) -> None:
     reads_result = any(it.kind == "result" for part in within(query) for it in part.sources)
     if reads_result and any(isinstance(it, Var) and it.index < WHOLE_ROW for qual in query.where for it in walk(qual)):
         raise Refusal(
-            "Recursively planned distributed modifications with ctid on where clause are not supported", "select the key instead"
+            "Recursively planned distributed modifications with ctid on where clause are not supported",
+            "select the key instead",
         )
     joined = planned.top.sources
     local = [it for it in joined if it.kind == "table" and it.is_local]
@@ -122,7 +123,8 @@ def _check_functions(query: Query) -> None:
     _check_stable(query.where)
     if has_mutable(query.returning):
         raise Refusal(
-            "non-IMMUTABLE functions are not allowed in the RETURNING clause", "return the columns, and call the function outside"
+            "non-IMMUTABLE functions are not allowed in the RETURNING clause",
+            "return the columns, and call the function outside",
         )
     if query.targets_cursor:
         raise Refusal("cannot run DML queries with cursors", "filter by the key")
@@ -144,7 +146,8 @@ def _check_stable(exprs: Iterable[Expr], *, declared: bool = False) -> None:
                 )
             if (it.declared if declared else it.volatility) == "s" and any(isinstance(part, Var) for part in walk(it)):
                 raise Refusal(
-                    "STABLE functions used in UPDATE queries cannot be called with column references", "compute the value first"
+                    "STABLE functions used in UPDATE queries cannot be called with column references",
+                    "compute the value first",
                 )
 
 
@@ -161,7 +164,10 @@ def _changes_key(entry: Target, target: Source, where: Iterable[Expr]) -> bool:
         for qual in where:
             if isinstance(qual, Call) and qual.name == "=" and qual.kind == "operator":
                 keys = [key_of(it) for it in qual.arguments]
-                same = any(isinstance(it, Const) and isinstance(value, Const) and constant_of(it) == constant_of(value) for it in qual.arguments)
+                same = any(
+                    isinstance(it, Const) and isinstance(value, Const) and constant_of(it) == constant_of(value)
+                    for it in qual.arguments
+                )
                 if own in keys and (key_of(value) in keys or same):
                     return False
     return True
@@ -249,9 +255,7 @@ def insert_columns(query: Query, target: Source) -> None:
         )
 
 
-def insert_is_pushable(
-    query: Query, target: Source, planned: Planned, routes: Callable[[Query, Planned], bool]
-) -> str:
+def insert_is_pushable(query: Query, target: Source, planned: Planned, routes: Callable[[Query, Planned], bool]) -> str:
     """Return why INSERT … SELECT does not run shard by shard; empty where it does (DistributedInsertSelectSupported)."""
     from components.plan.queries.planning import plan  # noqa: PLC0415
 
@@ -324,7 +328,8 @@ def check_merge(query: Query, target: Source) -> None:
         raise Refusal("Reference table as target is not allowed in MERGE command", "write INSERT … ON CONFLICT")
     if has_mutable(expr for it in within(query) for expr in expressions(it)):
         raise Refusal(
-            "non-IMMUTABLE functions are not yet supported in MERGE sql with distributed tables", "compute the values first"
+            "non-IMMUTABLE functions are not yet supported in MERGE sql with distributed tables",
+            "compute the values first",
         )
     for action in query.actions:
         for entry in action.targets if action.kind == "update" else []:
@@ -357,7 +362,8 @@ def _inserted_key(query: Query, target: Source) -> Expr | None:
             )
         if not isinstance(value, Var):
             raise Refusal(
-                "MERGE INSERT is using unsupported expression type for distribution column", "insert the source's column"
+                "MERGE INSERT is using unsupported expression type for distribution column",
+                "insert the source's column",
             )
         return value
     return None
@@ -399,13 +405,19 @@ def merge_source_query(query: Query, target: Source) -> Query:
     if not target.is_distributed:
         raise Refusal("MERGE involving repartition of rows is supported only if the target is distributed")
     if any(it.is_local and not it.is_in_metadata for it in tables):
-        raise Refusal("MERGE INTO an distributed table from Postgres table is not yet supported", "make it a reference table")
+        raise Refusal(
+            "MERGE INTO an distributed table from Postgres table is not yet supported", "make it a reference table"
+        )
     if isinstance(side, Join):
         raise Refusal("Source is not an explicit query", "write the source as (SELECT … FROM … JOIN …)")
     if side.kind not in ("subquery", "table", "cte"):
-        raise Refusal("Currently, Citus only supports table, subquery, and CTEs as valid sources for the MERGE operation")
+        raise Refusal(
+            "Currently, Citus only supports table, subquery, and CTEs as valid sources for the MERGE operation"
+        )
     if not any(it.is_in_metadata for it in tables if it is not target):
-        raise Refusal("To MERGE into a distributed table, source must be Citus table(s)", "make the source a reference table")
+        raise Refusal(
+            "To MERGE into a distributed table, source must be Citus table(s)", "make the source a reference table"
+        )
     exprs = _on(query) + [entry.expr for action in query.actions for entry in action.targets]
     exprs += [action.condition for action in query.actions if action.condition is not None]
     if any(isinstance(it, SubLink) for expr in exprs for it in walk(expr)):
@@ -432,6 +444,8 @@ def merge_source_query(query: Query, target: Source) -> Query:
             tree=[Source("subquery", side.alias, side.columns, query=cte.query)],
             targets=[Target(name, Const("", "null")) for name in side.columns],
         )
-    inner = side.query or Query(tree=[side], targets=[Target(name, Var(side, n)) for n, name in enumerate(side.columns)])
+    inner = side.query or Query(
+        tree=[side], targets=[Target(name, Var(side, n)) for n, name in enumerate(side.columns)]
+    )
     inner.ctes = [*query.ctes, *inner.ctes]
     return inner

@@ -164,7 +164,9 @@ class Planned:
     def has_unseen_outer_join(self) -> bool:
         """Tell whether a condition without a column keeps Citus from seeing the only outer join (PostgreSQL 14 to 16)."""
         return any(
-            len(level.joins) == 1 and level.joins[0].kind in ("left", "full") and any(_is_pseudoconstant(level, it) for it in level.quals)
+            len(level.joins) == 1
+            and level.joins[0].kind in ("left", "full")
+            and any(_is_pseudoconstant(level, it) for it in level.quals)
             for level in self.levels
         )
 
@@ -174,7 +176,9 @@ class Planned:
         column = table.distribution_column
         if column is None:
             return None
-        if any(isinstance(it, Const) and it.text in ("false", "") for it in [*level.quals, *level.local.get(table, [])]):
+        if any(
+            isinstance(it, Const) and it.text in ("false", "") for it in [*level.quals, *level.local.get(table, [])]
+        ):
             return {NO_VALUE}
         value = level.value_of(table, column)
         if value is not None:
@@ -265,7 +269,9 @@ def _plan(query: Query, owner: Source | None, constants: dict[int, Expr]) -> Lev
         for leaf in query.set_operation.leaves():
             level.sources.append(leaf)
             if leaf.query is not None:
-                taken = {index: it for index, it in constants.items() if _takes(leaf.query, leaf.query.targets[index].expr)}
+                taken = {
+                    index: it for index, it in constants.items() if _takes(leaf.query, leaf.query.targets[index].expr)
+                }
                 level.children.append(_plan(leaf.query, leaf, taken))
         _add_expressions(level)
         return level
@@ -373,7 +379,11 @@ def _add_qual(level: Level, parts: _From, qual: Expr) -> None:
         parts.parts = [_Outer("anti" if negated else "semi", left, sub, quals)]
         return
     can_join = not negated and inner.kind == "any" and inner.operator == "=" and not is_correlated(query)
-    if can_join and any(isinstance(it, Var) for test in inner.test for it in walk(test)) and not has_volatile(inner.test):
+    if (
+        can_join
+        and any(isinstance(it, Var) for test in inner.test for it in walk(test))
+        and not has_volatile(inner.test)
+    ):
         level.converted.add(inner)
         source = Source("subquery", "ANY_subquery", [target.name for target in query.targets], query=query)
         right = _part(level, source)
@@ -423,7 +433,9 @@ def _without_not(expr: Expr) -> Expr:
     if isinstance(inner, Logic) and inner.name == "not":
         return _without_not(inner.arguments[0])
     if isinstance(inner, Logic):
-        return Logic("or" if inner.name == "and" else "and", [_without_not(Logic("not", [it])) for it in inner.arguments])
+        return Logic(
+            "or" if inner.name == "and" else "and", [_without_not(Logic("not", [it])) for it in inner.arguments]
+        )
     return expr
 
 
@@ -489,7 +501,8 @@ def _reduce(level: Level, part: _Part, strict: set[Source]) -> None:
         elif part.kind == "full":
             left = right = set()
         part.left, part.right = (
-            _reduced(it, passed) if isinstance(it, _Outer) else it for it, passed in ((part.left, left), (part.right, right))
+            _reduced(it, passed) if isinstance(it, _Outer) else it
+            for it, passed in ((part.left, left), (part.right, right))
         )
         _reduce(level, part.left, left)
         _reduce(level, part.right, right)
@@ -543,7 +556,9 @@ def _is_useless(level: Level, source: Source, own: list[Expr], top: _Part) -> bo
     if not any(key <= fixed for key in _unique_keys(source)):
         return False
     query = level.query
-    used = [target.expr for target in query.targets] + query.group + query.order + query.returning + (query.distinct or [])
+    used = (
+        [target.expr for target in query.targets] + query.group + query.order + query.returning + (query.distinct or [])
+    )
     used += [it for it in (query.having, query.limit, query.offset) if it is not None]
     used += [it for window in query.windows for it in window]
     used += [it for other in level.sources for it in other.arguments]
@@ -661,7 +676,9 @@ def constant_of(expr: Expr) -> str | None:
             return None if expr.kind == "null" else _number(expr.text)
         case Param():
             return expr.name
-        case Call(kind="operator" | "cast" | "function") if expr.volatility == "i" and expr.arguments and not expr.is_aggregate:
+        case Call(kind="operator" | "cast" | "function") if (
+            expr.volatility == "i" and expr.arguments and not expr.is_aggregate
+        ):
             parts = [constant_of(it) for it in expr.arguments]
             return None if None in parts else f"{expr.name}({', '.join(map(str, parts))})"
         case Call(name="array"):
@@ -682,7 +699,9 @@ def _find_equal(level: Level, constants: dict[int, Expr], query: Query) -> None:
         sides = _equal(level, qual)
         if sides is not None:
             pairs.append(sides)
-    for one, other in list(pairs):  # of a column that FULL JOIN USING merged: it holds for both (reconsider_full_join_clauses)
+    for one, other in list(
+        pairs
+    ):  # of a column that FULL JOIN USING merged: it holds for both (reconsider_full_join_clauses)
         for merged, value in ((one, other), (other, one)):
             if isinstance(merged, Call) and merged.name == "coalesce" and constant_of(value) is not None:
                 keys = {key_of(level.resolved(it)) for it in merged.arguments}

@@ -8,18 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from components.names import ColumnName, listed
-from components.plan.queries.equivalence import Equivalence, contains_union, is_distribution_column, origin
+from components.plan.queries.equivalence import Equivalence, contains_union, is_distribution_column
 from components.plan.queries.model import (
     Call,
-    Const,
     Query,
     Source,
     SubLink,
-    Var,
     any_table,
     expressions,
     is_correlated,
-    key_of,
     refers_to,
     tables_within,
     walk,
@@ -37,16 +34,16 @@ if TYPE_CHECKING:
 __all__ = [
     "apart",
     "can_push_down",
-    "is_distributed",
-    "on_distribution_column",
-    "target_has_subquery_above_aggregate",
-    "union_can_push_down",
     "check_local",
     "check_query",
     "check_shards",
     "check_subqueries",
     "check_subquery",
+    "is_distributed",
+    "on_distribution_column",
     "recurring",
+    "target_has_subquery_above_aggregate",
+    "union_can_push_down",
     "uses_subquery_pushdown",
 ]
 

@@ -84,7 +84,12 @@ class _Steps:
             for node in query.tree:
                 self._run_outer(node)
         if not any_table(query.sources, is_distributed):
-            links = [it for expr in [*query.where, *(t.expr for t in query.targets)] for it in walk(expr) if isinstance(it, SubLink)]
+            links = [
+                it
+                for expr in [*query.where, *(t.expr for t in query.targets)]
+                for it in walk(expr)
+                if isinstance(it, SubLink)
+            ]
             self._run_all(links)
 
     def run_now(self, query: Query) -> bool:
@@ -122,7 +127,9 @@ class _Steps:
                 "filter by the distribution column within the CTE, and join on it",
             )
         for cte in query.ctes:
-            if is_correlated(Query(tree=[Source("subquery", cte.name, [], query=cte.query)])) and _refers_outside(cte.query, query):
+            if is_correlated(Query(tree=[Source("subquery", cte.name, [], query=cte.query)])) and _refers_outside(
+                cte.query, query
+            ):
                 raise Refusal("CTEs that refer to other subqueries are not supported in multi-shard queries")
             if not cte.references and cte.query.command == "select":
                 continue
@@ -226,8 +233,12 @@ class _Steps:
         inner = Source(**vars(source))
         level = self.equivalence.levels.get(source)
         known = [(index, level.value_of(source, index)) for index in range(len(source.columns))] if level else []
-        where: list[Expr] = [Call("=", [Var(inner, index), Param(value)], "operator") for index, value in known if value is not None]
-        part = Query(where=where, tree=[inner], targets=[Target(name, Var(inner, i)) for i, name in enumerate(source.columns)])
+        where: list[Expr] = [
+            Call("=", [Var(inner, index), Param(value)], "operator") for index, value in known if value is not None
+        ]
+        part = Query(
+            where=where, tree=[inner], targets=[Target(name, Var(inner, i)) for i, name in enumerate(source.columns)]
+        )
         self.run(part)
         self.count += 1
         result = Source("result", "intermediate_result", list(source.columns))
@@ -313,5 +324,3 @@ def _mixes_local(sources: list[Source]) -> bool:
 def _refers_outside(cte: Query, query: Query) -> bool:
     """Tell whether a CTE refers to a source outside it that is not its own query's."""
     return is_correlated(cte) and not any(source in query.joined for source in cte.joined)
-
-

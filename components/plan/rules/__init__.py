@@ -11,6 +11,7 @@ from components.plan.findings import Rule
 from components.plan.rules import (
     advice,
     distribution_column,
+    files,
     foreign_keys,
     keys,
     later_definitions,
@@ -18,6 +19,7 @@ from components.plan.rules import (
     names,
     tables,
 )
+from components.plan.rules.files import check_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,12 +28,13 @@ if TYPE_CHECKING:
     from components.plan.findings import Finding
     from components.plan.layout import Layout
 
-__all__ = ["RULES", "SUBJECTS", "check_plan", "check_settings"]
+__all__ = ["RULES", "SUBJECTS", "check_files", "check_plan", "check_settings"]
 
 
 SUBJECTS: Final = {
     title: tuple(dict.fromkeys(it for module in modules for it in vars(module).values() if isinstance(it, Rule)))
     for title, modules in {
+        "Files and servers": (files,),
         "Names in the settings": (names,),
         "Kinds of table": (tables,),
         "The distribution column": (distribution_column,),
@@ -60,7 +63,7 @@ def check_plan(layout: Layout, order: Mapping[TableName, int]) -> Iterator[Findi
         *(finding for name in layout.settings for finding in _check_table(layout, name, order)),
         *(finding for name in sorted(layout.managed) for finding in tables.check_managed(layout, name, order)),
         *keys.check_sequences(layout, order),
-        *(it for table, fk in layout.foreign_keys() for it in foreign_keys.check_foreign_key(layout, table, fk, order)),
+        *(it for table, fk in layout.foreign_keys for it in foreign_keys.check_foreign_key(layout, table, fk, order)),
         *advice.check_left_local(layout),
         *advice.check_separate_groups(layout),
     ]

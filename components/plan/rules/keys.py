@@ -107,10 +107,10 @@ def check_primary_key(layout: Layout, table: Table, by: ColumnName) -> Iterator[
             yield NO_PRIMARY_KEY.finding(name, message, remedy, at=table.at, setting=setting)
         return
     new = layout.primary_key(name) or ()
-    for view, other in layout.schema.others.items():
-        if name in other.keys and new != key.columns:
-            message = f"the {other.kind} {view} groups by the primary key of {name}, which has to be rewritten"
-            yield KEY_IN_USE.finding(name, message, "let it group by every column that it shows", at=other.at)
+    for view in layout.views_on_key.get(name, ()) if new != key.columns else ():
+        other = layout.schema.others[view]
+        message = f"the {other.kind} {view} groups by the primary key of {name}, which has to be rewritten"
+        yield KEY_IN_USE.finding(name, message, "let it group by every column that it shows", at=other.at)
     missing = [column for column in table.partition_columns if column and column not in new]
     if missing:
         message = f"{name} is partitioned by {listed(missing)}, which must be in its primary key"

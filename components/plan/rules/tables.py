@@ -185,7 +185,7 @@ def _check_types(layout: Layout, table: Table, order: Mapping[TableName, int]) -
     for column in (table.columns or {}).values():
         typed = f"{table.name}: the column {ColumnName(column.name)} has the type {column.type}"
         for part in schema.type_parts(column.type):
-            row = next((name for name in schema.tables if str(name) == part), None)
+            row = layout.names.get(part)
             if schema.type_kind(part) == "range":
                 message = f"{typed}, a range type, which Citus cannot create"
                 remedy = "use a built-in range type, or a column for each bound"

@@ -1,0 +1,1 @@
+select exists (select from pg_settings where name = %(name)s)
