@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from components.plan.layout import Layout
     from components.schema.relations import OtherRelation, Routine
 
-__all__ = ["Catalog", "Function", "sql_body"]
+__all__ = ["Catalog", "Function"]
 
 _SYSTEM_SCHEMAS: Final = frozenset({"pg_catalog", "information_schema"})
 
@@ -139,7 +139,9 @@ def _inlined(routine: Routine) -> Any:
     """Return the expression that a function in SQL is, if it is no more than that."""
     if routine.language != "sql" or routine.returns_set or routine.tree is None:
         return None
-    for statement in sql_body(routine.tree):
+    for statement in _body(routine.tree):
+        if not statement.HasField("select_stmt"):  # of RETURN
+            return statement
         select = statement.select_stmt
         alone = len(select.target_list) == 1 and not select.from_clause and not select.HasField("where_clause")
         return select.target_list[0] if alone and not any(True for _ in nodes(select, "sub_link")) else None
@@ -154,16 +156,10 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def sql_body(statement: Any) -> list[Any]:
-    """Return the statements of a function in SQL, as Nodes; none where its body does not parse."""
-    if statement.HasField("sql_body"):
-        body = statement.sql_body
-        if body.HasField("return_stmt"):
-            select = postgast.pg_query_pb2.Node()
-            select.select_stmt.target_list.add().res_target.val.CopyFrom(body.return_stmt.returnval)
-            return [select]
-        items = [it for part in body.list.items for it in (part.list.items if part.HasField("list") else [part])]
-        return [it for it in items if it.WhichOneof("node")]
-    options = {node.def_elem.defname: node.def_elem.arg for node in statement.options}
+def _body(tree: Any) -> list[Any]:
+    """Return the statements of a function in SQL; none where its body does not parse."""
+    if tree.HasField("sql_body"):
+        return [tree.sql_body.return_stmt.returnval] if tree.sql_body.HasField("return_stmt") else []
+    options = {node.def_elem.defname: node.def_elem.arg for node in tree.options}
     parsed = _parsed(strings(options["as"].list.items)[0]) if "as" in options else None
     return [raw.stmt for raw in parsed.stmts] if parsed else []

@@ -33,6 +33,7 @@ from components.plan.queries.modifying import (
     insert_values,
     merge_is_pushable,
 )
+from components.plan.queries.parameters import forget_parameters, has_parameters, is_fast_path
 from components.plan.queries.planning import NO_VALUE, Planned, can_inline, plan
 from components.plan.queries.pushdown import (
     apart,
@@ -57,7 +58,12 @@ _ORDER = list(Outcome)
 
 
 def judge(
-    statement: Any, layout: Layout, *, search_path: Iterable[str] = ("public",), parameters: Iterable[str] = ()
+    statement: Any,
+    layout: Layout,
+    *,
+    search_path: Iterable[str] = ("public",),
+    parameters: Iterable[str] = (),
+    in_sql_function: bool = False,
 ) -> Verdict:
     """Return how Citus runs a statement, given as the parse tree's Node (`postgast.parse(text).stmts[0].stmt`).
 
@@ -66,6 +72,7 @@ def judge(
         layout: the schema's tables with the settings that apply to them.
         search_path: schemas in which names are looked up; `public` comes last.
         parameters: names that stand for values, as the arguments of a function; `$1` needs no name.
+        in_sql_function: whether it is planned before its parameters have values, as in a function in SQL.
     """
     try:
         query = bind(statement, Catalog(layout, search_path), parameters)
@@ -73,7 +80,7 @@ def judge(
         return Verdict(Outcome.NOT_JUDGED, str(reason))
     tables = frozenset(it.table for it in tables_of(query) if it.table is not None and it.table in layout.schema.tables)
     try:
-        result = _run(query)
+        result = _run_unbound(query) if in_sql_function and has_parameters(query) else _run(query)
     except Refusal as reason:
         return Verdict(Outcome.REFUSED, reason.why, reason.remedy, tables=tables)
     except Undecided as reason:
@@ -94,8 +101,8 @@ class _Result:
         """Return how the query runs with the parts that run before it."""
         worst = max([*steps, self], key=lambda it: _ORDER.index(it.outcome))
         count = len(steps) + self.steps + sum(it.steps for it in steps)
-        if not steps:
-            return self
+        if not steps or worst.outcome == Outcome.REPARTITION:
+            return worst
         rows = "part" if count == 1 else "parts"
         return _Result(
             worst.outcome,
@@ -130,6 +137,31 @@ def _run(query: Query) -> _Result:
                 raise
             return result
     return _run_distributed(query)
+
+
+def _run_unbound(query: Query) -> _Result:
+    """Return how a statement runs whose parameters have no values when it is planned (hasUnresolvedParams)."""
+    if not any(table.is_in_metadata for table in tables_of(query)) or is_fast_path(query):
+        return _run(query)
+    bound = copy.deepcopy(query)
+    forget_parameters(query)
+    if query.command in ("update", "delete"):
+        return _run(query)
+    first = copy.deepcopy(query)
+    for it in list(within(first)):
+        _inline(it)
+    if query.command == "select":
+        found = _router(first, plan(first)) or _router(query, plan(query))
+        if found is not None:
+            return found
+    result = _run(bound)  # what is refused with values too has a better reason
+    if result.outcome == Outcome.REPARTITION:
+        return result
+    raise Refusal(
+        "could not create distributed plan: a function in SQL has no values for its parameters when Citus plans its queries, "
+        "unless they read one table by its distribution column",
+        "write the function in plpgsql",
+    )
 
 
 def _has_inlinable(query: Query) -> bool:
@@ -272,15 +304,18 @@ def _logical(query: Query, planned: Planned) -> _Result:
         return _spread(query, planned)
     for source in planned.top.sources:
         check_local(source)
-    rules = join_rules(planned.top)
+    equivalence = Equivalence(planned)
+    why, remedy = apart(equivalence, equivalence.tables())
+    try:
+        rules = join_rules(planned.top)
+    except Refusal as reason:
+        raise Refusal(reason.why, remedy) from None
     if Rule.CARTESIAN in rules:
         raise Refusal(
             "cannot perform distributed planning on this query: Cartesian products are currently unsupported",
-            "join the tables by their distribution columns",
+            remedy or "join the tables by their distribution columns",
         )
     if Rule.DUAL_REPARTITION in rules:
-        equivalence = Equivalence(planned)
-        why, remedy = apart(equivalence, equivalence.tables())
         return _Result(
             Outcome.REPARTITION,
             f"the query contains a join that requires repartitioning{': ' + why if why else ''}",
