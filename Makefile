@@ -36,9 +36,11 @@ preview: setup ## show what up would do
 
 FORMAT ?= text
 
+QUERIES ?=
+
 .PHONY: plan
-plan: setup ## show what the plan finds and does, without a database (FORMAT=text, json, github)
-	@$(RUN) plan --stack '$(STACK)' --format '$(FORMAT)'
+plan: setup ## show what the plan finds and does, without a database (FORMAT=text, json, github; QUERIES=… of an application)
+	@$(RUN) plan --stack '$(STACK)' --format '$(FORMAT)' --queries '$(QUERIES)'
 
 BASE ?=
 REPORT ?= .state/review.md

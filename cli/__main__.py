@@ -50,11 +50,14 @@ def plan(
     output: Annotated[
         str, typer.Option("--format", help="text, json, or github for annotations of a workflow")
     ] = "text",
+    queries: Annotated[
+        str, typer.Option(help="statements of an application to judge: .sql, .csv or .json, or a database's URI")
+    ] = "",
 ) -> None:
     """Show what the plan finds and does, without a database; fail where it has errors."""
     from cli.plan import plan_command  # noqa: PLC0415 - reads SQL, which no other command does
 
-    raise typer.Exit(plan_command(stack, output))
+    raise typer.Exit(plan_command(stack, output, queries))
 
 
 @app.command()

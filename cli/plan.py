@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from cli.queries import QueriesError, judge_queries
 from cli.select_stack import settings_file
 from cli.standing import read_standing
 from components.errors import PlanError, SettingsError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from components.errors import InputError
     from components.keys import PlannedForeignKey
+    from components.plan.layout import Layout
     from components.plan.plan import PlannedTable
     from components.plan.tenants import Tenancy
 
@@ -54,6 +56,8 @@ class Planned:
     """Its warnings as the program words them, too."""
     standing: Standing | None = field(default=None, repr=False)
     """What the stack's state tells of its cluster; None where it is planned as a new one."""
+    layout: Layout | None = field(default=None, repr=False)
+    """Its tables, to judge queries by; None where they cannot be read."""
 
     @property
     def errors(self) -> int:
@@ -66,22 +70,31 @@ class Planned:
         return len(self.findings) - self.errors
 
 
-def plan_command(stack: str, output: str) -> int:
-    """Print the plan of a stack of the current folder, by default dev's; return 1 where it has errors."""
+def plan_command(stack: str, output: str, queries: str = "") -> int:
+    """Print the plan of a stack of the current folder, by default dev's; return 1 where it has errors.
+
+    With `queries`, a file or a connection, print what becomes of an application's statements in place of the steps.
+    """
     stack = stack or SEED_STACK
     if output not in FORMATS:
         print(f"--format {output}: name one of {', '.join(FORMATS)}", file=sys.stderr)
         return 2
     try:
         planned = read_plan(stack)
-    except SettingsError as error:
+        judged = judge_queries(queries, planned.layout) if queries and planned.layout is not None else None
+    except (SettingsError, QueriesError) as error:
         print(error, file=sys.stderr)
         return 1
     if output == "json":
-        print(json.dumps(_document(stack, planned), ensure_ascii=False, indent=2))
+        shown = {**_document(stack, planned), **(judged.document() if judged else {})}
+        print(json.dumps(shown, ensure_ascii=False, indent=2))
+        return int(planned.errors > 0)
+    if output == "github":
+        lines = _annotations([*planned.findings, *(judged.findings() if judged else ())])
     else:
-        for line in _annotations(planned.findings) if output == "github" else _text(stack, planned):
-            print(line)
+        lines = judged.text() if judged else _text(stack, planned)
+    for line in lines:
+        print(line)
     return int(planned.errors > 0)
 
 
@@ -116,6 +129,7 @@ def read_plan(stack: str) -> Planned:
         settings=settings,
         warned=frozenset(map(str, plan.warnings)),
         standing=standing,
+        layout=plan.layout,
     )
 
 

@@ -5,7 +5,7 @@ Pure: reads no settings by itself, runs no SQL. Refuses here, at preview, what C
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,8 @@ class ShardingPlan:
     undistributed: tuple[LocalDeclaration, ...] = ()
     """Tables that are to be local again."""
     findings: tuple[Finding, ...] = ()
+    layout: Layout | None = field(default=None, compare=False, repr=False)
+    """The tables with the settings that apply to each."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -132,7 +134,7 @@ class ShardingPlan:
         if standing is not None:
             findings = [*check_later(schema.files, standing, tables), *findings]
         turns = _with_pending(list(_with_foreign_keys(planned, layout)), undistributed, layout)
-        return cls(tuple(schema.files), *turns, tuple(findings))
+        return cls(tuple(schema.files), *turns, tuple(findings), layout)
 
 
 def _planned(name: TableName, layout: Layout, shard_count: int) -> PlannedTable:
