@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from components.names import TableName
-from components.schema.definitions import column_of, sequence_of, with_column, with_constraint
+from components.schema.definitions import column_of, default_of, sequence_of, with_column, with_constraint
 from components.schema.parse_tree import action_of, has_subquery, is_cascade, object_type
 from components.schema.relations import Policy
 
@@ -153,7 +153,7 @@ def _altered(scope: Scope, column: Column, action: str, definition: Any) -> Colu
         new = column_of(scope, definition.column_def)
         return replace(column, type=new.type, collation=new.collation, scale=new.scale)
     if action == "ColumnDefault":
-        return replace(column, sequence=sequence_of(scope, definition))
+        return replace(column, sequence=sequence_of(scope, definition), default=default_of(definition))
     if action in ("AddIdentity", "DropIdentity"):
         return replace(column, identity=action == "AddIdentity", not_null=column.not_null or action == "AddIdentity")
     if action in ("SetNotNull", "DropNotNull"):

@@ -62,6 +62,8 @@ class Column:
     """Of numeric (precision, scale)."""
     sequence: TableName | None = None
     """The sequence of the `nextval` in its default; a serial column's own sequence too."""
+    default: tuple[str, ...] | None = None
+    """Functions that its default calls; None where it has no default, or NULL."""
     former: tuple[str, ...] = ()
     """Its names before it was renamed."""
 

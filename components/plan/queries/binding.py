@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import postgast
@@ -45,6 +45,14 @@ STATEMENTS: Final = ("select_stmt", "insert_stmt", "update_stmt", "delete_stmt",
 _SYSTEM_COLUMNS: Final = frozenset({"ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
 _JOINS: Final = {"JOIN_INNER": "inner", "JOIN_LEFT": "left", "JOIN_RIGHT": "right", "JOIN_FULL": "full"}
 _STRICT_CASTS: Final = frozenset({"int2", "int4", "int8", "text", "varchar", "bpchar", "uuid", "date"})
+_OF_TIME_ZONE: Final = frozenset({"date_trunc", "date_part", "extract", "age", "timezone"})
+"""Functions that are stable on timestamptz alone."""
+_TYPES: Final = {
+    **dict.fromkeys(("now", "current_timestamp", "clock_timestamp", "statement_timestamp", "transaction_timestamp"), "timestamptz"),
+    **dict.fromkeys(("localtimestamp", "make_timestamp"), "timestamp"),
+    **dict.fromkeys(("current_date", "make_date", "to_date"), "date"),
+    "to_timestamp": "timestamptz",
+}
 _DEPTH: Final = 30
 """Of views within views."""
 
@@ -723,6 +731,8 @@ class _Binder:
         name = strings(tree.type_name.names)[-1] if tree.type_name.names else ""
         if isinstance(value, Param):
             return value
+        if isinstance(value, Const) and name in ("timestamptz", "timestamp", "date") and not tree.type_name.array_bounds:
+            return Call(name, [Const(value.text, "string")], "cast", "s" if name == "timestamptz" else "i")
         if isinstance(value, Const) and not tree.type_name.array_bounds:
             return (
                 Const(value.text, "string" if value.kind != "null" else "null")
@@ -735,7 +745,8 @@ class _Binder:
             and value.source.types[value.index] == name
         ):
             return value
-        stable = "s" if name in ("regclass", "timestamptz") else "i"
+        of_zone = type_of(value) == "timestamptz" and name in ("date", "timestamp", "time", "text", "varchar")
+        stable = "s" if name in ("regclass", "timestamptz") or of_zone else "i"
         return Call(name, [value], "cast", stable, stable)  # type: ignore[arg-type]
 
     def _expr_bool_expr(self, tree: Any, frame: _Frame) -> Expr:
@@ -764,9 +775,12 @@ class _Binder:
         sides = self._exprs([side for side in (tree.lexpr, tree.rexpr) if side.WhichOneof("node")], frame)
         if kind in ("AEXPR_BETWEEN", "AEXPR_BETWEEN_SYM") and isinstance(sides[-1], Call):
             low, high = sides[-1].arguments
-            return _all([Call(">=", [sides[0], low], "operator"), Call("<=", [sides[0], high], "operator")])
+            volatility = "s" if any(_depends_on_time_zone("<", [sides[0], it]) for it in (low, high)) else "i"
+            parts = ((">=", low), ("<=", high))
+            return _all([Call(it, [sides[0], side], "operator", volatility, volatility) for it, side in parts])  # type: ignore[arg-type]
         if kind == "AEXPR_OP":
-            return Call(name, sides, "operator")
+            volatility = "s" if _depends_on_time_zone(name, sides) else "i"
+            return Call(name, sides, "operator", volatility, volatility)  # type: ignore[arg-type]
         if kind == "AEXPR_OP_ANY":
             return Call("any", sides, "other")
         return Call(kind.removeprefix("AEXPR_").lower(), sides, "operator" if "LIKE" in kind else "other")
@@ -810,6 +824,8 @@ class _Binder:
         *schema, name = strings(tree.funcname)
         known = self.catalog.function(schema[-1] if schema else "", name)
         arguments = self._exprs(tree.args, frame)
+        if name in _OF_TIME_ZONE and any(type_of(it) == "timestamptz" for it in arguments):
+            known = replace(known, volatility="s", declared="s")
         arguments += [self.expr(node.sort_by.node, frame) for node in tree.agg_order]
         if tree.HasField("agg_filter"):
             arguments.append(self.expr(tree.agg_filter, frame))
@@ -837,6 +853,32 @@ class _Binder:
 
 def _all(parts: list[Expr]) -> Expr:
     return Logic("and", parts) if len(parts) > 1 else parts[0]
+
+
+def type_of(expr: Expr) -> str:
+    """Return the type of an expression that has to do with time; empty for any other."""
+    match expr:
+        case Var() if 0 <= expr.index < len(expr.source.types):
+            return expr.source.types[expr.index]
+        case Var() if expr.source.query is not None and 0 <= expr.index < len(expr.source.query.targets):
+            return type_of(expr.source.query.targets[expr.index].expr)
+        case Call(kind="cast"):
+            return expr.name
+        case Call(kind="operator", name="+" | "-") if expr.arguments:
+            return type_of(expr.arguments[0])
+        case Call(name="date_trunc", arguments=[_, inner, *_]) | Call(name="max" | "min" | "coalesce", arguments=[inner, *_]):
+            return type_of(inner)
+        case Call():
+            return _TYPES.get(expr.name, "")
+    return ""
+
+
+def _depends_on_time_zone(operator: str, sides: list[Expr]) -> bool:
+    """Tell whether an operator on times is stable: it needs the session's time zone."""
+    types = {type_of(it) for it in sides}
+    if operator in ("+", "-"):
+        return type_of(sides[0]) == "timestamptz" and types != {"timestamptz"}
+    return "timestamptz" in types and bool(types & {"timestamp", "date"})
 
 
 def _has_var(expr: Expr) -> bool:

@@ -80,6 +80,12 @@ class Catalog:
             kind = Kind.MANAGED
         source = Source("table", alias, columns, name, kind, is_open=table.columns is None)
         source.types = [layout.schema.base_type(column.type) for column in (table.columns or {}).values()]
+        for it in (table.columns or {}).values():
+            called = ("nextval",) if it.identity else it.default
+            if called is not None or it.generated:
+                source.defaults.add(it.name)
+            if any(self.function("", name).volatility == "v" for name in called or ()):
+                source.volatile_defaults.add(it.name)
         if kind == Kind.DISTRIBUTED:
             source.group = layout.colocation_root(name)
             column = layout.distribution_column_name(name)

@@ -62,6 +62,10 @@ class Source:
     """Of a table's columns."""
     unique: list[frozenset[int]] = field(default_factory=list)
     """Columns of a table's unique keys."""
+    defaults: set[str] = field(default_factory=set)
+    """Columns of a table that have a value where none is given."""
+    volatile_defaults: set[str] = field(default_factory=set)
+    """Those whose value is another each time, as that of a sequence."""
     is_stored_view: bool = False
     """Whether it is a materialized view."""
     query: Query | None = None

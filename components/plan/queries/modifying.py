@@ -231,6 +231,8 @@ def insert_values(query: Query, target: Source) -> set[str]:
     column = target.columns[target.distribution_column or 0]
     index = next((number for number, it in enumerate(query.targets) if it.name == column), None)
     name = ColumnName(column)
+    if index is None and column in target.defaults:
+        return {"its default"} if len(query.values or []) == 1 else {f"default of row {n}" for n, _ in enumerate(query.values or [])}
     if index is None:
         raise Refusal("cannot perform an INSERT without a partition column value", f"give {name} in every insert")
     found = set()
@@ -238,7 +240,8 @@ def insert_values(query: Query, target: Source) -> set[str]:
         value = row[index] if index < len(row) else Const("", "null")
         if isinstance(value, Const) and value.kind == "null":
             raise Refusal("cannot perform an INSERT with NULL in the partition column", f"give {name} a value")
-        if isinstance(value, Call) and value.name == "default" and value.kind == "other":
+        is_default = isinstance(value, Call) and value.name == "default" and value.kind == "other"
+        if is_default and column not in target.defaults:
             raise Refusal("cannot perform an INSERT without a partition column value", f"give {name} in every insert")
         found.add(constant_of(value) or f"expression {id(value)}")
     return found
@@ -249,7 +252,7 @@ def insert_columns(query: Query, target: Source) -> None:
     if target.distribution_column is None:
         return
     column = target.columns[target.distribution_column]
-    if column not in {it.name for it in query.targets}:
+    if column not in {it.name for it in query.targets} | target.defaults:
         raise Refusal(
             "the partition column of the target table must have a value", f"give {ColumnName(column)} in every insert"
         )
@@ -271,8 +274,9 @@ def insert_is_pushable(query: Query, target: Source, planned: Planned, routes: C
         return "it selects from a local table"
     if has_distributed and not target.is_distributed and not target.is_reference:
         return "the target is a local table"
-    if has_volatile(expr for it in within(query) for expr in expressions(it)):
-        return "it calls a volatile function"
+    given = {entry.name for entry in query.targets}
+    if target.volatile_defaults - given or has_volatile(expr for it in within(query) for expr in expressions(it)):
+        return "it calls a volatile function, or a default does"
     planned_select = plan(inner)
     is_routed = routes(inner, planned_select)
     if not is_routed:
