@@ -45,6 +45,8 @@ class Catalog:
         """Take the schemas in which a name without one is looked up, in order."""
         self.layout = layout
         self.search_path = tuple(dict.fromkeys([*search_path, "public"]))
+        self._volatilities: dict[int, str] = {}
+        """Of the files' functions, as they were asked for."""
 
     def within(self, search_path: Iterable[str]) -> Catalog:
         """Return the same catalog with another search path."""
@@ -128,6 +130,13 @@ class Catalog:
 
     def _volatility(self, routine: Routine) -> str:
         """Return how volatile a function is; one that PostgreSQL inlines, as its body is (inline_function)."""
+        known = self._volatilities
+        if id(routine) not in known:
+            known[id(routine)] = routine.volatility  # of a function that calls itself
+            known[id(routine)] = self._volatility_of(routine)
+        return known[id(routine)]
+
+    def _volatility_of(self, routine: Routine) -> str:
         expression = _inlined(routine)
         if expression is None:
             return routine.volatility

@@ -14,9 +14,7 @@ from components.plan.queries.model import (
     Call,
     Query,
     Source,
-    SubLink,
     any_table,
-    expressions,
     tables_of,
     walk,
     within,
@@ -436,8 +434,7 @@ def _with_ctes(query: Query, inner: Query) -> Query:
 
 
 def _insert_rows(query: Query, planned: Planned, target: Source) -> _Result:
-    has_sublinks = any(isinstance(it, SubLink) for expr in expressions(query) for it in walk(expr))
-    if has_sublinks:
+    if query.sublinks:
         raise Refusal("subqueries are not supported within INSERT queries", "write it as INSERT … SELECT")
     if query.ctes:
         raise Refusal(

@@ -288,6 +288,16 @@ class Query:
     actions: list[Action] = field(default_factory=list)
     targets_view: bool = False
     targets_cursor: bool = False
+    found_sublinks: list[SubLink] | None = None
+    """Those of the expressions, once they were looked for."""
+
+    @property
+    def sublinks(self) -> list[SubLink]:
+        """Return the subqueries of the expressions, each once; there never are others later."""
+        if self.found_sublinks is None:
+            found = {id(it): it for expr in expressions(self) for it in walk(expr) if isinstance(it, SubLink)}
+            self.found_sublinks = list(found.values())
+        return self.found_sublinks
 
     @property
     def has_aggregates(self) -> bool:
@@ -382,8 +392,7 @@ def subqueries(query: Query) -> Iterator[Query]:
         if source.query is not None:
             yield source.query
     yield from (cte.query for cte in query.ctes)
-    for expr in expressions(query):
-        yield from (it.query for it in walk(expr) if isinstance(it, SubLink))
+    yield from (it.query for it in query.sublinks)
 
 
 def within(query: Query) -> Iterator[Query]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.plan.queries.model import Call, Param, Query, SubLink, Var, expressions, walk, within
+from components.plan.queries.model import Call, Param, Query, Var, expressions, walk, within
 from components.plan.queries.planning import constant_of
 
 __all__ = ["forget_parameters", "has_parameters", "is_fast_path"]
@@ -18,8 +18,7 @@ def is_fast_path(query: Query) -> bool:
     if query.command == "insert" and query.select is None:
         return True
     sources = query.sources
-    has_subqueries = any(isinstance(it, SubLink) for expr in expressions(query) for it in walk(expr))
-    if query.ctes or has_subqueries or query.set_operation or len(sources) != 1 or sources[0].kind != "table":
+    if query.ctes or query.sublinks or query.set_operation or len(sources) != 1 or sources[0].kind != "table":
         return False
     table = sources[0]
     if table.distribution_column is None:

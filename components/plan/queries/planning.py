@@ -298,12 +298,11 @@ def _add_expressions(level: Level) -> None:
     """Plan the subqueries of expressions that are left, and the CTEs that were not inlined."""
     seen: set[int] = set()
     for query in [level.query, *level.absorbed]:
-        for expr in expressions(query):
-            for part in walk(expr):
-                if isinstance(part, SubLink) and id(part) not in seen and part not in level.converted:
-                    seen.add(id(part))
-                    level.remaining.append(part.query)
-                    level.children.append(_plan(part.query, None, {}))
+        for part in query.sublinks:
+            if id(part) not in seen and part not in level.converted:
+                seen.add(id(part))
+                level.remaining.append(part.query)
+                level.children.append(_plan(part.query, None, {}))
         for cte in query.ctes:
             if (cte.references or cte.query.command != "select") and not can_inline(cte):
                 level.children.append(_plan(cte.query, None, {}))

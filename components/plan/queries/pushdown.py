@@ -173,13 +173,9 @@ def union_can_push_down(query: Query) -> bool:
     return not _why_no_union(query)
 
 
-def _has_sublinks(query: Query) -> bool:
-    return any(isinstance(it, SubLink) for expr in expressions(query) for it in walk(expr))
-
-
 def _why_from_recurs(query: Query) -> str:
     """Return why a query with subqueries in its expressions has the wrong FROM (DeferErrorIfFromClauseRecurs)."""
-    if not _has_sublinks(query):
+    if not query.sublinks:
         return ""
     what = recurring(query)
     return f"correlated subqueries are not supported when the FROM clause contains {what}" if what else ""

@@ -21,7 +21,6 @@ from components.plan.queries.model import (
     Target,
     Var,
     any_table,
-    expressions,
     is_correlated,
     walk,
 )
@@ -83,7 +82,7 @@ class _Steps:
         if self.planned.has_outer_join:
             for node in query.tree:
                 self._run_outer(node)
-        if not any_table(query.sources, is_distributed):
+        if query.sublinks and not any_table(query.sources, is_distributed):
             links = [
                 it
                 for expr in [*query.where, *(t.expr for t in query.targets)]
@@ -299,12 +298,7 @@ def _direct(query: Query) -> Iterator[Query]:
     for source in query.sources:
         if source.query is not None:
             yield source.query
-    seen: set[int] = set()
-    for expr in expressions(query):
-        for it in walk(expr):
-            if isinstance(it, SubLink) and id(it) not in seen:
-                seen.add(id(it))
-                yield it.query
+    yield from (it.query for it in query.sublinks)
 
 
 def _conditions(query: Query) -> Iterator[Expr]:

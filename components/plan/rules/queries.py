@@ -72,6 +72,10 @@ TABLE_FUNCTION: Final = Rule(
 )
 
 
+_LISTED: Final = 10
+"""How many of those that were not judged are named."""
+
+
 def check_queries(layout: Layout) -> Iterator[Finding]:
     """Find what will not run of the queries that read or write sharded tables; others are not looked at."""
     names = {
@@ -94,7 +98,8 @@ def check_queries(layout: Layout) -> Iterator[Finding]:
             yield from _check_routine(layout, routine, unread)
     yield from _check_policies(layout, names)
     if unread:
-        said = ", ".join(what for _, what in unread[:10]) + (f" and {len(unread) - 10} more" if len(unread) > 10 else "")  # noqa: PLR2004
+        listed = list(dict.fromkeys(what for _, what in unread))
+        said = ", ".join(listed[:_LISTED]) + (f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else "")
         message = f"not judged, whole or in part: {said}"
         yield QUERY_UNREAD.finding(None, message, "try them on a cluster before you rely on them", at=unread[0][0])
 
