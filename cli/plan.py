@@ -20,6 +20,7 @@ from components.errors import PlanError, SettingsError
 from components.names import TableName
 from components.plan.findings import Finding
 from components.plan.later import Standing
+from components.plan.layout import Layout
 from components.plan.plan import ShardingPlan
 from components.plan.tenants import plan_tenants
 from components.schema.files import Schema
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from components.errors import InputError
     from components.keys import PlannedForeignKey
-    from components.plan.layout import Layout
     from components.plan.plan import PlannedTable
     from components.plan.tenants import Tenancy
 

@@ -136,7 +136,9 @@ class JudgedQueries:
     def text(self) -> Iterator[str]:
         """Yield the lines for a terminal."""
         for it in self.queries:
-            weight = f" ({it.statement.calls} calls, {it.statement.milliseconds / 1000:.1f} s)" if it.statement.calls else ""
+            weight = (
+                f" ({it.statement.calls} calls, {it.statement.milliseconds / 1000:.1f} s)" if it.statement.calls else ""
+            )
             yield f"{it.verdict.outcome}: {it.place}{weight}: {it.shown}"
             yield f"    why: {it.verdict.why}"
             if it.verdict.remedy and it.verdict.outcome != Outcome.SINGLE_SHARD:
@@ -262,7 +264,7 @@ def _read_json(path: Path) -> Iterator[_Statement]:
 def _of_row(row: Mapping[str, Any], path: Path, line: int | None) -> _Statement:
     query = row.get("query")
     if not isinstance(query, str):
-        msg = f"QUERIES={path}: has no column `query`: export it with `select query, calls, total_exec_time from pg_stat_statements`"
+        msg = f"QUERIES={path}: has no column `query`: export query, calls and total_exec_time of pg_stat_statements"
         raise QueriesError(msg)
     time = row.get("total_exec_time") or row.get("total_time") or 0
     try:
@@ -274,8 +276,8 @@ def _of_row(row: Mapping[str, Any], path: Path, line: int | None) -> _Statement:
 
 def _read_database(uri: str) -> Iterable[_Statement]:
     folder = SQL / "statements"
-    schema_of: LiteralString = (folder / "get_schema.sql").read_text("utf-8")  # type: ignore[assignment]
-    statements: LiteralString = (folder / "get_statements.sql").read_text("utf-8")  # type: ignore[assignment]
+    schema_of: LiteralString = (folder / "get_schema.sql").read_text("utf-8")
+    statements: LiteralString = (folder / "get_statements.sql").read_text("utf-8")
     try:
         with psycopg.connect(uri, connect_timeout=10, options="-c default_transaction_read_only=on") as connection:
             row = connection.execute(schema_of).fetchone()

@@ -81,7 +81,8 @@ def column_of(scope: Scope, definition: Any, table: TableName | None = None) -> 
     constraints = {constraint_kind(node.constraint): node.constraint for node in definition.constraints}
     names = definition.type_name.names
     serial = len(names) == 1 and names[0].string.sval in SERIALS
-    sequence = default = None
+    sequence: TableName | None = None
+    default: tuple[str, ...] | None = None
     if serial and table is not None:
         sequence, default = TableName(table.schema, default_name(table.name, definition.colname, "seq")), ("nextval",)
     elif "CONSTR_DEFAULT" in constraints:

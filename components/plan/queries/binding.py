@@ -48,10 +48,15 @@ _STRICT_CASTS: Final = frozenset({"int2", "int4", "int8", "text", "varchar", "bp
 _OF_TIME_ZONE: Final = frozenset({"date_trunc", "date_part", "extract", "age", "timezone"})
 """Functions that are stable on timestamptz alone."""
 _TYPES: Final = {
-    **dict.fromkeys(("now", "current_timestamp", "clock_timestamp", "statement_timestamp", "transaction_timestamp"), "timestamptz"),
-    **dict.fromkeys(("localtimestamp", "make_timestamp"), "timestamp"),
-    **dict.fromkeys(("current_date", "make_date", "to_date"), "date"),
+    "now": "timestamptz",
+    "current_timestamp": "timestamptz",
+    "clock_timestamp": "timestamptz",
+    "statement_timestamp": "timestamptz",
+    "transaction_timestamp": "timestamptz",
     "to_timestamp": "timestamptz",
+    "localtimestamp": "timestamp",
+    "current_date": "date",
+    "to_date": "date",
 }
 _DEPTH: Final = 30
 """Of views within views."""
@@ -421,7 +426,7 @@ class _Binder:
                 targets = [Target(name, value) for name, value in zip(names, values, strict=False)]
             else:
                 targets = list(self._assignments(clause.target_list, frame))
-            query.actions.append(Action(kind, matched, condition, targets))  # type: ignore[arg-type]
+            query.actions.append(Action(kind, matched, condition, targets))
         return query
 
     # --- FROM ---------------------------------------------------------------------------------------------------------
@@ -521,7 +526,9 @@ class _Binder:
         return _source_of(alias, columns, kind="values", arguments=arguments, rows=len(rows))
 
     def _function(self, tree: Any, frame: _Frame) -> Source:
-        calls, columns, is_open = [], [], False
+        calls: list[Expr] = []
+        columns: list[str] = []
+        is_open = False
         for node in tree.functions:
             call, *definitions = node.list.items
             expr = self.expr(call, frame)
@@ -632,7 +639,7 @@ class _Binder:
             level = level.outer
         return None
 
-    def _column(self, reference: Any, frame: _Frame) -> Expr:
+    def _column(self, reference: Any, frame: _Frame) -> Expr:  # noqa: PLR0911 - what a name may mean, in order
         parts = [node.string.sval for node in reference.fields]
         if len(parts) == 1:
             return self._single(parts[0], frame)
@@ -731,7 +738,11 @@ class _Binder:
         name = strings(tree.type_name.names)[-1] if tree.type_name.names else ""
         if isinstance(value, Param):
             return value
-        if isinstance(value, Const) and name in ("timestamptz", "timestamp", "date") and not tree.type_name.array_bounds:
+        if (
+            isinstance(value, Const)
+            and name in ("timestamptz", "timestamp", "date")
+            and not tree.type_name.array_bounds
+        ):
             return Call(name, [Const(value.text, "string")], "cast", "s" if name == "timestamptz" else "i")
         if isinstance(value, Const) and not tree.type_name.array_bounds:
             return (
@@ -751,7 +762,7 @@ class _Binder:
 
     def _expr_bool_expr(self, tree: Any, frame: _Frame) -> Expr:
         name = postgast.pg_query_pb2.BoolExprType.Name(tree.boolop).removesuffix("_EXPR").lower()
-        return Logic(name, self._exprs(tree.args, frame))  # type: ignore[arg-type]
+        return Logic(name, self._exprs(tree.args, frame))
 
     def _expr_sub_link(self, tree: Any, frame: _Frame) -> Expr:
         kind = postgast.pg_query_pb2.SubLinkType.Name(tree.sub_link_type)
@@ -855,7 +866,7 @@ def _all(parts: list[Expr]) -> Expr:
     return Logic("and", parts) if len(parts) > 1 else parts[0]
 
 
-def type_of(expr: Expr) -> str:
+def type_of(expr: Expr) -> str:  # noqa: PLR0911 - one for each form
     """Return the type of an expression that has to do with time; empty for any other."""
     match expr:
         case Var() if 0 <= expr.index < len(expr.source.types):
@@ -866,7 +877,10 @@ def type_of(expr: Expr) -> str:
             return expr.name
         case Call(kind="operator", name="+" | "-") if expr.arguments:
             return type_of(expr.arguments[0])
-        case Call(name="date_trunc", arguments=[_, inner, *_]) | Call(name="max" | "min" | "coalesce", arguments=[inner, *_]):
+        case (
+            Call(name="date_trunc", arguments=[_, inner, *_])
+            | Call(name="max" | "min" | "coalesce", arguments=[inner, *_])
+        ):
             return type_of(inner)
         case Call():
             return _TYPES.get(expr.name, "")
@@ -890,10 +904,10 @@ def _without_space(frame: _Frame) -> _Frame:
     return _Frame(frame.outer, _Space(), frame.ctes, {}, frame.query)
 
 
-def _label(node: Any) -> str:
+def _label(node: Any) -> str:  # noqa: C901, PLR0911, PLR0912 - one for each form
     """Return the name that PostgreSQL gives to a column without one (FigureColname)."""
     kind = node.WhichOneof("node")
-    value = getattr(node, kind) if kind else None
+    value: Any = getattr(node, kind) if kind else None
     match kind:
         case "column_ref":
             return str(value.fields[-1].string.sval)

@@ -24,8 +24,13 @@ __all__ = ["BodyStatement", "UnreadableError", "body_text", "read_body"]
 _EXPRESSION: Final = 2
 """parseMode of PL/pgSQL's expressions; an assignment has more."""
 _TRIGGER_NAMES: Final = frozenset(
-    ["new", "old", "tg_name", "tg_when", "tg_level", "tg_op", "tg_relid", "tg_relname", "tg_table_name", "tg_table_schema", "tg_nargs", "tg_argv"]
-)
+    {"new", "old", "found", "tg_name", "tg_when", "tg_level", "tg_op", "tg_relid", "tg_argv"}
+) | {
+    "tg_relname",
+    "tg_table_name",
+    "tg_table_schema",
+    "tg_nargs",
+}
 _EXTRA_BRACE: Final = re.compile(r"(?<=[,\[])\{\}\}(?=[,\]])")
 """What the parser writes for each variable of a trigger: JSON with a brace too many."""
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from components.plan.queries.model import Call, Var
+from components.names import TableName
+from components.plan.queries.model import Call, Source, Var
 from components.plan.queries.verdict import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from components.names import TableName
-    from components.plan.queries.model import Expr, Source
+    from components.plan.queries.model import Expr
     from components.plan.queries.planning import Level
 
 __all__ = ["Rule", "join_rules"]
@@ -56,8 +56,9 @@ def join_rules(level: Level) -> tuple[Rule, ...]:
     Raises:
         Refusal: there is none.
     """
-    conditions = [it for qual in level.quals if (it := _condition(level, qual)) is not None]
-    orders = [it for first in level.sources if (it := _order(first, level.sources, conditions)) is not None]
+    conditions = [it for it in (_condition(level, qual) for qual in level.quals) if it is not None]
+    tried = (_order(first, level.sources, conditions) for first in level.sources)
+    orders = [order for order in tried if order is not None]
     if not orders:
         raise Refusal(
             "complex joins are only supported when all distributed tables are joined on their distribution columns with equal "

@@ -186,14 +186,14 @@ def _run_distributed(query: Query, *, again: bool = False) -> _Result:
     planned = plan(query)
     steps: list[_Result] = []
     had_ctes = bool(query.ctes)
+    refusal: Refusal | None = None
+    found: _Result | None = None
     try:
         found = _first_way(query, planned)
     except Refusal as reason:
         if query.command in ("insert", "merge"):
             raise
-        found, refusal = None, reason
-    else:
-        refusal = None
+        refusal = reason
     if found is not None:
         return found
     if planned.has_unseen_outer_join and query.command == "select":
@@ -246,7 +246,7 @@ def _single_value(planned: Planned) -> str | None:
     return next(iter(values), NO_VALUE)
 
 
-def _router(query: Query, planned: Planned) -> _Result | None:
+def _router(query: Query, planned: Planned) -> _Result | None:  # noqa: C901, PLR0911 - Citus's conditions, in its order
     """Return how a query runs that one shard can answer whole (CreateRouterPlan)."""
     tables = list(tables_of(query))
     distributed = [table for table in tables if table.is_distributed]
@@ -325,9 +325,7 @@ def _logical(query: Query, planned: Planned) -> _Result:
 def _spread(query: Query, planned: Planned) -> _Result:
     tables = [table for table in planned.tables if table.is_distributed]
     merged = "; the coordinator puts the results together" if query.has_aggregates or query.group or query.order else ""
-    inner = {
-        source for level in planned.levels for join in level.joins if join.kind in ("left",) for source in join.right
-    }
+    inner = {source for level in planned.levels for join in level.joins if join.kind == "left" for source in join.right}
     values = [planned.values(table) for table in tables if table not in inner]
     known = [it for it in values if it is not None]
     if values and len(known) == len(values) and len(set().union(*known)) == 1:
@@ -385,7 +383,7 @@ def _written(query: Query, outcome: Outcome) -> _Result:
     return _Result(Outcome.LOCAL, f"writes to {what} {target.table}{where}")
 
 
-def _insert(query: Query, planned: Planned) -> _Result | None:
+def _insert(query: Query, planned: Planned) -> _Result | None:  # noqa: PLR0911 - one for each way
     target = query.target
     if target is None or query.targets_view:
         raise Refusal("cannot modify views when the query contains citus tables", "insert into the table itself")
@@ -399,7 +397,7 @@ def _insert(query: Query, planned: Planned) -> _Result | None:
         return _Result(
             found.outcome, f"{found.why}; the rows go to {target.table} on the coordinator", found.remedy, found.steps
         )
-    why = insert_is_pushable(query, target, planned, lambda it, its: _router(it, its) is not None)
+    why = insert_is_pushable(query, target, lambda it, its: _router(it, its) is not None)
     if not why:
         single = _single_value(plan(inner))
         if target.is_distributed and single is None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from components.names import TableName
 from components.tables import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from components.names import TableName
 
 __all__ = [
     "WHOLE_ROW",

@@ -24,7 +24,7 @@ from components.plan.queries.model import (
     walk,
     within,
 )
-from components.plan.queries.planning import Planned, calls, constant_of, has_mutable, has_volatile
+from components.plan.queries.planning import Planned, calls, constant_of, has_mutable, has_volatile, plan
 from components.plan.queries.pushdown import check_subqueries, check_subquery
 from components.plan.queries.verdict import Refusal
 
@@ -189,7 +189,8 @@ def check_conflict(query: Query) -> None:
             )
     if has_mutable(query.conflict_where):
         raise Refusal(
-            "functions used in the WHERE clause of the ON CONFLICT clause of INSERTs on distributed tables must be marked IMMUTABLE"
+            "functions used in the WHERE clause of the ON CONFLICT clause of INSERTs on distributed tables must be marked "
+            "IMMUTABLE"
         )
 
 
@@ -232,7 +233,7 @@ def insert_values(query: Query, target: Source) -> set[str]:
     index = next((number for number, it in enumerate(query.targets) if it.name == column), None)
     name = ColumnName(column)
     if index is None and column in target.defaults:
-        return {"its default"} if len(query.values or []) == 1 else {f"default of row {n}" for n, _ in enumerate(query.values or [])}
+        return {f"default of row {number}" for number in range(len(query.values or [[]]))}
     if index is None:
         raise Refusal("cannot perform an INSERT without a partition column value", f"give {name} in every insert")
     found = set()
@@ -258,10 +259,10 @@ def insert_columns(query: Query, target: Source) -> None:
         )
 
 
-def insert_is_pushable(query: Query, target: Source, planned: Planned, routes: Callable[[Query, Planned], bool]) -> str:
+def insert_is_pushable(  # noqa: C901, PLR0911, PLR0912 - Citus's conditions, in its order
+    query: Query, target: Source, routes: Callable[[Query, Planned], bool]
+) -> str:
     """Return why INSERT … SELECT does not run shard by shard; empty where it does (DistributedInsertSelectSupported)."""
-    from components.plan.queries.planning import plan  # noqa: PLC0415
-
     select = query.select
     inner = select.query if select is not None else None
     if inner is None:
@@ -373,7 +374,7 @@ def _inserted_key(query: Query, target: Source) -> Expr | None:
     return None
 
 
-def merge_is_pushable(query: Query, target: Source, planned: Planned) -> str:
+def merge_is_pushable(query: Query, target: Source, planned: Planned) -> str:  # noqa: PLR0911 - as above
     """Return why MERGE does not run shard by shard; empty where it does (DeferErrorIfRoutableMergeNotSupported)."""
     tables = list(tables_of(query))
     distributed = [it for it in tables if it.is_distributed]
@@ -397,7 +398,7 @@ def merge_is_pushable(query: Query, target: Source, planned: Planned) -> str:
     return ""
 
 
-def merge_source_query(query: Query, target: Source) -> Query:
+def merge_source_query(query: Query, target: Source) -> Query:  # noqa: C901, PLR0912 - as above
     """Return the query of MERGE's source, where its rows are moved first.
 
     Raises:

@@ -1,7 +1,7 @@
-"""What PostgreSQL's planner makes of a query before Citus looks at it: subqueries that are merged into the query around
-them, outer joins that are inner ones, columns that are equal to each other and to constants. Pure.
+"""What PostgreSQL's planner makes of a query before Citus looks at it. Pure.
 
-Citus sees only this of a query (its restriction contexts), so a judge has to follow it, step by step.
+Subqueries are merged into the query around them, outer joins become inner ones, columns are equal to each other and to
+constants. Citus sees only this of a query (its restriction contexts), so a judge has to follow it, step by step.
 """
 
 from __future__ import annotations
@@ -284,7 +284,7 @@ def _plan(query: Query, owner: Source | None, constants: dict[int, Expr]) -> Lev
     top = _from(level, query.tree, query.where)
     _reduce(level, top, set())
     _remove_useless(level, top, top)
-    _distribute(level, top, nullable=False)
+    _distribute(level, top)
     _find_equal(level, constants, query)
     for source in level.sources:
         inner = query_of(source)
@@ -457,7 +457,7 @@ def _sources(part: _Part) -> set[Source]:
     return _sources(part.left) | _sources(part.right)
 
 
-def _strict(level: Level, expr: Expr) -> set[Source]:
+def _strict(level: Level, expr: Expr) -> set[Source]:  # noqa: PLR0911 - one for each form
     """Return the sources of which no column can be NULL where the expression is to be true or not NULL."""
     real = level.resolved(expr)
     match real:
@@ -597,38 +597,37 @@ def _unique_keys(source: Source) -> list[frozenset[int]]:
     return [frozenset()] if query.has_aggregates and not query.group else []
 
 
-def _distribute(level: Level, part: _Part, *, nullable: bool) -> None:
+def _distribute(level: Level, part: _Part) -> None:
     """Put each condition where it is checked (deconstruct_jointree)."""
     if isinstance(part, _From):
         for it in part.parts:
-            _distribute(level, it, nullable=nullable)
+            _distribute(level, it)
         for qual in part.quals:
-            _add_inner(level, qual)
+            level.quals.append(qual)
     elif isinstance(part, _Outer):
-        _distribute(level, part.left, nullable=nullable)
-        _distribute(level, part.right, nullable=nullable)
-        left, right = _sources(part.left), _sources(part.right)
-        if part.kind == "semi":
-            if not _is_unique(level, right, part.quals):
-                level.joins.append(JoinStep("semi", left, right))
-            for qual in part.quals:
-                _add_inner(level, qual)
-            return
-        level.joins.append(JoinStep(part.kind, left, right))
-        for qual in part.quals:
-            needed = level.reads(qual)
-            if part.kind in ("left", "anti") and len(needed) == 1 and needed <= right:
-                level.local.setdefault(next(iter(needed)), []).append(qual)
-            sides = _equal(level, qual)
-            if sides is not None:
-                sides = sides if level.reads(sides[0]) <= left else sides[::-1]
-                level.links.append(sides)
-                if part.kind in ("left", "anti"):
-                    level.passing.append(sides)
+        _distribute(level, part.left)
+        _distribute(level, part.right)
+        _distribute_join(level, part)
 
 
-def _add_inner(level: Level, qual: Expr) -> None:
-    level.quals.append(qual)
+def _distribute_join(level: Level, part: _Outer) -> None:
+    left, right = _sources(part.left), _sources(part.right)
+    if part.kind == "semi":
+        if not _is_unique(level, right, part.quals):
+            level.joins.append(JoinStep("semi", left, right))
+        level.quals += part.quals
+        return
+    level.joins.append(JoinStep(part.kind, left, right))
+    for qual in part.quals:
+        needed = level.reads(qual)
+        if part.kind in ("left", "anti") and len(needed) == 1 and needed <= right:
+            level.local.setdefault(next(iter(needed)), []).append(qual)
+        sides = _equal(level, qual)
+        if sides is not None:
+            sides = sides if level.reads(sides[0]) <= left else sides[::-1]
+            level.links.append(sides)
+            if part.kind in ("left", "anti"):
+                level.passing.append(sides)
 
 
 def _is_unique(level: Level, sources: set[Source], quals: list[Expr]) -> bool:
@@ -709,15 +708,20 @@ def _find_equal(level: Level, constants: dict[int, Expr], query: Query) -> None:
     pairs += [(query.targets[index].expr, value) for index, value in constants.items()]
     known = [(_term(level, one), _term(level, other)) for one, other in pairs]
     _merge(level, [(one, other) for one, other in known if one is not None and other is not None])
+    _pass_outer_joins(level)
+
+
+def _pass_outer_joins(level: Level) -> None:
+    """Let constants pass from the side of an outer join that is kept to the other (reconsider_outer_join_clauses)."""
+    for link in level.links:
+        for side in link:
+            _term(level, side)
     passing = [(_term(level, one), _term(level, other)) for one, other in level.passing]
-    for one, other in level.links:
-        _term(level, one)
-        _term(level, other)
-    for _ in passing:  # each may be what the next one needs (reconsider_outer_join_clauses)
-        for one, other in passing:
-            kept = next((it for it in level.classes if one in it), set())
-            if one is not None and other is not None and any(term[0] == "constant" for term in kept):
-                _merge(level, [(one, other)])
+    for _ in passing:  # each may be what the next one needs
+        for kept, other in passing:
+            known = next((it for it in level.classes if kept in it), set())
+            if kept is not None and other is not None and any(term[0] == "constant" for term in known):
+                _merge(level, [(kept, other)])
 
 
 def _merge(level: Level, pairs: list[tuple[Term, Term]]) -> None:
@@ -774,8 +778,8 @@ def _values(level: Level, qual: Expr, table: Source, column: int) -> set[str] | 
             found = {constant_of(it) for it in listed.arguments}
             return None if None in found else {str(it) for it in found}
         case Logic(name="or"):
-            parts = [_values(level, it, table, column) for it in qual.arguments]
-            return None if any(it is None for it in parts) else set().union(*(it for it in parts if it is not None))
+            branches = [_values(level, it, table, column) for it in qual.arguments]
+            return None if any(it is None for it in branches) else set().union(*(it for it in branches if it))
         case Logic(name="and"):
             parts = [it for it in (_values(level, part, table, column) for part in qual.arguments) if it is not None]
             return set.intersection(*parts) if parts else None

@@ -56,7 +56,7 @@ class _Steps:
         self.level = 0
         self.all_equal = False
 
-    def plan(self, query: Query) -> None:
+    def plan(self, query: Query) -> None:  # noqa: C901 - Citus's steps, in its order
         """Plan the parts of a query (RecursivelyPlanSubqueriesAndCTEs)."""
         self._plan_ctes(query)
         self._wrap_functions(query)
@@ -220,10 +220,10 @@ class _Steps:
         for source in query.joined:
             if source.kind == "table" and source.is_distributed:
                 return source
-            usable = source.kind == "subquery" and source.query is not None and any_table([source], is_distributed)
-            if found is None and usable and source.query is not None:
-                if source.query.set_operation is None and not contains_union(source.query):
-                    found = source
+            inner = source.query
+            usable = inner is not None and inner.set_operation is None and not contains_union(inner)
+            if found is None and usable and any_table([source], is_distributed):
+                found = source
         return found
 
     # --- local tables and outer joins ---------------------------------------------------------------------------------

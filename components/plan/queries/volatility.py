@@ -1,4 +1,4 @@
-"""PostgreSQL's own functions, as far as a plan depends on what kind they are: volatile, stable, aggregate, window, set-returning."""
+"""PostgreSQL's own functions that are not plain ones: volatile, stable, aggregate, window, set-returning."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ QUERY_UNREAD: Final = Rule(
     "query-unread",
     "warning",
     what="Views and functions that name sharded tables have queries that were not judged.",
-    why="They are put together when they run (EXECUTE), or name what no file creates; whether Citus takes them, only a try tells.",
+    why="They are put together when they run (EXECUTE), or name what no file creates.",
     remedy="Try them on a cluster before you rely on them.",
     source="components.plan.queries",
 )
@@ -57,7 +57,7 @@ VIEW_ON_COORDINATOR: Final = Rule(
     "view-on-coordinator",
     "warning",
     what="A view groups by the primary key of a table, and shows other columns of it.",
-    why="It depends on the key then, and Citus does not create such a view on the workers: it can be read on the coordinator alone.",
+    why="It depends on the key then. Citus does not create such a view on the workers: the coordinator alone has it.",
     remedy="Group by every column that the view shows.",
     source="ErrorOrWarnIfObjectHasUnsupportedDependency",
 )
@@ -66,7 +66,7 @@ TABLE_FUNCTION: Final = Rule(
     "table-function",
     "warning",
     what="A function in SQL that is STABLE or IMMUTABLE returns rows of a sharded table.",
-    why="PostgreSQL puts its query in the place of the call only after Citus has looked at the statement, and Citus refuses that.",
+    why="PostgreSQL puts its query in the place of the call after Citus has looked at the statement. Citus refuses that.",
     remedy="Make it VOLATILE, or write it in plpgsql.",
     source="distributed_planner",
 )
@@ -151,8 +151,11 @@ def _check_policies(layout: Layout, names: set[str]) -> Iterator[Finding]:
         for policy in table.policies if layout.kind(table.name) == Kind.LOCAL else ():
             if not policy.subquery or policy.tree is None or not _mentions(policy.tree, names):
                 continue
-            query = postgast.parse(f"select * from {table.name}").stmts[0].stmt
-            query.select_stmt.where_clause.CopyFrom(policy.tree.qual if policy.tree.HasField("qual") else policy.tree.with_check)
+            query = postgast.parse("select * from t").stmts[0].stmt
+            read = query.select_stmt.from_clause[0].range_var
+            read.schemaname, read.relname = table.name.schema, table.name.name
+            checked = policy.tree.qual if policy.tree.HasField("qual") else policy.tree.with_check
+            query.select_stmt.where_clause.CopyFrom(checked)
             what = f"a query of {table.name} is refused by its policy {policy.name}"
             yield from _found(judge(query, layout), what, table.name, policy.at)
 
