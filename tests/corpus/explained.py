@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from components.database.connections import Connection
     from components.plan.queries import Verdict
 
-__all__ = ["Family", "Seen", "explain", "families", "make", "same"]
+__all__ = ["Family", "Seen", "call", "explain", "families", "make", "same"]
 
 _FOLDER: Final = Path(__file__).parent
 _SHARDS: Final = 8
@@ -47,6 +47,8 @@ class Family:
     sql: str
     tables: dict[str, Any]
     queries: tuple[str, ...]
+    functions: tuple[str, ...] = ()
+    """Bodies of functions in SQL, with the argument i."""
 
     @property
     def layout(self) -> Layout:
@@ -62,9 +64,10 @@ class Family:
     def _settings(self) -> Settings:
         return Settings.parse({"password": "x", "tables": json.dumps(self.tables)}, stack="test")
 
-    def verdict(self, query: str, layout: Layout) -> Verdict:
+    def verdict(self, query: str, layout: Layout, *, in_function: bool = False) -> Verdict:
         """Return what the judge says of a query."""
-        return judge(postgast.parse(query).stmts[0].stmt, layout)
+        tree = postgast.parse(query).stmts[0].stmt
+        return judge(tree, layout, parameters=["i"] if in_function else (), in_sql_function=in_function)
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def families() -> Iterator[Family]:
             seed = yaml.safe_load((_FOLDER.parents[1] / "Pulumi.dev.yaml").read_text("utf-8"))
             tables = {**plans.get("tables", seed["config"]["citus:tables"]), **tables}
         queries = [*read["queries"], *(generate_queries(read.get("generated", 0)))]
-        yield Family(path.stem, sql, tables, tuple(queries))
+        yield Family(path.stem, sql, tables, tuple(queries), tuple(read.get("functions", ())))
 
 
 def make(connection: Connection, family: Family) -> set[str]:
@@ -117,6 +120,20 @@ def explain(connection: Connection, query: str, shards: set[str]) -> Seen:
     except psycopg.Error:
         return Seen(Outcome.REFUSED, has_steps=False, text=refused)
     return Seen(Outcome.REPARTITION, has_steps=False, text=refused)
+
+
+def call(connection: Connection, body: str) -> str:
+    """Run a query as the body of a function in SQL; return what Citus refuses, empty where it runs."""
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute("set local citus.enable_ddl_propagation = off")
+            connection.execute(f"create function f(i int) returns bigint language sql as $$ {body} $$".encode())
+            connection.execute("select f(1)")
+    except psycopg.Error as error:
+        if (error.sqlstate or "").startswith(_MISTAKE):
+            raise ValueError(f"{body}: {error}") from error
+        return " ".join(str(error).split())
+    return ""
 
 
 def _explained(connection: Connection, query: str, *, repartition: bool) -> str:
