@@ -36,6 +36,8 @@ _MISTAKE: Final = "42"
 """Class of the errors that PostgreSQL's own analysis of a query gives: a mistake of the corpus."""
 _SHARD_IDS: Final = """
 select s.shardid::text from pg_dist_shard s join pg_dist_partition p using (logicalrelid) where p.partmethod = 'h'
+union all
+select logicalrelid::text from pg_dist_partition where partmethod = 'h'
 """
 
 
@@ -97,7 +99,7 @@ def families() -> Iterator[Family]:
 
 
 def make(connection: Connection, family: Family) -> set[str]:
-    """Carry out the family's plan; return the ids of the shards of distributed tables."""
+    """Carry out the family's plan; return the names of distributed tables and the ids of their shards."""
     refused = carry_out(connection, family.plan)
     assert not refused, refused
     return {shard for (shard,) in connection.execute(_SHARD_IDS).fetchall()}
@@ -110,7 +112,7 @@ def explain(connection: Connection, query: str, shards: set[str]) -> Seen:
         ValueError: the query is wrong by itself.
     """
     try:
-        return _seen(_explained(connection, query, repartition=False), shards)
+        return _seen(query, _explained(connection, query, repartition=False), shards)
     except psycopg.Error as error:
         if (error.sqlstate or "").startswith(_MISTAKE):
             raise ValueError(f"{query}: {error}") from error
@@ -146,10 +148,11 @@ def _explained(connection: Connection, query: str, *, repartition: bool) -> str:
         return plan
 
 
-def _seen(plan: str, shards: set[str]) -> Seen:
+def _seen(query: str, plan: str, shards: set[str]) -> Seen:
     tasks = [int(count) for count in re.findall(r"Task Count: (\d+)", plan)]
     on_shard = not shards.isdisjoint(re.findall(r"_(\d{6,})", plan))
-    moves = re.search(r"(?:INSERT/SELECT|MERGE INTO .*) method: ", plan) is not None
+    target = re.search(r"\b(?:insert|merge) into (\w+)", query)
+    moves = target is not None and target[1] in shards and " method: " in plan
     if max(tasks, default=0) > 1:
         outcome = Outcome.ALL_SHARDS
     elif tasks and on_shard:

@@ -15,10 +15,10 @@ _TABLES: Final = ["a", "a", "b", "b", "u", "c", "r", "l", "va", "vg"]
 
 
 def generate_queries(count: int, seed: int = SEED) -> Iterator[str]:
-    """Yield queries: joins of all kinds, with subqueries, aggregates and conditions."""
+    """Yield queries: joins of all kinds with subqueries, aggregates and conditions; UNION, WITH, and statements that write."""
     chance = random.Random(seed)
-    for _ in range(count):
-        yield _query(chance)
+    for number in range(count):
+        yield [_query, _query, _union, _write, _with][number % 5](chance)
 
 
 def _columns(table: str) -> list[str]:
@@ -46,7 +46,7 @@ def _item(chance: random.Random, alias: str) -> tuple[str, list[str]]:
 
 def _where(chance: random.Random, alias: str, columns: list[str]) -> str:
     column = chance.choice(columns)
-    return f" where {alias}.{column} = {chance.choice([1, 1, 2])}" if chance.random() < 0.25 else ""
+    return f" where {alias}.{column} = 1" if chance.random() < 0.25 else ""
 
 
 def _query(chance: random.Random) -> str:
@@ -101,3 +101,96 @@ def _shown(chance: random.Random, alias: str, columns: list[str]) -> tuple[str, 
         (f"{alias}.{column}, row_number() over (partition by {alias}.{column})", ""),
     ]
     return chance.choice(forms)
+
+
+def _leaf(chance: random.Random, columns: list[str]) -> str:
+    table = chance.choice(["a", "a", "b", "b", "c", "va", "r"])
+    shown = ["id", "x"] if table == "r" else list(columns)
+    if chance.random() < 0.15:
+        shown.reverse()
+    forms = [
+        f"select {', '.join(shown)} from {table}",
+        f"select {', '.join(shown)} from {table}",
+        f"select {', '.join(shown)} from {table} where {shown[0]} = 1",
+        f"select {', '.join(shown)} from {table} group by {', '.join(shown)}",
+        f"select distinct {', '.join(shown)} from {table}",
+        f"(select {', '.join(shown)} from {table} limit 2)",
+        f"select {', '.join(f's.{it}' for it in shown)} from {table} s join u on u.k = s.{shown[0]}",
+        f"select {', '.join(f's.{it}' for it in shown)} from {table} s join u on u.k = s.{shown[-1]}",
+    ]
+    return chance.choice(forms)
+
+
+def _union(chance: random.Random) -> str:
+    columns = ["k", "x"]
+    sides = [_leaf(chance, columns) for _ in range(chance.choice([2, 2, 3]))]
+    word = chance.choice(["union", "union", "union all", "union all", "intersect", "except"])
+    union = f" {word} ".join(sides)
+    named = f"({union}) q (k, x)"
+    forms = [
+        union,
+        f"select * from {named}",
+        f"select * from {named} where k = 1",
+        f"select k, count(*) from {named} group by k",
+        f"select x, count(*) from {named} group by x",
+        f"select * from {named} join u on u.k = q.k",
+        f"select * from a where k in (select k from {named})",
+        f"select * from {named} left join b on b.k = q.k",
+    ]
+    return chance.choice(forms)
+
+
+def _write(chance: random.Random) -> str:
+    target = chance.choice(["a", "a", "a", "b", "r", "l"])
+    columns = _columns(target)
+    other = chance.choice(["a", "b", "u", "c", "r", "l", "va", "vg"])
+    others = _columns(other)
+    same = "k" if "k" in columns and "k" in others and chance.random() < 0.7 else ""
+    mine, theirs = same or chance.choice(columns), same or chance.choice(others)
+    where = f" and {target}.{columns[0]} = 1" if chance.random() < 0.35 else ""
+    item = f"{other} s"
+    if chance.random() < 0.3:
+        inner = f"select {', '.join(others)} from {other}"
+        more = ["limit 3", f"group by {', '.join(others)}", "where x > 1" if "x" in others else ""]
+        item = f"({inner} {chance.choice(more)}) s"
+    value = chance.choice(
+        ["1", "s.k" if "k" in others else "s.id", f"{target}.x + 1", f"(select max({theirs}) from {other})"]
+    )
+    plain = chance.choice(["1", "x + 1", f"(select max({theirs}) from {other})"])
+    listed = ", ".join(f"s.{it}" for it in others[:2]) if len(others) > 1 else f"s.{others[0]}, 1"
+    inserted = ", ".join(columns[:2])
+    forms = [
+        f"update {target} set x = {value} from {item} where s.{theirs} = {target}.{mine}{where}",
+        f"update {target} set x = {plain} where {mine} in (select s.{theirs} from {item}){where}",
+        f"update {target} set x = 2 where exists (select 1 from {item} where s.{theirs} = {target}.{mine}){where}",
+        f"delete from {target} using {item} where s.{theirs} = {target}.{mine}{where}",
+        f"delete from {target} where {mine} in (select s.{theirs} from {item}){where}",
+        f"delete from {target} where {mine} not in (select s.{theirs} from {item}){where}",
+        f"insert into {target} ({inserted}) select {listed} from {item}",
+        f"insert into {target} ({inserted}) select {listed} from {item} join b t on t.{same or 'x'} = s.{others[0]}",
+        f"with q as (select s.{theirs} as z from {item}) delete from {target} using q where q.z = {target}.{mine}{where}",
+        f"with q as (select s.{theirs} as z from {item}) update {target} set x = q.z from q where q.z = {target}.{mine}{where}",
+    ]
+    return chance.choice(forms)
+
+
+def _with(chance: random.Random) -> str:
+    ctes, known = [], []
+    for number in range(chance.choice([1, 1, 2])):
+        item, columns = _item(chance, "s")
+        kind = chance.choice(["", "", "", " materialized"])
+        shown = ", ".join(f"s.{it}" for it in columns)
+        ctes.append(f"q{number} as{kind} (select {shown} from {item}{_where(chance, 's', columns)})")
+        known.append((f"q{number}", columns))
+    text, (name, columns) = known[0][0], known[0]
+    for other, others in known[1:] + ([known[0]] if chance.random() < 0.2 else []):
+        alias = f"{other}_2"
+        same = "k" if "k" in columns and "k" in others else ""
+        text += f" join {other} {alias} on {alias}.{same or others[0]} = {name}.{same or columns[0]}"
+    if chance.random() < 0.6:
+        table = chance.choice(["a", "b", "u", "r"])
+        same = "k" if "k" in columns and "k" in _columns(table) else ""
+        join = chance.choice(["join", "left join"])
+        text += f" {join} {table} t on t.{same or chance.choice(_columns(table))} = {name}.{same or columns[0]}"
+    where = f" where {name}.{columns[0]} = 1" if chance.random() < 0.3 else ""
+    return f"with {', '.join(ctes)} select count(*) from {text}{where}"

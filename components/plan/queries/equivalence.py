@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from components.plan.queries.model import SetOperation, Source, Var, subqueries, tables_of
-from components.plan.queries.planning import query_of
+from components.plan.queries.planning import is_simple, query_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -103,14 +103,35 @@ class Equivalence:
         if query is None or not 0 <= column.index < len(query.targets):
             return
         if query.set_operation is not None:
-            for leaf in query.set_operation.leaves():
-                yield from self._tables_at(Var(leaf, column.index))
+            yield from self._tables_of_union(query.set_operation, column.index)
             return
         level = self._owned.get(source)
         expr = query.targets[column.index].expr
         real = level.resolved(expr) if level is not None else expr
         if isinstance(real, Var) and (level is None or real.source in level.sources):
             yield from self._tables_at(real)
+
+    def _tables_of_union(self, operation: SetOperation, index: int) -> Iterator[Source]:
+        """Yield the tables of a column of a UNION.
+
+        Where all is UNION ALL, PostgreSQL merges sides that are one table, and Citus looks for their distribution column at
+        any place, but at the same one (AddUnionAllSetOperationsToAttributeEquivalenceClass).
+        """
+        is_merged = all(it.kind == "union" and it.all for it in operation.operations())
+        place: int | None = None
+        for leaf in operation.leaves():
+            level = self._owned.get(leaf)
+            table = level.sources[0] if level is not None and len(level.sources) == 1 else None
+            is_plain = is_merged and table is not None and table.kind == "table" and leaf.query is not None
+            if level is None or table is None or leaf.query is None or not is_plain or not is_simple(leaf.query):
+                yield from self._tables_at(Var(leaf, index))
+                continue
+            columns = [level.resolved(target.expr) for target in leaf.query.targets]
+            own = (it.index for it in columns if isinstance(it, Var) and it.source is table)
+            found = next((n for n, it in enumerate(own) if it == table.distribution_column), None)
+            if found is not None and found == (found if place is None else place):
+                place = found
+                yield table
 
     # --- UNION --------------------------------------------------------------------------------------------------------
 

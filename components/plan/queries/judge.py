@@ -15,7 +15,6 @@ from components.plan.queries.model import (
     Call,
     Query,
     Source,
-    any_table,
     tables_of,
     walk,
     within,
@@ -26,7 +25,7 @@ from components.plan.queries.modifying import (
     check_merge,
     check_modify,
     check_multi_shard,
-    check_target,
+    check_reference_target,
     insert_columns,
     insert_is_pushable,
     insert_values,
@@ -184,7 +183,6 @@ def _inline(query: Query) -> None:
 
 def _run_distributed(query: Query, *, again: bool = False) -> _Result:
     """Try one way after the other (CreateDistributedPlan)."""
-    check_target(query)
     planned = plan(query)
     steps: list[_Result] = []
     had_ctes = bool(query.ctes)
@@ -193,7 +191,7 @@ def _run_distributed(query: Query, *, again: bool = False) -> _Result:
     try:
         found = _first_way(query, planned)
     except Refusal as reason:
-        if query.command in ("insert", "merge"):
+        if query.command in ("insert", "merge") or reason.is_final:
             raise
         refusal = reason
     if found is not None:
@@ -348,7 +346,7 @@ def _spread(query: Query, planned: Planned) -> _Result:
 # --- statements that write ----------------------------------------------------------------------------------------------
 
 
-def _modify(query: Query, planned: Planned) -> _Result | None:
+def _modify(query: Query, planned: Planned) -> _Result:
     target = query.target
     if target is None:
         raise Refusal("cannot modify views when the query contains citus tables", "write to the table itself")
@@ -358,12 +356,13 @@ def _modify(query: Query, planned: Planned) -> _Result | None:
         check_multi_shard(query, planned)
         check_shards(query)
         return _written(query, Outcome.ALL_SHARDS)
+    if target.is_reference:
+        check_reference_target(query, target)
+    tables = list(tables_of(query))
+    if any(it.is_distributed for it in tables) and any(it.is_local and not it.is_in_metadata for it in tables):
+        raise Refusal("found no worker with all shard placements")
     if target.is_distributed:
         return _Result(Outcome.SINGLE_SHARD, _filtered([target]))
-    if target.is_reference and any_table(
-        [it for it in tables_of(query) if it is not target], lambda it: it.is_distributed
-    ):
-        raise Refusal("cannot perform select on a distributed table and modify a reference table")
     return _written(query, Outcome.LOCAL)
 
 

@@ -66,6 +66,8 @@ class Source:
     """Columns of a table that have a value where none is given."""
     volatile_defaults: set[str] = field(default_factory=set)
     """Those whose value is another each time, as that of a sequence."""
+    replaced: TableName | None = None
+    """The local table that it was before it ran."""
     is_stored_view: bool = False
     """Whether it is a materialized view."""
     query: Query | None = None

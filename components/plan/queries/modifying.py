@@ -37,7 +37,7 @@ __all__ = [
     "check_merge",
     "check_modify",
     "check_multi_shard",
-    "check_target",
+    "check_reference_target",
     "insert_columns",
     "insert_is_pushable",
     "insert_values",
@@ -85,12 +85,18 @@ def _check_ctes(query: Query) -> None:
             raise Refusal("CTEs with search clauses are not supported")
 
 
-def check_target(query: Query) -> None:
-    """Raise Refusal where a reference table is changed by a join with a local one, which no earlier step helps."""
-    target = query.target
-    local = [it for it in query.joined if it.kind == "table" and it.is_local and not it.is_in_metadata]
-    if target is not None and target.is_reference and local:
-        raise Refusal(f"relation {local[0].table} is not distributed", "read the local table in a CTE")
+def check_reference_target(query: Query, target: Source) -> None:
+    """Raise Refusal where a reference table is changed by others, which its task would not find (SelectsFromDistributedTable)."""
+    for source in (it for part in within(query) for it in part.sources):
+        local = source.table if source.is_local and not source.is_in_metadata else source.replaced
+        if local is not None and not source.is_stored_view:
+            raise Refusal(f"relation {local} is not distributed", "read the local table in a CTE", is_final=True)
+        if source.is_distributed and source is not target:
+            raise Refusal(
+                "cannot perform select on a distributed table and modify a reference table",
+                "read the distributed table in a CTE",
+                is_final=True,
+            )
 
 
 def check_cte_that_writes(query: Query) -> None:

@@ -34,7 +34,18 @@ from components.plan.queries.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["NO_VALUE", "Level", "Planned", "calls", "constant_of", "has_mutable", "has_volatile", "plan"]
+__all__ = [
+    "NO_VALUE",
+    "Level",
+    "Planned",
+    "calls",
+    "constant_of",
+    "has_mutable",
+    "has_volatile",
+    "is_simple",
+    "plan",
+    "query_of",
+]
 
 NO_VALUE: Final = "no row at all"
 """In the place of a value, where the condition is false."""
@@ -68,6 +79,8 @@ class Level:
     """What outer joins compare; that of the side whose rows are kept comes first."""
     passing: list[tuple[Expr, Expr]] = field(default_factory=list)
     """Those of them where a constant of the first passes to the second: not of FULL JOIN."""
+    below: set[Expr] = field(default_factory=set)
+    """Those of them that are below an outer join: their constants may turn out NULL."""
     local: dict[Source, list[Expr]] = field(default_factory=dict)
     """Conditions that are checked while one source is read."""
     joins: list[JoinStep] = field(default_factory=list)
@@ -283,8 +296,11 @@ def _plan(query: Query, owner: Source | None, constants: dict[int, Expr]) -> Lev
         return level
     top = _from(level, query.tree, query.where)
     _reduce(level, top, set())
-    _remove_useless(level, top, top)
-    _distribute(level, top)
+    before = 0
+    while before != len(level.sources):  # one may be all that needs another
+        before = len(level.sources)
+        _remove_useless(level, top, top)
+    _distribute(level, top, below=False)
     _find_equal(level, constants, query)
     for source in level.sources:
         inner = query_of(source)
@@ -330,7 +346,7 @@ def _part(level: Level, node: Node) -> _Part:
         kind: JoinKind = "full" if node.kind == "full" else "left"
         return _Outer(kind, left, right, [it for qual in node.quals for it in _factored(qual)])
     query = query_of(node)
-    if query is not None and _is_simple(query):
+    if query is not None and is_simple(query):
         level.merged.add(node)
         level.absorbed.append(query)
         return _from(level, query.tree, query.where)
@@ -338,7 +354,7 @@ def _part(level: Level, node: Node) -> _Part:
     return node
 
 
-def _is_simple(query: Query) -> bool:
+def is_simple(query: Query) -> bool:
     """Tell whether PostgreSQL merges a subquery into the query around it (is_simple_subquery)."""
     if query.command != "select":
         return False
@@ -597,16 +613,16 @@ def _unique_keys(source: Source) -> list[frozenset[int]]:
     return [frozenset()] if query.has_aggregates and not query.group else []
 
 
-def _distribute(level: Level, part: _Part) -> None:
-    """Put each condition where it is checked (deconstruct_jointree)."""
+def _distribute(level: Level, part: _Part, *, below: bool) -> None:
+    """Put each condition where it is checked (deconstruct_jointree); `below` that side of an outer join that may be NULL."""
     if isinstance(part, _From):
         for it in part.parts:
-            _distribute(level, it)
-        for qual in part.quals:
-            level.quals.append(qual)
+            _distribute(level, it, below=below)
+        level.quals += part.quals
+        level.below.update(part.quals if below else ())
     elif isinstance(part, _Outer):
-        _distribute(level, part.left)
-        _distribute(level, part.right)
+        _distribute(level, part.left, below=below or part.kind == "full")
+        _distribute(level, part.right, below=below or part.kind in ("left", "full", "anti"))
         _distribute_join(level, part)
 
 
@@ -692,11 +708,11 @@ def _number(text: str) -> str:
 
 
 def _find_equal(level: Level, constants: dict[int, Expr], query: Query) -> None:
-    pairs = []
+    pairs, below = [], []
     for qual in level.quals:
         sides = _equal(level, qual)
         if sides is not None:
-            pairs.append(sides)
+            (below if qual in level.below else pairs).append(sides)
     for one, other in list(
         pairs
     ):  # of a column that FULL JOIN USING merged: it holds for both (reconsider_full_join_clauses)
@@ -707,6 +723,7 @@ def _find_equal(level: Level, constants: dict[int, Expr], query: Query) -> None:
                     pairs += [(level.resolved(it), value) for it in merged.arguments]
     pairs += [(query.targets[index].expr, value) for index, value in constants.items()]
     known = [(_term(level, one), _term(level, other)) for one, other in pairs]
+    known += [(_own(_term(level, one)), _own(_term(level, other))) for one, other in below]
     _merge(level, [(one, other) for one, other in known if one is not None and other is not None])
     _pass_outer_joins(level)
 
@@ -720,8 +737,14 @@ def _pass_outer_joins(level: Level) -> None:
     for _ in passing:  # each may be what the next one needs
         for kept, other in passing:
             known = next((it for it in level.classes if kept in it), set())
-            if kept is not None and other is not None and any(term[0] == "constant" for term in known):
-                _merge(level, [(kept, other)])
+            constant = next((term for term in known if term[0] == "constant"), None)
+            if constant is not None and other is not None:
+                _merge(level, [(other, ("constant", constant[1], other))])
+
+
+def _own(term: Term | None) -> Term | None:
+    """Return a constant as one that equals no other: below an outer join, it is not as constant as it looks."""
+    return ("constant", term[1], object()) if term is not None and term[0] == "constant" else term
 
 
 def _merge(level: Level, pairs: list[tuple[Term, Term]]) -> None:
@@ -732,7 +755,7 @@ def _merge(level: Level, pairs: list[tuple[Term, Term]]) -> None:
 
 def _pushed(level: Level, source: Source, query: Query) -> dict[int, Expr]:
     """Return the columns of a subquery that are equal to constants, where PostgreSQL pushes that into it."""
-    if query.limit is not None or query.offset is not None:
+    if not _takes_any(query):
         return {}
     pushed: dict[int, Expr] = {}
     for index in range(len(source.columns)):
@@ -746,6 +769,18 @@ def _pushed(level: Level, source: Source, query: Query) -> dict[int, Expr]:
         if value is not None and index < len(query.targets) and _takes(query, query.targets[index].expr):
             pushed[index] = Param(value)
     return pushed
+
+
+def _takes_any(query: Query) -> bool:
+    """Tell whether a condition may be checked within a subquery at all (subquery_is_pushdown_safe)."""
+    if query.limit is not None or query.offset is not None:
+        return False
+    if query.set_operation is None:
+        return True
+    leaves = [leaf.query for leaf in query.set_operation.leaves()]
+    return all(it.kind != "except" for it in query.set_operation.operations()) and all(
+        leaf is None or _takes_any(leaf) for leaf in leaves
+    )
 
 
 def _takes(query: Query, expr: Expr) -> bool:

@@ -299,6 +299,7 @@ def check_shards(query: Query) -> None:
         raise Refusal(
             f"cannot push down this subquery: {one.table} and {other.table} are not colocated",
             f"citus:tables.{other.table}.colocateWith: {one.table}",
+            is_final=True,
         )
 
 

@@ -242,6 +242,7 @@ class _Steps:
         self.count += 1
         result = Source("result", "intermediate_result", list(source.columns))
         targets = [Target(name, Var(result, index)) for index, name in enumerate(source.columns)]
+        source.replaced = source.table if source.is_local and not source.is_in_metadata else None
         source.kind, source.table, source.sharding, source.distribution_column = "subquery", None, None, None
         source.query = Query(tree=[result], targets=targets)
 

@@ -48,11 +48,12 @@ class Verdict:
 class Refusal(Exception):  # noqa: N818 - it is what Citus answers, not a fault of this program
     """Citus refuses the statement; the text is its reason."""
 
-    def __init__(self, why: str, remedy: str = "") -> None:
-        """Take the reason and the remedy."""
+    def __init__(self, why: str, remedy: str = "", *, is_final: bool = False) -> None:
+        """Take the reason and the remedy; a final one keeps Citus from trying other ways."""
         super().__init__(why)
         self.why = why
         self.remedy = remedy
+        self.is_final = is_final
 
 
 class Undecided(Exception):  # noqa: N818 - the same
