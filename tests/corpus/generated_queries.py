@@ -158,7 +158,7 @@ def _write(chance: random.Random) -> str:
     )
     plain = chance.choice(["1", "x + 1", f"(select max({theirs}) from {other})"])
     listed = ", ".join(f"s.{it}" for it in others[:2]) if len(others) > 1 else f"s.{others[0]}, 1"
-    inserted = ", ".join(columns[:2])
+    into = f"insert into {'l' if target == 'r' else target} ({', '.join(columns[:2])})"
     forms = [
         f"update {target} set x = {value} from {item} where s.{theirs} = {target}.{mine}{where}",
         f"update {target} set x = {plain} where {mine} in (select s.{theirs} from {item}){where}",
@@ -166,8 +166,8 @@ def _write(chance: random.Random) -> str:
         f"delete from {target} using {item} where s.{theirs} = {target}.{mine}{where}",
         f"delete from {target} where {mine} in (select s.{theirs} from {item}){where}",
         f"delete from {target} where {mine} not in (select s.{theirs} from {item}){where}",
-        f"insert into {target} ({inserted}) select {listed} from {item}",
-        f"insert into {target} ({inserted}) select {listed} from {item} join b t on t.{same or 'x'} = s.{others[0]}",
+        f"{into} select {listed} from {item}",
+        f"{into} select {listed} from {item} join b t on t.{same or 'x'} = s.{others[0]}",
         f"with q as (select s.{theirs} as z from {item}) delete from {target} using q where q.z = {target}.{mine}{where}",
         f"with q as (select s.{theirs} as z from {item}) update {target} set x = q.z from q where q.z = {target}.{mine}{where}",
     ]

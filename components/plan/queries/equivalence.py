@@ -28,6 +28,8 @@ class Equivalence:
         """Tables by which a level is found, and tables whose distribution columns are equal there."""
         for level in planned.levels:
             below, own = self._below(level), set(level.sources)
+            for source in level.sources:
+                own.update(table for _, table in self._leaves(source) if table is not None)
             for (
                 terms
             ) in level.classes:  # where there is a constant, PostgreSQL joins by nothing, and Citus sees no join
@@ -103,7 +105,7 @@ class Equivalence:
         if query is None or not 0 <= column.index < len(query.targets):
             return
         if query.set_operation is not None:
-            yield from self._tables_of_union(query.set_operation, column.index)
+            yield from self._tables_of_union(source, column.index)
             return
         level = self._owned.get(source)
         expr = query.targets[column.index].expr
@@ -111,27 +113,38 @@ class Equivalence:
         if isinstance(real, Var) and (level is None or real.source in level.sources):
             yield from self._tables_at(real)
 
-    def _tables_of_union(self, operation: SetOperation, index: int) -> Iterator[Source]:
+    def _tables_of_union(self, source: Source, index: int) -> Iterator[Source]:
         """Yield the tables of a column of a UNION.
 
         Where all is UNION ALL, PostgreSQL merges sides that are one table, and Citus looks for their distribution column at
         any place, but at the same one (AddUnionAllSetOperationsToAttributeEquivalenceClass).
         """
-        is_merged = all(it.kind == "union" and it.all for it in operation.operations())
         place: int | None = None
-        for leaf in operation.leaves():
-            level = self._owned.get(leaf)
-            table = level.sources[0] if level is not None and len(level.sources) == 1 else None
-            is_plain = is_merged and table is not None and table.kind == "table" and leaf.query is not None
-            if level is None or table is None or leaf.query is None or not is_plain or not is_simple(leaf.query):
+        for leaf, table in self._leaves(source):
+            if table is None or leaf.query is None:
                 yield from self._tables_at(Var(leaf, index))
                 continue
-            columns = [level.resolved(target.expr) for target in leaf.query.targets]
-            own = (it.index for it in columns if isinstance(it, Var) and it.source is table)
-            found = next((n for n, it in enumerate(own) if it == table.distribution_column), None)
+            columns = [self._owned[leaf].resolved(target.expr) for target in leaf.query.targets]
+            own = [it.index if isinstance(it, Var) and it.source is table else None for it in columns]
+            key = table.distribution_column
+            found = own.index(key) if key is not None and key in own else None
             if found is not None and found == (found if place is None else place):
                 place = found
                 yield table
+
+    def _leaves(self, source: Source) -> Iterator[tuple[Source, Source | None]]:
+        """Yield the sides of a UNION, each with the table that it is merged to, if it is."""
+        query = query_of(source)
+        operation = query.set_operation if query is not None else None
+        if query is None or operation is None:
+            return
+        is_merged = all(it.kind == "union" and it.all for it in operation.operations()) and not query.limit
+        for leaf in operation.leaves():
+            level = self._owned.get(leaf)
+            table = level.sources[0] if level is not None and len(level.sources) == 1 else None
+            is_plain = table is not None and table.kind == "table" and level is not None and not level.quals
+            is_simple_leaf = leaf.query is not None and is_simple(leaf.query)
+            yield leaf, table if is_merged and is_plain and is_simple_leaf else None
 
     # --- UNION --------------------------------------------------------------------------------------------------------
 

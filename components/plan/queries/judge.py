@@ -351,11 +351,13 @@ def _modify(query: Query, planned: Planned) -> _Result:
     if target is None:
         raise Refusal("cannot modify views when the query contains citus tables", "write to the table itself")
     check_modify(query, planned)
-    value = _single_value(planned)
-    if value is None:
+    values = [planned.values(table) for table in planned.tables if table.is_distributed]
+    if any(it is None or len(it) > 1 for it in values):
         check_multi_shard(query, planned)
         check_shards(query)
         return _written(query, Outcome.ALL_SHARDS)
+    if _single_value(planned) is None:
+        raise Refusal("router planner does not support queries that reference non-colocated distributed tables")
     if target.is_reference:
         check_reference_target(query, target)
     tables = list(tables_of(query))

@@ -140,7 +140,7 @@ class Level:
         term = ("column", id(source), index)
         for terms in self.classes:
             if term in terms:
-                constants = sorted(str(it[1]) for it in terms if it[0] == "constant")
+                constants = sorted({str(it[1]) for it in terms if it[0] == "constant"})
                 if len([it for it in constants if not it.startswith("$")]) > 1:
                     return NO_VALUE
                 return constants[0] if constants else None
@@ -283,7 +283,9 @@ def _plan(query: Query, owner: Source | None, constants: dict[int, Expr]) -> Lev
             level.sources.append(leaf)
             if leaf.query is not None:
                 taken = {
-                    index: it for index, it in constants.items() if _takes(leaf.query, leaf.query.targets[index].expr)
+                    index: it
+                    for index, it in constants.items()
+                    if _takes_any(leaf.query) and _takes(leaf.query, leaf.query.targets[index].expr)
                 }
                 level.children.append(_plan(leaf.query, leaf, taken))
         _add_expressions(level)
@@ -708,7 +710,8 @@ def _number(text: str) -> str:
 
 
 def _find_equal(level: Level, constants: dict[int, Expr], query: Query) -> None:
-    pairs, below = [], []
+    pairs: list[tuple[Expr, Expr]] = []
+    below: list[tuple[Expr, Expr]] = []
     for qual in level.quals:
         sides = _equal(level, qual)
         if sides is not None:
@@ -777,10 +780,11 @@ def _takes_any(query: Query) -> bool:
         return False
     if query.set_operation is None:
         return True
+    operations = list(query.set_operation.operations())
+    if all(it.kind == "union" and it.all for it in operations):
+        return True  # each side by itself
     leaves = [leaf.query for leaf in query.set_operation.leaves()]
-    return all(it.kind != "except" for it in query.set_operation.operations()) and all(
-        leaf is None or _takes_any(leaf) for leaf in leaves
-    )
+    return all(it.kind != "except" for it in operations) and all(leaf is None or _takes_any(leaf) for leaf in leaves)
 
 
 def _takes(query: Query, expr: Expr) -> bool:

@@ -190,7 +190,7 @@ class _Steps:
         anchor = self._anchor(query)
         if anchor is None:
             return
-        first = [anchor] if anchor.kind == "table" else self.equivalence.tables(anchor.query)
+        first = [anchor] if anchor in self.equivalence.levels else self.equivalence.tables(anchor.query or Query())
         if not first:
             return
         classes = self.equivalence.classes(first)
