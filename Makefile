@@ -142,6 +142,7 @@ corpus: setup ## every statement of the corpus of later files, on every kind of 
 bench: setup ## figures as ratios, side by side in one run; needs Docker and the image
 	@.venv/bin/python -m benchmarks.speed
 	@.venv/bin/python -m benchmarks.placement
+	@.venv/bin/python -m benchmarks.plans
 
 # --- for workflows -----------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,16 @@ try:
     runtime = open_runtime(stack, settings)
     look = runtime.look(settings)
     standing = Standing(look.live.scripts, look.live.tables) if look.live else None
-    plan = ShardingPlan.make(schema, settings.tables, settings.undistributed, standing, settings.shard_count)
+    server = look.server.or_else(runtime.expect(settings))
+    plan = ShardingPlan.make(
+        schema,
+        settings.tables,
+        settings.undistributed,
+        standing,
+        settings.shard_count,
+        server,
+        unsafe_triggers=settings.unsafe_triggers,
+    )
     for warning in (*look.warnings, *plan.warnings):
         pulumi.log.warn(str(warning))
     tenancies = plan_tenants(plan, schema, settings)

@@ -18,6 +18,7 @@ from cli.select_stack import settings_file
 from cli.standing import read_standing
 from components.errors import PlanError, SettingsError
 from components.names import TableName
+from components.nodes.runtime import open_runtime
 from components.plan.findings import Finding
 from components.plan.later import Standing
 from components.plan.layout import Layout
@@ -113,7 +114,15 @@ def read_plan(stack: str) -> Planned:
     try:
         settings = _settings(text, stack)
         schema = Schema.read(settings.schema_dir)
-        plan = ShardingPlan.draft(schema, settings.tables, settings.undistributed, standing)
+        server = open_runtime(stack, settings).expect(settings)
+        plan = ShardingPlan.draft(
+            schema,
+            settings.tables,
+            settings.undistributed,
+            standing,
+            server=server,
+            unsafe_triggers=settings.unsafe_triggers,
+        )
         findings += plan.findings
         if not plan.errors:
             tenancies, wrong = _tenancies(plan, schema, settings)

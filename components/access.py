@@ -37,3 +37,5 @@ class Access:
     """The coordinator."""
     ready_timeout: int
     """Seconds that each wait may take."""
+    unsafe_triggers: bool | None = None
+    """True where Citus is to let sharded tables have triggers."""

@@ -90,7 +90,9 @@ class CitusCluster(pulumi.ComponentResource):
             user=settings.user,
             log=runtime.log(settings, coordinator_name),
         )
-        self._access = Access(server=server, ready_timeout=settings.ready_timeout)
+        self._access = Access(
+            server=server, ready_timeout=settings.ready_timeout, unsafe_triggers=settings.unsafe_triggers or None
+        )
         nodes = runtime.declare(
             name, settings, self.identity.cluster_id, self._access, pulumi.ResourceOptions(parent=self)
         )

@@ -140,6 +140,8 @@ class Settings(_Model):
     schema_dir: Path = Path("sql/schema")
     tables: dict[TableName, TableSettings] = Field(default_factory=dict)
     tenants: dict[TableName, TenantSettings] = Field(default_factory=dict)
+    unsafe_triggers: bool = False
+    """Sharded tables may have triggers, which fire on the workers, for the rows of one shard each."""
     ready_timeout: int = Field(default=120, ge=1, le=86400)
     """Seconds."""
     worker_ports: str = "5441-5504"

@@ -6,7 +6,7 @@ Reads the coordinator's metadata once, for a few seconds at most; changes nothin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from components.database import roles
@@ -15,6 +15,7 @@ from components.database.metadata import as_sharding
 from components.database.statements import statement
 from components.errors import StackError
 from components.names import TableName
+from components.schema.needs import KnownServer
 from components.tables import Sharding
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class LiveCluster:
     tables: Mapping[TableName, Sharding]
     """Every table of the database except those of the system."""
     workers: tuple[LiveWorker, ...]
+    server: KnownServer = field(default_factory=KnownServer)
     unknown_roles: tuple[str, ...] = ()
     """A line for each role that may use sharded tables, but whose password the nodes do not know."""
 
@@ -74,10 +76,14 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
             if not known or not known[0]:
                 return None
             row = connection.execute(statement("look_at_cluster")).fetchone()
+            told = connection.execute(statement("describe_server")).fetchone()
             unknown = tuple(map(roles.describe_unknown, roles.get_unknown(connection)))
     except StackError:
         return None
-    return replace(_read(row[0]), unknown_roles=unknown) if row else None
+    if not row or not told:
+        return None
+    known = KnownServer("the running cluster", told[0], frozenset(told[1]), frozenset(told[2]))
+    return replace(_read(row[0]), unknown_roles=unknown, server=known)
 
 
 def get_extension_version(server: Server, password: str) -> str:

@@ -75,7 +75,7 @@ def ensure_script(connection: Connection, file: SqlFile, *, to_shard: Collection
     if applied is not None:
         _refuse_edited(file.name, applied, digest)
         return []
-    if passwords.mention(file.text or ""):
+    if file.text is None or passwords.mention(file.text):
         roles.make_ledger(connection)
     run = _FileRun(connection, file, to_shard)
     with sequentially(connection):
@@ -90,9 +90,12 @@ class _FileRun:
     def __init__(self, connection: Connection, file: SqlFile, to_shard: Collection[TableName]) -> None:
         self._connection = connection
         self._file = file
-        self._is_secret = passwords.hold(file.text or "")
+        self._is_secret = file.text is None or passwords.hold(file.text)
+        """Whether it can hold a password: a file that is not here is not searched for one."""
         self._later = _Later(connection, to_shard) if _has_sharded_tables(connection) else None
         self._learned: dict[int, roles.Learned] = {}
+        self._dummies: set[str] = set()
+        """Views that hold a place, and views that show those."""
         self._left_out: dict[str, int] = {}
         """How many statements named a role that is not there."""
 
@@ -155,7 +158,6 @@ class _FileRun:
         from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # noqa: PLC0415
 
         from components.schema.dumps import roles_of, without_roles  # noqa: PLC0415
-        from components.schema.parse_tree import is_dummy_view  # noqa: PLC0415
         from components.schema.rewriting.text import deparsed  # noqa: PLC0415
 
         if _ROWS.match(part.text):  # large, and nothing is to be left out of it
@@ -168,8 +170,7 @@ class _FileRun:
         tree = getattr(raw, kind)
         if not dump.is_for_server(kind, tree, part.at):
             return []
-        if kind == "view_stmt" and is_dummy_view(tree):
-            # Citus must not know it: it refuses to put one that depends on a key in the place of one that it knows.
+        if self._is_for_coordinator(kind, tree):
             return [b"set local citus.enable_ddl_propagation = off", part.raw, b"reset citus.enable_ddl_propagation"]
         named = roles_of(kind, tree)
         missing = [role for role in named if not self._has_role(role)] if named else []
@@ -179,6 +180,25 @@ class _FileRun:
             self._left_out[role] = self._left_out.get(role, 0) + 1
         kept = without_roles(kind, tree, missing)
         return [] if kept is None else [deparsed(kind, kept).encode()]
+
+    def _is_for_coordinator(self, kind: str, tree: Any) -> bool:
+        """Tell whether Citus must not know what a statement makes: a dummy of a view, or what is made of one.
+
+        It refuses to put a view that depends on a key in the place of one that it has passed on to the workers.
+        """
+        from components.schema.parse_tree import is_dummy_view, messages  # noqa: PLC0415
+
+        if kind not in ("view_stmt", "create_function_stmt", "create_table_as_stmt"):
+            return False
+        is_dummy = kind == "view_stmt" and is_dummy_view(tree)
+        if not is_dummy and self._dummies:
+            own = tree.view.relname if kind == "view_stmt" else ""
+            ranges = {it.relname for it in messages(tree, "RangeVar")} - {own}
+            types = {it.names[-1].string.sval for it in messages(tree, "TypeName") if it.names}
+            is_dummy = not self._dummies.isdisjoint(ranges | types)
+        if is_dummy and kind == "view_stmt":
+            self._dummies.add(tree.view.relname)
+        return is_dummy
 
     def _has_role(self, name: str) -> bool:
         return self._connection.execute(statement("has_role"), {"name": name}).fetchone() == (True,)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from components.database.live import LiveCluster
 from components.resources.remains import Remnants
+from components.schema.needs import KnownServer
 
 __all__ = ["Look"]
 
@@ -19,6 +20,8 @@ class Look:
     """None where no coordinator answers."""
     obstacles: tuple[str, ...] = ()
     """A line for each of what else is in the way; told where the cluster itself may be brought up."""
+    server: KnownServer = field(default_factory=KnownServer)
+    """What is known of the servers: of those that run, else of what they are to be made of."""
     engine: str = ""
     """Id of the Docker Engine; empty where nodes are processes of this host."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from components.logs import Log
     from components.nodes.look import Look
     from components.nodes.node import Node
+    from components.schema.needs import KnownServer
     from components.settings import Settings
 
 __all__ = ["Nodes", "Runtime", "open_runtime"]
@@ -54,6 +55,9 @@ class Runtime(Protocol):
         Raises:
             StackError: with one line for each obstacle: what it is, and what removes it.
         """
+
+    def expect(self, settings: Settings) -> KnownServer:
+        """Return what the settings, and this machine's files, tell of the servers; asks neither an engine nor a server."""
 
     def log(self, settings: Settings, node: str) -> Log:
         """Return where a node's log is."""

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["get_extension_problem", "get_major"]
+__all__ = ["get_extension_problem", "get_major", "get_newest_postgres"]
+
+_NEWEST: Final = {10: 14, 11: 15, 12: 16, 13: 17, 14: 18}
+"""The newest PostgreSQL that each major version of Citus runs on."""
 
 
 def get_major(version: str) -> int | None:
     """Return the major version of PostgreSQL: 15 of 15.20, 19 of 19beta1; None where there is none."""
     found = re.match(r"\d+", version)
     return int(found.group()) if found else None
+
+
+def get_newest_postgres(image: str) -> int | None:
+    """Return the newest major version of PostgreSQL that an image can have, by its name; None where that does not tell."""
+    named = re.search(r"(?:^|/)citus:(?:[a-z]+-)?(\d+)(?:\.\d+)*(?:-\w*?pg-?(\d+))?", image)
+    if named is None:
+        return None
+    return int(named[2]) if named[2] else _NEWEST.get(int(named[1]))
 
 
 def get_extension_problem(libraries: Iterable[str], extension: str, keep: str) -> str:

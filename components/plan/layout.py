@@ -21,9 +21,13 @@ __all__ = ["Layout"]
 class Layout:
     """The schema's tables with the settings that apply to each. A partition is placed as its partitioned table is."""
 
-    def __init__(self, schema: Relations, settings: Mapping[TableName, TableSettings]) -> None:
+    def __init__(
+        self, schema: Relations, settings: Mapping[TableName, TableSettings], *, unsafe_triggers: bool = False
+    ) -> None:
         self.schema = schema
         self.settings = settings
+        self.unsafe_triggers = unsafe_triggers
+        """Whether sharded tables may have triggers."""
 
     def root(self, name: TableName) -> TableName:
         """Return the partitioned table that a table is a partition of, through others too; else the table itself."""

@@ -101,13 +101,15 @@ class ShardingPlan:
         standing: Standing | None = None,
         shard_count: int = 32,
         server: KnownServer | None = None,
+        *,
+        unsafe_triggers: bool = False,
     ) -> ShardingPlan:
         """Put the declared tables in order; if there is a running cluster, also judge the later files.
 
         Raises:
             PlanError: with one line for each error: where, what, why, and the remedy.
         """
-        plan = cls.draft(schema, tables, undistributed, standing, shard_count, server)
+        plan = cls.draft(schema, tables, undistributed, standing, shard_count, server, unsafe_triggers=unsafe_triggers)
         if plan.errors:
             raise PlanError(*map(str, plan.errors))
         return plan
@@ -121,10 +123,12 @@ class ShardingPlan:
         standing: Standing | None = None,
         shard_count: int = 32,
         server: KnownServer | None = None,
+        *,
+        unsafe_triggers: bool = False,
     ) -> ShardingPlan:
         """Return the plan with all its findings, whether it can be carried out or not."""
         tables, findings = truncate_names(tables)
-        layout = Layout(schema, tables)
+        layout = Layout(schema, tables, unsafe_triggers=unsafe_triggers)
         planned = tuple(_in_order({name: _planned(name, layout, shard_count) for name in tables}))
         findings += check_settings(layout)
         if not any(finding.severity == "error" for finding in findings):

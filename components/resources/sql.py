@@ -107,4 +107,6 @@ class SqlProvider(DeclarativeProvider[A]):
         with working(
             server, self.password, doing=doing, timeout=timeout, on_all_nodes=on_all_nodes, also=node
         ) as connection:
+            if access.unsafe_triggers:
+                connection.execute("set citus.enable_unsafe_triggers = on")
             yield connection

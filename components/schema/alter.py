@@ -6,7 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from components.names import TableName
-from components.schema.definitions import column_of, default_of, sequence_of, with_column, with_constraint
+from components.schema.definitions import (
+    column_of,
+    default_of,
+    sequence_of,
+    with_column,
+    with_constraint,
+    with_expressions,
+)
 from components.schema.parse_tree import action_of, has_subquery, is_cascade, object_type
 from components.schema.relations import Policy
 
@@ -145,7 +152,8 @@ def _alter(scope: Scope, table: Table, action: str, command: Any) -> None:
         _alter_family(scope, table, action, definition)
     elif table.columns is not None and command.name in table.columns:
         column = _altered(scope, table.columns[command.name], action, definition)
-        scope.relations.put(replace(table, columns={**table.columns, column.name: column}))
+        table = replace(table, columns={**table.columns, column.name: column})
+        scope.relations.put(with_expressions(scope, table, definition) if action == "ColumnDefault" else table)
 
 
 def _altered(scope: Scope, column: Column, action: str, definition: Any) -> Column:

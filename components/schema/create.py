@@ -17,6 +17,7 @@ from components.schema.definitions import (
     merged,
     with_column,
     with_constraint,
+    with_expressions,
     without_duplicate_unique,
 )
 from components.schema.parse_tree import (
@@ -47,6 +48,7 @@ def _create_table(scope: Scope, statement: Any) -> None:
     name = scope.new_name(statement.relation)
     if name in scope.relations.tables and statement.if_not_exists:
         return
+    scope.relations.refuse_again(name, scope.at)
     parents = tuple(scope.name(node.range_var) for node in statement.inh_relations)
     partition = statement.HasField("partbound")
     table = Table(
@@ -137,6 +139,8 @@ def _create_foreign_table(scope: Scope, statement: Any) -> None:
 
 def _create_index(scope: Scope, statement: Any) -> None:
     table = scope.table(statement.relation)
+    if table is not None:
+        scope.relations.put(table := with_expressions(scope, table, statement))
     if table is not None and statement.unique:
         columns = tuple(param.index_elem.name or EXPRESSION for param in statement.index_params)
         included = tuple(param.index_elem.name for param in statement.index_including_params)
@@ -188,12 +192,23 @@ def _create_composite(scope: Scope, statement: Any) -> None:
     )
 
 
+def _create_cast(scope: Scope, statement: Any) -> None:
+    if statement.HasField("func"):
+        scope.relations.casts.add(scope.type_name(statement.targettype))
+
+
+def _create_operator_class(scope: Scope, statement: Any) -> None:
+    scope.relations.operator_classes.add(statement.opclassname[-1].string.sval)
+
+
 def _define(scope: Scope, statement: Any) -> None:
     kind = object_type(statement.kind)
     if kind == "OBJECT_AGGREGATE":
         name = scope.new_listed_name(statement.defnames)
         aggregate = Routine(name, scope.at, "internal", "i", is_aggregate=True)
         scope.relations.routines.setdefault(name, {})[()] = aggregate
+    if kind == "OBJECT_OPERATOR":
+        scope.relations.operators.add(statement.defnames[-1].string.sval)
     if kind == "OBJECT_COLLATION":
         options = {node.def_elem.defname: str(node.def_elem.arg) for node in statement.definition}
         scope.relations.collations[scope.new_listed_name(statement.defnames)] = "false" not in options.get(
@@ -244,4 +259,6 @@ HANDLERS: Final[dict[str, Handler]] = {
     "define_stmt": _define,
     "create_seq_stmt": _create_sequence,
     "create_function_stmt": _create_function,
+    "create_cast_stmt": _create_cast,
+    "create_op_class_stmt": _create_operator_class,
 }

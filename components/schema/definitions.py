@@ -12,11 +12,12 @@ from components.schema.parse_tree import (
     collation_of,
     constraint_kind,
     constraints_of,
+    messages,
     nodes,
     scale_of,
     strings,
 )
-from components.schema.relations import Column, ForeignKey, Key
+from components.schema.relations import Column, Expression, ForeignKey, Key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +38,7 @@ __all__ = [
     "sequence_of",
     "with_column",
     "with_constraint",
+    "with_expressions",
     "without_duplicate_unique",
 ]
 
@@ -74,6 +76,24 @@ def with_column(scope: Scope, table: Table, definition: Any) -> Table:
     for constraint, attributes in constraints_of(definition.constraints):
         table = with_constraint(scope, table, constraint, (column.name,), attributes)
     return table
+
+
+def with_expressions(scope: Scope, table: Table, tree: Any) -> Table:
+    """Return the table with what an expression in the tree uses of the operators, casts and row types that the files create."""
+    known, found = scope.relations, []
+    if known.operators:
+        names = dict.fromkeys(it.name[-1].string.sval for it in messages(tree, "A_Expr") if it.name)
+        found += [Expression(scope.at, f"the operator {name}") for name in names if name in known.operators]
+    if known.operator_classes:
+        classes = dict.fromkeys(it.opclass[-1].string.sval for it in messages(tree, "IndexElem") if it.opclass)
+        found += [Expression(scope.at, f"the operator class {it}") for it in classes if it in known.operator_classes]
+    for cast in messages(tree, "TypeCast"):
+        name = scope.type_name(cast.type_name)
+        if scope.type_table(cast.type_name) in known.tables:
+            found.append(Expression(scope.at, f"the row type {name}", name))
+        elif name in known.casts and not (cast.arg.HasField("row_expr") or cast.arg.a_const.HasField("sval")):
+            found.append(Expression(scope.at, f"the cast to {name}"))
+    return replace(table, expressions=(*table.expressions, *found)) if found else table
 
 
 def column_of(scope: Scope, definition: Any, table: TableName | None = None) -> Column:
@@ -128,6 +148,8 @@ def with_constraint(
 ) -> Table:
     """Return the table with a constraint; one that names no columns, as a column's own, is on `own_columns`."""
     kind = constraint_kind(constraint)
+    if kind in ("CONSTR_CHECK", "CONSTR_DEFAULT", "CONSTR_GENERATED"):
+        return with_expressions(scope, table, constraint.raw_expr)
     at = scope.position(constraint.location)
     named = strings(constraint.keys) or own_columns
     deferrable = bool(constraint.deferrable) or "CONSTR_ATTR_DEFERRABLE" in attributes

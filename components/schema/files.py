@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from components.errors import PlanError
-from components.schema import passwords
 from components.schema.parser import FileReader, Problems
 from components.schema.relations import Relations
 from components.schema.statements import SqlFile
@@ -66,19 +65,12 @@ class Schema(Relations):
         return schema
 
     def _apply(self, file: SqlFile) -> None:
-        reader, secret = FileReader(self, self._problems), None
+        reader = FileReader(self, self._problems)
         try:
             for kind, statement in reader.parse(file):
                 reader.apply(kind, statement)
                 if reader.statement.rows is not None and file.path:
                     file = replace(file, text=None)
-                if secret is None and passwords.hold(reader.statement.text):
-                    secret = reader.at
         except PlanError as error:
             self._problems.extend(error.problems)
-        if secret and file.text is None:
-            message = (
-                "the file has rows, or is large, and gives a password: put what has passwords into a file of its own"
-            )
-            self._problems.add(secret, message)
         self.files.append(file)

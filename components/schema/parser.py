@@ -91,7 +91,10 @@ class FileReader(Scope):
             found = postgast.parse(statement.text).stmts
         except postgast.PgQueryError as error:
             offset = len(statement.text[: max(error.cursorpos - 1, 0)].encode())
-            self.problems.add(statement.position(offset), without_constants(error.message))
+            message = without_constants(error.message)
+            if message == 'syntax error at or near ":"':
+                message += ": what psql would put in for a variable (:name) is to be written out"
+            self.problems.add(statement.position(offset), message)
             return
         except DecodeError:
             message = (

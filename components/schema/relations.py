@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from components.errors import Problem
 from components.names import TableName
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Column",
+    "Expression",
     "ForeignKey",
     "Key",
     "Misplaced",
@@ -124,6 +125,17 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Expression:
+    """An expression of a table that uses an object which the files create and Citus does not pass on to workers."""
+
+    at: Position
+    uses: str
+    """Such as: the operator ===."""
+    row: str = ""
+    """The table whose row type it uses, as types are named."""
+
+
+@dataclass(frozen=True)
 class Table:
     """A table as the statements so far make it. `columns` is None where the files alone do not tell them."""
 
@@ -139,6 +151,8 @@ class Table:
     partitioned: bool = False
     partition_columns: tuple[str, ...] = ()
     """What it is partitioned by."""
+    expressions: tuple[Expression, ...] = ()
+    """Defaults, checks, generated columns and indexes, as far as they use objects that the files create."""
     triggers: tuple[Trigger, ...] = ()
     policies: tuple[Policy, ...] = ()
 
@@ -215,14 +229,13 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Misplaced:
-    """A table or view that a statement names where it is not there."""
+    """A table or view that a statement names where it is not there, or creates where it is there."""
 
+    how: Literal["created later", "dropped before", "created before"]
     name: TableName
     at: Position
-    created: Position | None
-    """Where a later statement creates it."""
-    dropped: Position | None
-    """Where an earlier one has dropped it."""
+    other: Position
+    """The other statement."""
 
 
 class Relations:
@@ -237,6 +250,10 @@ class Relations:
         self.sequences: dict[TableName, Sequence] = {}
         self.routines: dict[TableName, dict[tuple[str, ...], Routine]] = {}
         """By name and types of the arguments."""
+        self.operators: set[str] = set()
+        self.operator_classes: set[str] = set()
+        self.casts: set[str] = set()
+        """Types to which the files create a cast."""
         self.functions: set[str] = set()
         """Names, whatever their arguments."""
         self.roles: set[str] = set()
@@ -254,19 +271,24 @@ class Relations:
         """Tell whether a table, a view or a sequence of that name is there."""
         return name in self.tables or name in self.others or name in self.sequences
 
+    def refuse_again(self, name: TableName, at: Position) -> None:
+        """Note that a statement is to create a table that is there."""
+        if name in self.tables:
+            self.misplaced.append(Misplaced("created before", name, at, self.tables[name].at))
+
     def expect(self, name: TableName, at: Position) -> None:
         """Note that a statement names a relation. That no file creates it is no fault: code or an extension may."""
         if not self.has(name):
             if name in self._dropped:
-                self.misplaced.append(Misplaced(name, at, None, self._dropped[name]))
+                self.misplaced.append(Misplaced("dropped before", name, at, self._dropped[name]))
             else:
                 self._awaited.setdefault(name, at)
 
     def meet(self, name: TableName, at: Position) -> None:
-        """Note that a statement creates a relation."""
+        """Note that a statement has created a relation."""
         self._dropped.pop(name, None)
         if name in self._awaited:
-            self.misplaced.append(Misplaced(name, self._awaited.pop(name), at, None))
+            self.misplaced.append(Misplaced("created later", name, self._awaited.pop(name), at))
 
     def user_type(self, name: str) -> UserType | None:
         """Return the type of that name, if the files create it."""

@@ -76,6 +76,10 @@ class Scope:
         """Return the table of a RangeVar; None where the files create none."""
         return self.relations.tables.get(self.name(relation))
 
+    def type_table(self, node: Any) -> TableName | None:
+        """Return the name of the table that a type would be the row type of."""
+        return self.listed_name(node.names) if node.names else None
+
     def type_name(self, node: Any) -> str:
         """Return the type as the grammar normalises it, without pg_catalog: `integer` is `int4`, and so is `serial`.
 

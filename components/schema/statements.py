@@ -78,11 +78,14 @@ class SqlFile:
             yield from _Splitter(self.name, io.BytesIO((self.text or "").encode())).split()
 
     def digest(self) -> str:
-        """Return the hash by which the ledger knows the file: SHA-256 in hexadecimal."""
-        if self.text is None and self.path is not None:
-            with self.path.open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
-        return hashlib.sha256((self.text or "").encode()).hexdigest()
+        """Return the hash by which the ledger knows the file: SHA-256 in hexadecimal, whichever system wrote its lines."""
+        if self.text is not None or self.path is None:
+            return hashlib.sha256((self.text or "").encode()).hexdigest()
+        found = hashlib.sha256()
+        with self.path.open(encoding="utf-8-sig", errors="surrogateescape") as stream:
+            while part := stream.read(_CHUNK):
+                found.update(part.encode(errors="surrogateescape"))
+        return found.hexdigest()
 
 
 @dataclass(frozen=True)

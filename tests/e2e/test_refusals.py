@@ -66,3 +66,14 @@ def test_a_file_that_does_not_parse_is_named_to_the_column(stack: Stack, setting
     preview = stack.preview()
     assert preview.code != 0
     assert "010_a.sql:3:15: syntax error" in preview.errors
+
+
+def test_what_the_servers_lack_is_said_at_preview(stack: Stack, settings: None, tmp_path: Path) -> None:
+    """An extension that the image, or this host, does not have, with those that it has taken; nothing is made for it."""
+    (tmp_path / "010_a.sql").write_text("create extension if not exists plpgsql;\ncreate extension no_such_thing;\n")
+    stack.set(schemaDir=str(tmp_path), tables={})
+    preview = stack.preview()
+    assert preview.code != 0
+    assert "010_a.sql:2:1: the extension no_such_thing is not among those that" in preview.errors
+    assert "plpgsql" not in preview.errors
+    assert stack.leftovers() == []

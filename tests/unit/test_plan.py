@@ -441,6 +441,7 @@ T = "create table t (x int not null, id int primary key);"
 GROUP = {"t": by("x"), "c": by("x", colocateWith="t")}
 
 RULE_CASES: list[tuple[str, str, Declared, str]] = [
+    ("created-before", "create table t (x int); create table t (y int)", {}, "t is created before, in 1.sql:1:1"),
     ("created-later", "create index on t (x); create table t (x int)", {}, "move this one behind that"),
     (
         "created-later",
@@ -695,7 +696,26 @@ RULE_CASES: list[tuple[str, str, Declared, str]] = [
         {"t": by("x")},
         "can have the same value",
     ),
-    ("unguarded-key", "create table t (x int, id serial primary key)", {"t": by("x")}, "becomes (x, id)"),
+    ("unguarded-key", "create table t (x int not null, id serial primary key)", {"t": by("x")}, "becomes (x, id)"),
+    (
+        "nullable-column",
+        "create table t (x int, id int primary key)",
+        {"t": by("x")},
+        "in the primary key it becomes NOT NULL",
+    ),
+    (
+        "unsupported-object",
+        "create operator === (leftarg = text, rightarg = text, function = texteq); "  # noqa: ISC004 - one text
+        "create table t (x int not null, v text, check (v === v))",
+        {"t": by("x")},
+        "the operator === is in one of its expressions",
+    ),
+    (
+        "unsupported-object",
+        "create table o (a int, b text); create table t (x int not null, v text default (row(1, 'x')::o).b)",
+        {"t": by("x")},
+        "shard o too",
+    ),
     ("nullable-column", "create table t (x int)", {"t": by("x")}, "alter table t alter column x set not null"),
     ("few-values", "create table t (x bool not null)", {"t": by("x")}, "which has few values"),
     ("few-values", "create type e as enum (); create table t (x e not null)", {"t": by("x")}, "is an enum"),
@@ -743,7 +763,7 @@ def test_a_rule_finds_what_it_tells(slug: str, sql: str, tables: Declared, text:
 
 def test_every_rule_has_a_case() -> None:
     """No rule goes untested; those of later files are test_later's."""
-    of_servers = {"newer-server", "missing-extension"}  # below
+    of_servers = {"newer-server", "missing-extension", "unsafe-trigger"}  # below
     of_queries = {rule.slug for rule in SUBJECTS["Views, functions and policies"]}  # test_queries.py
     tested = {slug for slug, *_ in RULE_CASES} | of_servers | of_queries
     assert tested == {slug for slug in RULES if not slug.startswith("later-")}
@@ -771,6 +791,18 @@ def test_what_a_server_is_too_old_for_is_an_error(sql: str, version: int) -> Non
     assert f"needs PostgreSQL {version}, and the image x has {version - 1} at most" in str(found)
     assert ShardingPlan.draft(schema, {}, server=KnownServer("the image x", version)).findings == ()
     assert ShardingPlan.draft(schema, {}).findings == ()
+
+
+def test_triggers_are_a_warning_where_the_settings_let_them() -> None:
+    """With unsafeTriggers, the trigger of a sharded table blocks no plan; the warning tells what it means."""
+    schema = Schema(
+        [SqlFile("1.sql", f"{TRIGGER} {T} create trigger g before insert on t for each row execute function f()")]
+    )
+    tables = Settings.parse({"password": "x", "tables": json.dumps({"t": by("x")})}, stack="test").tables
+    (refused,) = ShardingPlan.draft(schema, tables).errors
+    (warned,) = ShardingPlan.draft(schema, tables, unsafe_triggers=True).findings
+    assert (refused.rule, warned.rule) == ("trigger", "unsafe-trigger")
+    assert "fires on the workers" in str(warned)
 
 
 def test_a_function_that_the_files_create_needs_no_newer_server() -> None:
@@ -803,7 +835,7 @@ def test_a_role_that_is_there_or_that_the_files_create_is_no_finding() -> None:
         (T + "create view v as select id, x from t group by id, x", {"t": by("x")}),
         (T + "create view v as select id, x from t group by id; drop view v", {"t": by("x")}),
         (f"create table p (d int not null, x int not null, unique (d, x)) {RANGE}", {"p": by("x")}),
-        ("create table t (x int, id serial primary key)", {"t": by("x", primaryKey=["x", "id"])}),
+        ("create table t (x int not null, id serial primary key)", {"t": by("x", primaryKey=["x", "id"])}),
         ("create table t (id int primary key); create table u (id int primary key)", {"t": by("id")}),
         ("create table t (id int primary key); create table u (id int primary key)", {"t": by("id"), "u": by("id")}),
         (R + "create table l (r int references r on delete set null)", {"r": REFERENCE}),

@@ -75,6 +75,7 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "data_dir": "",
         "postgres_bin": "",
         "stand_in": False,
+        "unsafe_triggers": False,
     }
 
 

@@ -22,7 +22,9 @@ from components.nodes.docker.image import FoundNodes, Verdict, look_into
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
 from components.nodes.look import Look
 from components.nodes.node import node_names
+from components.nodes.versions import get_newest_postgres
 from components.resources.remains import Remnant, Remnants
+from components.schema.needs import KnownServer
 from components.settings import reached_at
 from components.stack_config import get_engine_settings
 
@@ -62,6 +64,11 @@ class Engine:
     def open(cls, stack: str, settings: Settings) -> Self:
         """Return the engine on which a stack lives."""
         return cls(stack, settings.adopt)
+
+    def expect(self, settings: Settings) -> KnownServer:
+        """Return the newest PostgreSQL that the image can have, by its name."""
+        newest = get_newest_postgres(settings.image)
+        return KnownServer(f"the image {settings.image}", newest, roles=frozenset({settings.user}))
 
     def log(self, settings: Settings, node: str) -> Log:
         """Return where a node's log is."""
@@ -137,6 +144,9 @@ class Engine:
         """Return what is there already: the engine's things, and the cluster where its coordinator runs."""
         self._declared = names = node_names(settings)
         networks = {network["Name"]: network for network in self.client.api.networks()}
+        live = self._live(settings, names[0])
+        self.verdict = self._look_into_image(settings)
+        obstacles = (*self._moved(settings), *self._port(settings, names[0]), *self.verdict.problems)
         return Look(
             Remnants(
                 (
@@ -145,8 +155,9 @@ class Engine:
                     *_remnants("network", networks, [settings.network]),
                 )
             ),
-            self._live(settings, names[0]),
-            (*self._moved(settings), *self._port(settings, names[0]), *self._look_into_image(settings)),
+            live,
+            obstacles,
+            live.server if live else self.verdict.server,
             self.id,
         )
 
@@ -165,8 +176,8 @@ class Engine:
                 return Server(coordinator, host, port["PublicPort"], settings.database, settings.user)
         return None
 
-    def _look_into_image(self, settings: Settings) -> tuple[str, ...]:
-        """Compare the image with the data that it is to be put on, and keep what containers are to be made with."""
+    def _look_into_image(self, settings: Settings) -> Verdict:
+        """Compare the image with the data that it is to be put on, and return what containers are to be made with."""
         coordinator = node_names(settings)[0]
         names = [name for name in node_names(settings) if volume_name(name) in self._volumes]
         there = {name: self._containers[name] for name in names if name in self._containers}
@@ -174,10 +185,9 @@ class Engine:
             {volume_name(name): there[name]["Id"] if name in there else None for name in names},
             frozenset(container["ImageID"] for container in there.values()),
         )
-        self.verdict = look_into(
+        return look_into(
             self.client, settings.image, settings.locale, nodes, lambda: self._ask_extension(settings, coordinator)
         )
-        return self.verdict.problems
 
     def _ask_extension(self, settings: Settings, coordinator: str) -> str:
         server = self._server(settings, coordinator)

@@ -11,7 +11,7 @@ import itertools
 import re
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,7 @@ import pulumi
 
 from components.nodes.locales import choose_locale, get_initial_locale, lacks_locale
 from components.nodes.versions import get_extension_problem, get_major
+from components.schema.needs import KnownServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,6 +65,12 @@ class Image:
     """Those that it has; empty where it cannot tell."""
     missing: tuple[str, ...] = ()
     """Programs that a node needs and the image lacks."""
+    extensions: tuple[str, ...] = ()
+
+    @property
+    def server(self) -> KnownServer:
+        """Return what it tells of servers that are made of it."""
+        return KnownServer(f"the image {self.name}", get_major(self.postgres), frozenset(self.extensions))
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,8 @@ class Verdict:
     data_folder: str = VOLUME_FOLDER
     """PGDATA."""
     problems: tuple[str, ...] = ()
+    server: KnownServer = field(default_factory=KnownServer)
+    """What is known of the image's server; nothing where it was not run."""
 
 
 def look_into(client: Any, name: str, locale: str, nodes: FoundNodes, extension: Callable[[], str]) -> Verdict:
@@ -142,7 +151,7 @@ def look_into(client: Any, name: str, locale: str, nodes: FoundNodes, extension:
                 f"compared with the image's Citus {image.citus}"
             )
     problems += [*get_shortcomings(image, chosen), *get_disagreements(image, data, known)]
-    return Verdict(chosen, folder, tuple(problems))
+    return Verdict(chosen, folder, tuple(problems), image.server)
 
 
 # --- what is there -----------------------------------------------------------------------------------------------------
@@ -172,6 +181,7 @@ def describe_image(client: Any, name: str, environment: Mapping[str, str]) -> Im
         labelled_citus=environment.get("CITUS_VERSION", ""),
         locales=found.get("locale", ()),
         missing=found.get("lacks", ()),
+        extensions=found.get("extension", ()),
     )
 
 

@@ -24,6 +24,7 @@ from components.nodes.look import Look
 from components.nodes.node import node_names
 from components.nodes.versions import get_extension_problem
 from components.resources.remains import Remnant, Remnants
+from components.schema.needs import KnownServer
 
 if TYPE_CHECKING:
     from components.access import Access
@@ -73,6 +74,15 @@ class LocalHost:
         """Return this host, for the stack of the project in the current folder."""
         return cls(stack, Path.cwd())
 
+    def expect(self, settings: Settings) -> KnownServer:
+        """Return the version and the extensions of the programs that are to be used; nothing where there are none."""
+        try:
+            installation = self.installation(settings)
+        except HostError:
+            return KnownServer()
+        extensions = frozenset({*installation.get_extensions(), "citus"})  # the stand-in brings its own
+        return KnownServer(f"{installation}", installation.major, extensions, frozenset({settings.user}))
+
     def log(self, settings: Settings, node: str) -> Log:
         """Return where a node's log is."""
         return Log("file", str(self.data_dir(settings) / node / "log"))
@@ -110,7 +120,7 @@ class LocalHost:
             *self._locale_problems(settings),
             *self._extension_problems(settings),
         )
-        return Look(remnants, live, obstacles)
+        return Look(remnants, live, obstacles, live.server if live else KnownServer())
 
     def installation(self, settings: Settings) -> Installation:
         """Return the PostgreSQL to use: one with Citus, else, where the settings allow it, one that takes the stand-in.

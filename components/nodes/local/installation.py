@@ -107,6 +107,11 @@ class Installation:
             return False
         return Path(program) == self.bindir / "postgres" and not newer
 
+    def get_extensions(self) -> list[str]:
+        """Return the extensions that can be created."""
+        folder = Path(_output(self.bindir / "pg_config", "--sharedir")) / "extension"
+        return [control.stem for control in folder.glob("*.control")]
+
     def get_locales(self) -> list[str]:
         """Return the locales of this host; none where it cannot list them."""
         program = shutil.which("locale")

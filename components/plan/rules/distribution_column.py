@@ -119,8 +119,10 @@ def check_distribution_column(layout: Layout, table: Table, by: ColumnName) -> I
         remedy = f'{alter} type {column.type} collate "C"'
         yield NONDETERMINISTIC_COLLATION.finding(name, message, remedy, at=table.at)
     yield from _check_colocated_column(layout, table, column, settings)
-    if not column.not_null and table.primary_key is None:
+    if not column.not_null and not (table.primary_key and by.name in table.primary_key.columns):
         message = f"{name}: the distribution column {by} may be NULL, and no shard stores a row without a value"
+        if table.primary_key:
+            message += f": in the primary key it becomes NOT NULL, so an insert without {by} fails"
         yield NULLABLE_COLUMN.finding(name, message, f"{alter} set not null", at=table.at)
     is_enum = layout.schema.type_kind(base) == "enum"
     if base == "bool" or is_enum:

@@ -34,6 +34,15 @@ DROPPED_BEFORE: Final = Rule(
     source="RangeVarGetRelid",
 )
 
+CREATED_BEFORE: Final = Rule(
+    "created-before",
+    "error",
+    what="A table is created twice.",
+    why="The second statement fails.",
+    remedy="Remove one of them; two databases in one folder are two stacks.",
+    source="heap_create_with_catalog",
+)
+
 NEWER_SERVER: Final = Rule(
     "newer-server",
     "error",
@@ -71,20 +80,23 @@ REPLACED_VIEW: Final = Rule(
 )
 
 
+_MISPLACED: Final = {
+    "created later": (
+        CREATED_LATER,
+        "files run in the order of their names, and statements in their order: move this one behind that",
+    ),
+    "dropped before": (DROPPED_BEFORE, "remove one of the two statements"),
+    "created before": (CREATED_BEFORE, "remove one of the two statements"),
+}
+
+
 def check_files(schema: Relations, server: KnownServer, applied: Iterable[str]) -> Iterator[Finding]:
     """Check the files that are not applied yet."""
     known = frozenset(applied)
     for it in schema.misplaced:
         if it.at.file not in known:
-            where = it.created or it.dropped
-            what = "created later" if it.created else "dropped before"
-            rule = CREATED_LATER if it.created else DROPPED_BEFORE
-            remedy = (
-                "files run in the order of their names, and statements in their order: move this one behind that"
-                if it.created
-                else "remove one of the two statements"
-            )
-            yield rule.finding(it.name, f"{it.name} is {what}, in {where}", remedy, at=it.at)
+            rule, remedy = _MISPLACED[it.how]
+            yield rule.finding(it.name, f"{it.name} is {it.how}, in {it.other}", remedy, at=it.at)
     for name, at in schema.replaced_views.items():
         if at.file not in known:
             message = (
@@ -120,7 +132,8 @@ def _check_roles(needs: Iterable[Need], server: KnownServer) -> Iterator[Finding
     """Yield one finding a file and role."""
     counted: dict[tuple[str, str], list[Need]] = {}
     for need in needs:
-        if server.roles is None or need.name not in server.roles:
+        is_predefined = need.name.startswith("pg_")
+        if not is_predefined and (server.roles is None or need.name not in server.roles):
             counted.setdefault((need.at.file, need.name), []).append(need)
     for (file, role), found in counted.items():
         there = "no statement before creates it" if server.roles is None else "the cluster does not have it"

@@ -79,8 +79,18 @@ TRIGGER: Final = Rule(
     "error",
     what="A table that is sharded, or one of its partitions, has a trigger.",
     why="It would fire on the workers, where the tables that it reads and writes do not exist.",
-    remedy="Drop the trigger, and do its work in the application or by a constraint.",
+    remedy="Drop the trigger, and do its work in the application or by a constraint; or set `unsafeTriggers`.",
     source="EnsureRelationHasNoTriggers",
+)
+
+UNSAFE_TRIGGER: Final = Rule(
+    "unsafe-trigger",
+    "warning",
+    what="`unsafeTriggers` lets a sharded table, or one of its partitions, have a trigger.",
+    why="It fires on the worker that stores the row, as a trigger of the shard: `TG_TABLE_NAME` is the shard's name, local "
+    "tables are not there, and Citus refuses what it writes to more than one node, such as to a reference table.",
+    remedy="Let its function read and write nothing but the row itself.",
+    source="citus.enable_unsafe_triggers",
 )
 
 POLICY_SUBQUERY: Final = Rule(
@@ -99,6 +109,17 @@ UNSUPPORTED_TYPE: Final = Rule(
     why="Citus creates the types of a table on every node before the table. It cannot create these.",
     remedy="Use a built-in range type or two columns; shard that table too, or create a composite type instead.",
     source="DeferErrorIfAnyObjectHasUnsupportedDependency",
+)
+
+
+UNSUPPORTED_OBJECT: Final = Rule(
+    "unsupported-object",
+    "error",
+    what="A default, a check, a generated column or an index of a table uses an operator, an operator class or a cast that the "
+    "files create, or the row type of a table that is not sharded before this one.",
+    why="Citus passes functions and types on to the workers, and none of these: the shards cannot be created.",
+    remedy="Call the function behind the operator or the cast; create a composite type, or shard that table too.",
+    source="CreateShardsOnWorkers",
 )
 
 
@@ -121,6 +142,13 @@ def check_table(layout: Layout, name: TableName, order: Mapping[TableName, int])
             yield PARTITION_LEVELS.finding(member.name, message, remedy, at=member.at)
         yield from _check_inheritance(layout, member, "")
         for trigger in member.triggers:
+            if layout.unsafe_triggers:
+                message = (
+                    f"{member.name}: trigger {trigger.name} fires on the workers, on the shards (citus:unsafeTriggers)"
+                )
+                remedy = "let its function read and write nothing but the row itself"
+                yield UNSAFE_TRIGGER.finding(member.name, message, remedy, at=trigger.at)
+                continue
             message = f"{member.name}: trigger {trigger.name} would fire on the workers, where the tables it uses do not exist"
             remedy = f"drop it: drop trigger {ColumnName(trigger.name)} on {member.name}"
             yield TRIGGER.finding(member.name, message, remedy, at=trigger.at)
@@ -182,6 +210,16 @@ def _check_policies(table: Table) -> Iterator[Finding]:
 
 def _check_types(layout: Layout, table: Table, order: Mapping[TableName, int]) -> Iterator[Finding]:
     schema = layout.schema
+    for expression in table.expressions:
+        other = layout.names.get(expression.row)
+        if other is None or not _is_known(layout, other, table, order):
+            message = (
+                f"{table.name}: {expression.uses} is in one of its expressions, and Citus passes it on to no worker"
+            )
+            remedy = f"shard {other} too, or create a type: create type … as (…)"
+            if other is None:
+                remedy = "call the function behind it instead"
+            yield UNSUPPORTED_OBJECT.finding(table.name, message, remedy, at=expression.at)
     for column in (table.columns or {}).values():
         typed = f"{table.name}: the column {ColumnName(column.name)} has the type {column.type}"
         for part in schema.type_parts(column.type):

@@ -8,3 +8,6 @@ for program in bash docker-entrypoint.sh; do
     command -v "$program" >/dev/null || printf 'lacks=%s\n' "$program"
 done
 locale -a 2>/dev/null | while read -r locale; do printf 'locale=%s\n' "$locale"; done
+for control in "${control%/*}"/*.control; do
+    [ -f "$control" ] && printf 'extension=%s\n' "$(basename "$control" .control)"
+done

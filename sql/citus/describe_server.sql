@@ -1,0 +1,5 @@
+-- What the server has for files: its major version, the extensions that can be created, its roles.
+select
+    current_setting('server_version_num')::int / 10000,
+    array(select name::text from pg_available_extensions),
+    array(select rolname::text from pg_roles)
