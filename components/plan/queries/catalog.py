@@ -81,7 +81,7 @@ class Catalog:
         if kind == Kind.LOCAL and layout.root(name) in layout.managed:
             kind = Kind.MANAGED
         source = Source("table", alias, columns, name, kind, is_open=table.columns is None)
-        source.types = [layout.schema.base_type(column.type) for column in (table.columns or {}).values()]
+        source.types = [column.type for column in (table.columns or {}).values()]
         for it in (table.columns or {}).values():
             called = ("nextval",) if it.identity else it.default
             if called is not None or it.generated:

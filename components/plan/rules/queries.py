@@ -112,10 +112,11 @@ def _check_view(
     layout: Layout, name: TableName, view: OtherRelation, unread: list[tuple[Position, str]]
 ) -> Iterator[Finding]:
     what = f"the {view.kind} {name}"
-    verdict = judge(view.query, layout, search_path=view.search_path)
+    is_stored = view.kind == "materialized view"
+    verdict = judge(view.query if is_stored else _reading(name), layout, search_path=view.search_path)
     if verdict.outcome == Outcome.NOT_JUDGED:
         unread.append((view.at, f"{what} ({verdict.why})"))
-    use = "is refused when it is refreshed" if view.kind == "materialized view" else "is refused when it is read"
+    use = f"is refused when it is {'refreshed' if is_stored else 'read'}"
     yield from _found(verdict, f"{what} {use}", name, view.at)
     sharded = sorted(key for key in view.keys if layout.kind(key) != Kind.LOCAL)
     if sharded and view.kind == "view":
@@ -151,13 +152,19 @@ def _check_policies(layout: Layout, names: set[str]) -> Iterator[Finding]:
         for policy in table.policies if layout.kind(table.name) == Kind.LOCAL else ():
             if not policy.subquery or policy.tree is None or not _mentions(policy.tree, names):
                 continue
-            query = postgast.parse("select * from t").stmts[0].stmt
-            read = query.select_stmt.from_clause[0].range_var
-            read.schemaname, read.relname = table.name.schema, table.name.name
+            query = _reading(table.name)
             checked = policy.tree.qual if policy.tree.HasField("qual") else policy.tree.with_check
             query.select_stmt.where_clause.CopyFrom(checked)
             what = f"a query of {table.name} is refused by its policy {policy.name}"
             yield from _found(judge(query, layout), what, table.name, policy.at)
+
+
+def _reading(name: TableName) -> Any:
+    """Return the parse tree of a query that reads all of a relation."""
+    query = postgast.parse("select * from t").stmts[0].stmt
+    read = query.select_stmt.from_clause[0].range_var
+    read.schemaname, read.relname = name.schema, name.name
+    return query
 
 
 def _found(verdict: Verdict, what: str, name: TableName, at: Position) -> Iterator[Finding]:
