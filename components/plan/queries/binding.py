@@ -44,7 +44,6 @@ STATEMENTS: Final = ("select_stmt", "insert_stmt", "update_stmt", "delete_stmt",
 
 _SYSTEM_COLUMNS: Final = frozenset({"ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"})
 _JOINS: Final = {"JOIN_INNER": "inner", "JOIN_LEFT": "left", "JOIN_RIGHT": "right", "JOIN_FULL": "full"}
-_STRICT_CASTS: Final = frozenset({"int2", "int4", "int8", "text", "varchar", "bpchar", "uuid", "date"})
 _OF_TIME_ZONE: Final = frozenset({"date_trunc", "date_part", "extract", "age", "timezone"})
 """Functions that are stable on timestamptz alone."""
 _TYPES: Final = {

@@ -15,6 +15,8 @@ from components.plan.queries.model import (
     Call,
     Query,
     Source,
+    Target,
+    Var,
     tables_of,
     walk,
     within,
@@ -30,6 +32,7 @@ from components.plan.queries.modifying import (
     insert_is_pushable,
     insert_values,
     merge_is_pushable,
+    merge_source_query,
 )
 from components.plan.queries.parameters import forget_parameters, has_parameters, is_fast_path
 from components.plan.queries.planning import NO_VALUE, Planned, can_inline, plan
@@ -81,8 +84,8 @@ def judge(
         result = _run_unbound(query) if in_sql_function and has_parameters(query) else _run(query)
     except Refusal as reason:
         return Verdict(Outcome.REFUSED, reason.why, reason.remedy, tables=tables)
-    except Undecided as reason:
-        return Verdict(Outcome.NOT_JUDGED, str(reason), tables=tables)
+    except RecursionError:
+        return Verdict(Outcome.NOT_JUDGED, "it is nested too deeply", tables=tables)
     return Verdict(result.outcome, result.why, result.remedy, result.steps, tables)
 
 
@@ -108,10 +111,6 @@ class _Result:
             worst.remedy,
             count,
         )
-
-
-def _is_in_metadata(source: Source) -> bool:
-    return source.is_in_metadata
 
 
 def _run(query: Query) -> _Result:
@@ -427,8 +426,6 @@ def _with_ctes(query: Query, inner: Query) -> Query:
     part = copy.copy(inner)
     if query.ctes or inner.set_operation is not None:
         source = Source("subquery", "subquery", [it.name for it in inner.targets], query=inner)
-        from components.plan.queries.model import Target, Var  # noqa: PLC0415
-
         part = Query(tree=[source], targets=[Target(it.name, Var(source, n)) for n, it in enumerate(inner.targets)])
         part.ctes, part.is_recursive = list(query.ctes), query.is_recursive
     return part
@@ -466,11 +463,5 @@ def _merge(query: Query, planned: Planned) -> _Result | None:
         if target.is_distributed:
             return _Result(Outcome.SINGLE_SHARD, _filtered([target]))
         return _written(query, Outcome.LOCAL)
-    found = _merge_source(query, target)
+    found = _run(merge_source_query(query, target))
     return _Result(Outcome.ALL_SHARDS, f"the source's rows move between the shards first: {why}", "", found.steps)
-
-
-def _merge_source(query: Query, target: Source) -> _Result:
-    from components.plan.queries.modifying import merge_source_query  # noqa: PLC0415
-
-    return _run(merge_source_query(query, target))
