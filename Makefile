@@ -35,12 +35,13 @@ preview: setup ## show what up would do
 	@$(RUN) preview --stack '$(STACK)'
 
 FORMAT ?= text
+MEND ?=
 
 QUERIES ?=
 
 .PHONY: plan
-plan: setup ## show what the plan finds and does, without a database (FORMAT=text, json, github; QUERIES=… of an application)
-	@$(RUN) plan --stack '$(STACK)' --format '$(FORMAT)' --queries '$(QUERIES)'
+plan: setup ## show what the plan finds and does, without a database (FORMAT=text, json, github); MEND=… writes what mends it; QUERIES=… judges an application's statements
+	@$(RUN) plan --stack '$(STACK)' --format '$(FORMAT)' --mend '$(MEND)' --queries '$(QUERIES)'
 
 BASE ?=
 REPORT ?= .state/review.md

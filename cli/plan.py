@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from cli.queries import QueriesError, judge_queries
+from cli.mend import write_mend
+from cli.queries import judge_queries
 from cli.select_stack import settings_file
 from cli.standing import read_standing
-from components.errors import PlanError, SettingsError
+from components.errors import PlanError, SettingsError, StackError
 from components.names import TableName
 from components.nodes.runtime import open_runtime
-from components.plan.findings import Finding
+from components.plan.findings import Finding, by_kind, listed_findings
 from components.plan.later import Standing
 from components.plan.layout import Layout
 from components.plan.plan import ShardingPlan
+from components.plan.rules import RULES
 from components.plan.tenants import plan_tenants
 from components.schema.files import Schema
 from components.settings import PROJECT, SEED_STACK, Settings
@@ -71,9 +73,10 @@ class Planned:
         return len(self.findings) - self.errors
 
 
-def plan_command(stack: str, output: str, queries: str = "") -> int:
+def plan_command(stack: str, output: str, mend: str = "", queries: str = "") -> int:
     """Print the plan of a stack of the current folder, by default dev's; return 1 where it has errors.
 
+    With `mend` its findings are mended in a new file of the schema instead, and the code is that of a plan with this file.
     With `queries`, a file or a connection, print what becomes of an application's statements in place of the steps.
     """
     stack = stack or SEED_STACK
@@ -82,8 +85,12 @@ def plan_command(stack: str, output: str, queries: str = "") -> int:
         return 2
     try:
         planned = read_plan(stack)
+        if mend:
+            told, code = write_mend(stack, planned, mend)
+            print(told)
+            return code
         judged = judge_queries(queries, planned.layout) if queries and planned.layout is not None else None
-    except (SettingsError, QueriesError) as error:
+    except StackError as error:
         print(error, file=sys.stderr)
         return 1
     if output == "json":
@@ -250,12 +257,18 @@ def _document(stack: str, planned: Planned) -> dict[str, Any]:
 
 
 def _text(stack: str, planned: Planned) -> Iterator[str]:
-    for finding in planned.findings:
-        place = ":".join(str(part) for part in (finding.file, finding.line, finding.column) if part)
-        said = ": ".join(part for part in (finding.setting, finding.message) if part)
-        yield f"{finding.severity} [{finding.rule}] {place}: {said}"
-        if finding.remedy:
-            yield f"    fix: {finding.remedy}"
+    for alike in by_kind(planned.findings):
+        finding, rule = alike[0], RULES.get(alike[0].rule)
+        if len(alike) > 1 and rule is not None:
+            first, *more = listed_findings(alike, rule)
+            yield from (f"{finding.severity} [{finding.rule}] {first}", *more)
+            continue
+        for it in alike:
+            place = ":".join(str(part) for part in (it.file, it.line, it.column) if part)
+            said = ": ".join(part for part in (it.setting, it.message) if part)
+            yield f"{it.severity} [{it.rule}] {place}: {said}"
+            if it.remedy:
+                yield f"    fix: {it.remedy}"
     how = _judged(planned.standing)
     yield f"stack {stack}, {how}: {planned.errors} errors, {planned.warnings} warnings; {len(planned.steps)} steps"
     for step in planned.steps:

@@ -20,10 +20,12 @@ from cli.costs import Costs, measure
 from cli.plan import read_plan
 from cli.rehearsal import rehearsed
 from cli.stacks import ENDED, open_stack, reason
+from components.plan.findings import by_kind, listed_findings
+from components.plan.rules import RULES
 from components.reports import NotRefreshed, collected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from cli.changes import Change
     from cli.plan import Planned
@@ -173,7 +175,7 @@ def _body(planned: Planned, previewed: Preview) -> Iterator[str]:
     if planned.errors or previewed.errors:
         yield "**Refused**"
         yield ""
-        yield from (f"- {_finding(it)}" for it in planned.findings if it.severity == "error")
+        yield from (f"- {line}" for line in _listed([it for it in planned.findings if it.severity == "error"]))
         yield from (f"- {line}" for error in previewed.errors for line in _lines(error))
         yield ""
     else:
@@ -233,10 +235,20 @@ def _finding(finding: Finding) -> str:
 
 def _warnings(planned: Planned, previewed: Preview) -> Iterator[str]:
     """Yield the warnings: the plan's, each with its place, and others of the program and the engine."""
-    found = [_finding(finding) for finding in planned.findings if finding.severity == "warning"]
-    found += [line for said in previewed.warnings if said not in planned.warned for line in _lines(said)]
-    if found:
-        yield from _folded(f"Warnings: {len(found)}", found)
+    of_plan = [finding for finding in planned.findings if finding.severity == "warning"]
+    others = [line for said in previewed.warnings if said not in planned.warned for line in _lines(said)]
+    if of_plan or others:
+        yield from _folded(f"Warnings: {len(of_plan) + len(others)}", [*_listed(of_plan), *others])
+
+
+def _listed(findings: Sequence[Finding]) -> Iterator[str]:
+    """Yield an item of a list for each finding, or one for many of one kind."""
+    for alike in by_kind(findings):
+        rule = RULES.get(alike[0].rule)
+        if len(alike) > 1 and rule is not None:
+            yield f"`{rule.slug}`: " + "<br>".join(map(_plain, listed_findings(alike, rule)))
+        else:
+            yield from map(_finding, alike)
 
 
 def _lines(said: str) -> list[str]:

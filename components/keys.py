@@ -28,6 +28,22 @@ class PrimaryKey:
     deferrable: bool = False
     deferred: bool = False
     comment: str | None = None
+    index_comment: str | None = None
+    options: tuple[str, ...] = ()
+    """Storage parameters of its index, such as fillfactor=70."""
+    tablespace: str | None = None
+    """That of its index, where it is not the database's."""
+    clustered: tuple[TableName, ...] = ()
+    """The table and its partitions, as far as they are CLUSTERed ON the index of this key that each has."""
+    replica_identity: tuple[TableName, ...] = ()
+    """The same for REPLICA IDENTITY USING INDEX."""
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> PrimaryKey:
+        """Read it from a row of the catalogue."""
+        tuples = {key: tuple(row[key] or ()) for key in ("columns", "included", "options")}
+        tables = {key: tuple(TableName(*name) for name in row[key] or ()) for key in ("clustered", "replica_identity")}
+        return cls(**{**row, **tuples, **tables})
 
 
 @dataclass(frozen=True)

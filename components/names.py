@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
@@ -22,6 +23,20 @@ _PART = re.compile(r'"(?:[^"\0\ud800-\udfff]|"")+"|[^\W\d][\w$]*')
 _PLAIN = re.compile(r"[^\W\dA-Z](?:[^\WA-Z]|\$)*")
 _FOLDED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 """PostgreSQL folds these letters alone where a character may take several bytes, as in UTF-8 (downcase_identifier)."""
+
+_RESERVED: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate "
+        "collation column concurrently constraint create cross current_catalog current_date current_role current_schema "
+        "current_time current_timestamp current_user default deferrable desc distinct do else end except false fetch "
+        "for foreign freeze from full grant group having ilike in initially inner intersect into is isnull join lateral "
+        "leading left like limit localtime localtimestamp natural not notnull null offset on only or order outer "
+        "overlaps placing primary references returning right select session_user similar some symmetric system_user "
+        "table tablesample then to trailing true union unique user using variadic verbose when where window with ",
+    )
+)
+"""Keywords of PostgreSQL 15 to 18 that name no table and no column without quotes (parser/kwlist.h)."""
 
 
 def _parse(text: str, most: int) -> tuple[str, ...]:
@@ -43,8 +58,9 @@ def _parse(text: str, most: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _quoted(name: str) -> str:
-    if _PLAIN.fullmatch(name):
+@lru_cache(maxsize=65536)
+def _quoted(name: str, reserved: frozenset[str] = _RESERVED) -> str:
+    if _PLAIN.fullmatch(name) and name not in reserved:
         return name
     return '"' + name.replace('"', '""') + '"'
 
@@ -89,8 +105,16 @@ class TableName(_SqlName):
 
     def __str__(self) -> str:
         """Return the name as it is spelled in SQL, without `public.`."""
-        prefix = "" if self.schema == "public" else f"{_quoted(self.schema)}."
-        return prefix + _quoted(self.name)
+        return self._spelled(_RESERVED)
+
+    @property
+    def former_spelling(self) -> str:
+        """Return the name as states of the time have it when keywords stood without quotes."""
+        return self._spelled(frozenset())
+
+    def _spelled(self, reserved: frozenset[str]) -> str:
+        prefix = "" if self.schema == "public" else f"{_quoted(self.schema, reserved)}."
+        return prefix + _quoted(self.name, reserved)
 
 
 @dataclass(frozen=True, order=True)

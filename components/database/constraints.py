@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 from components.database.metadata import get_table
 from components.database.statements import identifier, statement
 from components.keys import ForeignKey, PrimaryKey, rewritten_foreign_key
+from components.names import TableName
 from components.tables import Distributed, Local
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from components.database.connections import Connection
     from components.database.metadata import TableState
-    from components.names import TableName
     from components.tables import Pending
 
 __all__ = [
@@ -52,6 +52,12 @@ _ACTIONS: Final = {
 _MATCH: Final = {"s": sql.SQL("match simple"), "f": sql.SQL("match full")}
 
 
+_CLUSTER: Final = sql.SQL("alter table {} cluster on {}")
+
+
+_IDENTIFY: Final = sql.SQL("alter table {} replica identity using index {}")
+
+
 def define(key: PrimaryKey | ForeignKey) -> sql.Composable:
     """Return a key as `add constraint …` takes it."""
     return _define_primary(key) if isinstance(key, PrimaryKey) else _define_foreign(key)
@@ -59,8 +65,19 @@ def define(key: PrimaryKey | ForeignKey) -> sql.Composable:
 
 def _define_primary(key: PrimaryKey) -> sql.Composable:
     included = sql.SQL(" include ({})").format(_names(key.included)) if key.included else sql.SQL("")
-    return sql.SQL("constraint {} primary key ({}){}{}").format(
-        sql.Identifier(key.name), _names(key.columns), included, _timing(key.deferrable, key.deferred)
+    pairs = (option.partition("=") for option in key.options)
+    options = [sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value)) for name, _, value in pairs]
+    with_options = sql.SQL(" with ({})").format(sql.SQL(", ").join(options)) if options else sql.SQL("")
+    tablespace = (
+        sql.SQL(" using index tablespace {}").format(sql.Identifier(key.tablespace)) if key.tablespace else sql.SQL("")
+    )
+    return sql.SQL("constraint {} primary key ({}){}{}{}{}").format(
+        sql.Identifier(key.name),
+        _names(key.columns),
+        included,
+        with_options,
+        tablespace,
+        _timing(key.deferrable, key.deferred),
     )
 
 
@@ -94,9 +111,7 @@ def get_primary_key(connection: Connection, table: TableName) -> PrimaryKey | No
     """Return the table's primary key."""
     with connection.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(statement("get_primary_key"), {"schema": table.schema, "name": table.name}).fetchone()
-    if row is None:
-        return None
-    return PrimaryKey(**{**row, "columns": tuple(row["columns"]), "included": tuple(row["included"] or ())})
+    return PrimaryKey.of(row) if row else None
 
 
 def get_foreign_keys(connection: Connection, table: TableName) -> list[ForeignKey]:
@@ -142,7 +157,25 @@ def drop_primary_key(connection: Connection, table: TableName, key: PrimaryKey) 
 def add_primary_key(connection: Connection, table: TableName, key: PrimaryKey) -> None:
     """Give the table a primary key. To call in a transaction."""
     connection.execute(sql.SQL("alter table {} add {}").format(identifier(table), define(key)))
+    _restore_index(connection, table, key)
+
+
+def _restore_index(connection: Connection, table: TableName, key: PrimaryKey) -> None:
+    """Give a new primary key what ALTER TABLE and COMMENT had said of the old one and of its index."""
     _comment(connection, table, key)
+    if key.index_comment is not None:
+        index = identifier(TableName(table.schema, key.name))
+        connection.execute(sql.SQL("comment on index {} is {}").format(index, sql.Literal(key.index_comment)))
+    if not (key.clustered or key.replica_identity):
+        return
+    # On a table that is sharded already Citus refuses both; on the shards, the primary key is the replica identity anyway.
+    connection.execute("set local citus.enable_ddl_propagation = off")
+    for members, command in ((key.clustered, _CLUSTER), (key.replica_identity, _IDENTIFY)):
+        for member in members:
+            own = get_primary_key(connection, member)
+            if own is not None:
+                connection.execute(command.format(identifier(member), sql.Identifier(own.name)))
+    connection.execute("set local citus.enable_ddl_propagation = on")
 
 
 def add_foreign_key(connection: Connection, key: ForeignKey) -> None:
@@ -164,7 +197,7 @@ def rewrite_primary_key(connection: Connection, table: TableName, new: PrimaryKe
             table=identifier(table), name=sql.Identifier(new.name), definition=define(new)
         )
     )
-    _comment(connection, table, new)
+    _restore_index(connection, table, new)
 
 
 def restore_foreign_keys(connection: Connection, table: TableName, pending: Collection[Pending]) -> None:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from components.keys import PrimaryKey, rewritten_primary_key
+from components.schema.relations import is_derived
 from components.tables import Kind
 
 if TYPE_CHECKING:
@@ -95,17 +96,7 @@ class Layout:
         if not partition.partition:
             return False
         parents = [self.schema.tables[parent] for parent in partition.parents if parent in self.schema.tables]
-        places = {own.at for own in partition.keys}
-        return any(
-            of.at == key.at
-            or (
-                of.at not in places
-                and of.columns == key.columns
-                and (of.kind == "unique index" or key.kind != "unique index")
-            )
-            for parent in parents
-            for of in parent.keys
-        )
+        return any(is_derived(key, of, partition.keys) for parent in parents for of in parent.keys)
 
     def referenced_columns(self, fk: ForeignKey) -> tuple[str, ...]:
         """Return the columns that a foreign key references, as the files declare them."""
@@ -151,6 +142,29 @@ class Layout:
     def names(self) -> dict[str, TableName]:
         """The tables by their names as a column's type has them: each has a row type of its name."""
         return {str(name): name for name in self.schema.tables}
+
+    @cached_property
+    def referencing(self) -> dict[TableName, list[tuple[Table, ForeignKey]]]:
+        """Foreign keys by the table that they reference, each with the table that has it."""
+        found: dict[TableName, list[tuple[Table, ForeignKey]]] = {}
+        for table, fk in self.foreign_keys:
+            found.setdefault(fk.parent, []).append((table, fk))
+        return found
+
+    @cached_property
+    def groups(self) -> dict[TableName, list[TableName]]:
+        """Distributed tables of the settings by the first of their colocation group."""
+        found: dict[TableName, list[TableName]] = {}
+        for name in self.settings:
+            if self.kind(name) == Kind.DISTRIBUTED:
+                found.setdefault(self.colocation_root(name), []).append(name)
+        return found
+
+    @cached_property
+    def group_types(self) -> dict[TableName, set[str]]:
+        """Types of the distribution columns of each colocation group, by its first table."""
+        columns = {root: map(self.distribution_column, members) for root, members in self.groups.items()}
+        return {root: {column.type for column in found if column} for root, found in columns.items()}
 
     def _meaning(self, fk: ForeignKey) -> tuple[object, ...]:
         return (fk.columns, fk.parent, self.referenced_columns(fk), fk.on_update, fk.on_delete, fk.match)

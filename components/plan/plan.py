@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 from components.errors import PlanError
 from components.keys import DeclaredKeys, PlannedForeignKey
 from components.names import TableName
-from components.plan.findings import Finding
+from components.plan.findings import Finding, by_kind, listed_findings
 from components.plan.later import check_later
 from components.plan.layout import Layout
-from components.plan.rules import check_files, check_plan, check_settings
+from components.plan.rules import RULES, check_files, check_plan, check_settings
 from components.plan.rules.names import truncate_names
 from components.schema.needs import KnownServer
 from components.schema.statements import SqlFile
 from components.tables import DistributedDeclaration, Local, LocalDeclaration, Pending, ReferenceDeclaration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from components.plan.later import Standing
     from components.schema.files import Schema
@@ -92,6 +92,17 @@ class ShardingPlan:
         """Return the findings that do not block the plan."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
+    def told_errors(self) -> Iterator[str]:
+        """Yield what blocks the plan: a line for each finding, or a few for many of one kind."""
+        for alike in by_kind(self.errors):
+            rule = RULES.get(alike[0].rule)
+            if len(alike) == 1 or rule is None:
+                yield from map(str, alike)
+            else:
+                yield "\n".join(
+                    [f"{rule.slug}: {line}" if n == 0 else line for n, line in enumerate(listed_findings(alike, rule))]
+                )
+
     @classmethod
     def make(
         cls,
@@ -111,7 +122,7 @@ class ShardingPlan:
         """
         plan = cls.draft(schema, tables, undistributed, standing, shard_count, server, unsafe_triggers=unsafe_triggers)
         if plan.errors:
-            raise PlanError(*map(str, plan.errors))
+            raise PlanError(*plan.told_errors())
         return plan
 
     @classmethod

@@ -82,9 +82,15 @@ class TableProvider(SqlProvider[I]):
         return DiffResult(changes=True, replaces=[])
 
 
-def _of_any_kind(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
-    """Let a resource take over the state of the same table of another kind: it is updated then, not deleted and made."""
-    aliases = [pulumi.Alias(type_=f"pulumi-python:dynamic/citus:{kind}") for kind in KINDS]
+def _of_any_kind(table: TableName, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+    """Let a resource take over the state of the same table of another kind: it is updated then, not deleted and made.
+
+    So is that of a table whose name is a keyword, and was spelled without quotes.
+    """
+    types = [f"pulumi-python:dynamic/citus:{kind}" for kind in KINDS]
+    aliases = [pulumi.Alias(type_=type_) for type_ in types]
+    if table.former_spelling != str(table):
+        aliases += [pulumi.Alias(name=table.former_spelling, type_=type_) for type_ in types]
     return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(aliases=aliases))
 
 
@@ -226,7 +232,7 @@ class DistributedTable(SqlResource, module="citus", name="DistributedTable"):
             "lost_keys": [],
             **dict.fromkeys(DistributedTableProvider.outputs),
         }
-        super().__init__(DistributedTableProvider(), name, props, _of_any_kind(opts))
+        super().__init__(DistributedTableProvider(), name, props, _of_any_kind(declaration.table, opts))
 
 
 # --- reference tables --------------------------------------------------------------------------------------------------
@@ -286,7 +292,7 @@ class ReferenceTable(SqlResource, module="citus", name="ReferenceTable"):
             "lost_keys": [],
             **dict.fromkeys(ReferenceTableProvider.outputs),
         }
-        super().__init__(ReferenceTableProvider(), name, props, _of_any_kind(opts))
+        super().__init__(ReferenceTableProvider(), name, props, _of_any_kind(declaration.table, opts))
 
 
 # --- local tables ------------------------------------------------------------------------------------------------------
@@ -330,4 +336,4 @@ class LocalTable(SqlResource, module="citus", name="LocalTable"):
         self, name: str, declaration: LocalDeclaration, access: Access, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         props = {**write(declaration), **write(access)}
-        super().__init__(LocalTableProvider(), name, props, _of_any_kind(opts))
+        super().__init__(LocalTableProvider(), name, props, _of_any_kind(declaration.table, opts))

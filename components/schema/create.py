@@ -12,7 +12,7 @@ from components.schema.definitions import (
     as_inherited,
     as_like,
     column_of,
-    free_name,
+    index_labels,
     key_of,
     merged,
     with_column,
@@ -20,21 +20,20 @@ from components.schema.definitions import (
     with_expressions,
     without_duplicate_unique,
 )
+from components.schema.grouping import grouped_tables
 from components.schema.parse_tree import (
-    NOT_SHOWN,
     bounds_of,
     collation_of,
     has_subquery,
     is_dummy_view,
-    label_of,
+    messages,
     nodes,
     object_type,
     parameter_mode,
-    ranges_of,
-    referenced,
     strings,
 )
 from components.schema.relations import OtherRelation, Policy, Routine, Sequence, Table, Trigger, UserType
+from components.schema.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,7 +80,7 @@ def _create_table(scope: Scope, statement: Any) -> None:
 
 def _create_table_as(scope: Scope, statement: Any) -> None:
     if object_type(statement.objtype) == "OBJECT_MATVIEW":
-        view = _view(scope, "materialized view", statement.query, statement.into.col_names)
+        view = _view(scope, "materialized view", statement, statement.into.col_names)
         scope.relations.others[scope.new_name(statement.into.rel)] = view
     elif not (statement.if_not_exists and scope.table(statement.into.rel)):
         _create_from_query(scope, statement.into.rel)
@@ -99,38 +98,32 @@ def _create_from_query(scope: Scope, relation: Any) -> None:
 
 
 def _create_view(scope: Scope, statement: Any) -> None:
-    name, view = scope.new_name(statement.view), _view(scope, "view", statement.query, statement.aliases)
+    name, view = scope.new_name(statement.view), _view(scope, "view", statement, statement.aliases)
     before = scope.relations.others.get(name)
     if before is not None and statement.replace and view.keys and not before.is_dummy:
         scope.relations.replaced_views[name] = scope.at
-    scope.relations.others[name] = replace(view, is_dummy=is_dummy_view(statement))
+    view = replace(view, comment=before.comment if before else None, is_dummy=is_dummy_view(statement))
+    scope.relations.others[name] = view
 
 
-def _view(scope: Scope, kind: str, query: Any, columns: Iterable[Any]) -> OtherRelation:
-    keys, names = _keys_needed(scope, query), strings(columns)
-    return OtherRelation(kind, scope.at, keys, query=query, columns=names, search_path=scope.search_path)
+def _view(scope: Scope, kind: str, statement: Any, columns: Iterable[Any]) -> OtherRelation:
+    return OtherRelation(
+        kind,
+        scope.at,
+        _keys_needed(scope, statement.query),
+        uses=frozenset(scope.name(it) for it in messages(statement.query, "RangeVar")),
+        source=Source.of(statement, scope.search_path),
+        query=statement.query,
+        columns=strings(columns),
+        search_path=scope.search_path,
+    )
 
 
 def _keys_needed(scope: Scope, query: Any) -> frozenset[TableName]:
     """Return the tables that the query groups by primary key while it shows other columns of them."""
-    needed = set()
-    for select in nodes(query, "select_stmt"):
-        grouped = {referenced(node.column_ref) for node in select.group_clause if node.HasField("column_ref")}
-        if not grouped:
-            continue
-        clauses = (*select.target_list, select.having_clause)
-        columns = [it for clause in clauses for it in nodes(clause, "column_ref", but=NOT_SHOWN)]
-        shown = {referenced(column) for column in columns}
-        ranges = list(ranges_of(select.from_clause))
-        for range_ in ranges:
-            table = scope.table(range_)
-            if table is not None and table.columns is not None and table.primary_key is not None:
-                names = {range_.alias.aliasname or range_.relname} | ({""} if len(ranges) == 1 else set())
-                own = {column for of, column in grouped if of in names}
-                others = {column for of, column in shown if of in names and column in {*table.columns, "*"}}
-                if own.issuperset(table.primary_key.columns) and others - own:
-                    needed.add(table.name)
-    return frozenset(needed)
+    selects = nodes(query, "select_stmt")
+    found = (it for select in selects for it in grouped_tables(select, scope.relations, scope.search_path))
+    return frozenset(it.table.name for it in found if it.ungrouped)
 
 
 def _create_foreign_table(scope: Scope, statement: Any) -> None:
@@ -139,18 +132,22 @@ def _create_foreign_table(scope: Scope, statement: Any) -> None:
 
 def _create_index(scope: Scope, statement: Any) -> None:
     table = scope.table(statement.relation)
+    other = scope.relations.others.get(scope.name(statement.relation))
+    if table is None and other is not None:
+        indexes = (*other.indexes, Source.of(statement, scope.search_path))
+        scope.relations.others[scope.name(statement.relation)] = replace(other, indexes=indexes)
     if table is not None:
         scope.relations.put(table := with_expressions(scope, table, statement))
     if table is not None and statement.unique:
         columns = tuple(param.index_elem.name or EXPRESSION for param in statement.index_params)
         included = tuple(param.index_elem.name for param in statement.index_including_params)
-        labels = (
-            *(param.index_elem.name or label_of(param.index_elem.expr) for param in statement.index_params),
-            *included,
+        labels = index_labels(it.index_elem for it in (*statement.index_params, *statement.index_including_params))
+        key = key_of(table, "unique index", columns, scope.at, statement.idxname, included, labels=labels)
+        key = replace(
+            key,
+            referable=not statement.HasField("where_clause") and EXPRESSION not in columns,
+            source=Source.of(statement, scope.search_path),
         )
-        name = statement.idxname or free_name(table, labels, "idx")
-        key = key_of(table, "unique index", columns, scope.at, name, included)
-        key = replace(key, referable=not statement.HasField("where_clause") and EXPRESSION not in columns)
         scope.relations.put(replace(table, keys=(*table.keys, key)))
 
 
@@ -205,6 +202,7 @@ def _define(scope: Scope, statement: Any) -> None:
     kind = object_type(statement.kind)
     if kind == "OBJECT_AGGREGATE":
         name = scope.new_listed_name(statement.defnames)
+        scope.relations.aggregates.add(name.name)
         aggregate = Routine(name, scope.at, "internal", "i", is_aggregate=True)
         scope.relations.routines.setdefault(name, {})[()] = aggregate
     if kind == "OBJECT_OPERATOR":

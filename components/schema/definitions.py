@@ -6,18 +6,22 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from components.names import TableName, default_name
+from components.names import TableName, default_name, truncate_identifier
 from components.schema.parse_tree import (
     SERIALS,
     collation_of,
     constraint_kind,
     constraints_of,
+    label_of,
     messages,
+    modifiers_of,
     nodes,
     scale_of,
     strings,
+    timing_of,
 )
 from components.schema.relations import Column, Expression, ForeignKey, Key
+from components.schema.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +37,7 @@ __all__ = [
     "column_of",
     "default_of",
     "free_name",
+    "index_labels",
     "key_of",
     "merged",
     "sequence_of",
@@ -117,6 +122,7 @@ def column_of(scope: Scope, definition: Any, table: TableName | None = None) -> 
         not_null=identity or serial or "CONSTR_NOTNULL" in constraints,
         collation=collation_of(definition.coll_clause),
         scale=scale_of(definition.type_name),
+        modifiers=modifiers_of(definition.type_name),
         sequence=sequence,
         default=default,
     )
@@ -152,24 +158,31 @@ def with_constraint(
         return with_expressions(scope, table, constraint.raw_expr)
     at = scope.position(constraint.location)
     named = strings(constraint.keys) or own_columns
-    deferrable = bool(constraint.deferrable) or "CONSTR_ATTR_DEFERRABLE" in attributes
+    timing = timing_of(constraint, attributes)
     if kind in ("CONSTR_PRIMARY", "CONSTR_UNIQUE"):
-        included = strings(constraint.including)
+        included, source = strings(constraint.including), Source.of(constraint, scope.search_path)
+        index = None
         if constraint.indexname:
             index = next((key for key in table.keys if key.name == constraint.indexname), None)
             named, included = (index.columns, index.included) if index else (named, included)
+            source = index.source if index and index.source else source
             table = replace(table, keys=tuple(other for other in table.keys if other is not index))
         name = constraint.conname or constraint.indexname
         key = key_of(table, "primary key" if kind == "CONSTR_PRIMARY" else "unique", named, at, name, included)
-        key = replace(key, referable=not deferrable)
+        key = replace(key, referable=not timing, timing=timing, source=source)
+        if index is not None:
+            key = replace(key, clustered=index.clustered, replica_identity=index.replica_identity)
         return replace(table, keys=(*table.keys, key))
     if kind == "CONSTR_EXCLUSION":
         parts = [node.list.items for node in constraint.exclusions]
         columns = tuple(index.index_elem.name or EXPRESSION for index, _ in parts)
         operators = [operator.list.items[-1].string.sval for _, operator in parts]
         unequal = tuple(column for column, operator in zip(columns, operators, strict=True) if operator != "=")
-        key = key_of(table, "exclude", columns, at, constraint.conname)
-        return replace(table, keys=(*table.keys, replace(key, unequal=unequal, referable=False)))
+        labels = index_labels(index.index_elem for index, _ in parts)
+        key = key_of(table, "exclude", columns, at, constraint.conname, labels=labels)
+        source = Source.of(constraint, scope.search_path)
+        key = replace(key, unequal=unequal, referable=False, timing=timing, source=source)
+        return replace(table, keys=(*table.keys, key))
     if kind == "CONSTR_FOREIGN":
         columns = strings(constraint.fk_attrs) or own_columns
         fk = ForeignKey(
@@ -182,6 +195,8 @@ def with_constraint(
             constraint.conname or free_name(table, columns, "fkey"),
             set_columns=strings(constraint.fk_del_set_cols),
             match=constraint.fk_matchtype,
+            timing=timing,
+            validated=not constraint.skip_validation,
         )
         return replace(table, foreign_keys=(*table.foreign_keys, fk))
     return table
@@ -192,15 +207,19 @@ def merged(table: Table, source: Table | None, *, keys: bool) -> Table:
     if source is None or table.columns is None or source.columns is None:
         return replace(table, columns=None)
     table = replace(table, columns={**source.columns, **table.columns})
-    copied = (
-        replace(
-            key_of(table, key.kind, key.columns, key.at, "", key.included),
+    if not keys:
+        return table
+    own, known = table.keys, table
+    for key in source.keys:
+        copied = replace(
+            key_of(known, key.kind, key.columns, key.at, "", key.included, labels=key.labels),
             unequal=key.unequal,
             referable=key.referable,
+            timing=key.timing,
+            source=key.source,
         )
-        for key in source.keys
-    )
-    return replace(table, keys=(*copied, *table.keys)) if keys else table
+        known = replace(known, keys=(*known.keys, copied))
+    return replace(table, keys=(*known.keys[len(own) :], *own))
 
 
 def as_inherited(source: Table) -> Table:
@@ -241,12 +260,29 @@ def as_like(source: Table, options: int) -> Table:
 
 
 def key_of(
-    table: Table, kind: str, columns: tuple[str, ...], at: Position, name: str, included: tuple[str, ...] = ()
+    table: Table,
+    kind: str,
+    columns: tuple[str, ...],
+    at: Position,
+    name: str,
+    included: tuple[str, ...] = (),
+    *,
+    labels: tuple[str, ...] = (),
 ) -> Key:
     """Return a key with its name, or with the one that PostgreSQL gives it."""
     suffix = {"primary key": "pkey", "unique": "key", "exclude": "excl", "unique index": "idx"}[kind]
-    named = () if kind == "primary key" else (*columns, *included)
-    return Key(kind, columns, at, name or free_name(table, named, suffix), included)
+    named = () if kind == "primary key" else labels or (*columns, *included)
+    return Key(kind, columns, at, name or free_name(table, named, suffix), included, labels=labels)
+
+
+def index_labels(elements: Iterable[Any]) -> tuple[str, ...]:
+    """Return what PostgreSQL calls the columns of an index: a name that is there already gets a number."""
+    labels: list[str] = []
+    for element in elements:
+        label = element.name or label_of(element.expr)
+        made = (truncate_identifier(f"{label}{number or ''}") for number in count())
+        labels.append(next(name for name in made if name not in labels))
+    return tuple(labels)
 
 
 def free_name(table: Table, columns: Iterable[str], suffix: str) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import postgast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
 __all__ = [
-    "NOT_SHOWN",
     "SERIALS",
     "action_of",
     "bounds_of",
@@ -23,6 +23,7 @@ __all__ = [
     "label_of",
     "messages",
     "messages_by_type",
+    "modifiers_of",
     "nodes",
     "object_type",
     "parameter_mode",
@@ -30,8 +31,10 @@ __all__ = [
     "referenced",
     "scale_of",
     "set_strings",
+    "shown_columns",
     "strings",
     "tables_named",
+    "timing_of",
     "why_not_in_transaction",
 ]
 
@@ -194,8 +197,37 @@ def label_of(expression: Any) -> str:
     return "coalesce" if expression.HasField("coalesce_expr") else "expr"
 
 
-NOT_SHOWN: Final = frozenset({"func_call", "sub_link"})
-"""Nodes whose columns need no GROUP BY: a function may be an aggregate, a subquery has columns of its own."""
+_AGGREGATES: Final = re.compile(
+    r"count|sum|avg|min|max|every|(bool|bit)_(and|or|xor)|stddev(_pop|_samp)?|variance|var_(pop|samp)|corr|covar_.*|regr_.*"
+    r"|percentile_(cont|disc)|mode|any_value|xmlagg|.*_agg|st_(union|memunion|collect|extent|3dextent|makeline|polygonize)"
+)
+"""Those of PostgreSQL and PostGIS, and what is named as one."""
+
+
+def shown_columns(clause: Any, aggregates: Container[str] = ()) -> Iterator[Any]:
+    """Yield the columns of an expression that GROUP BY has to have: not those within aggregates and subqueries.
+
+    `aggregates` are the names of further ones.
+    """
+    waiting = [clause]
+    while waiting:
+        for field, value in waiting.pop().ListFields():
+            if field.message_type is None or field.name == "sub_link":
+                continue
+            parts = [value] if hasattr(value, "ListFields") else list(value)
+            if field.name == "column_ref":
+                yield from parts
+            elif field.name == "func_call":
+                parts = [call for call in parts if not _is_aggregate(call, aggregates)]
+            waiting.extend(parts)
+
+
+def _is_aggregate(call: Any, aggregates: Container[str]) -> bool:
+    name = call.funcname[-1].string.sval
+    marked = (
+        call.agg_star or call.agg_distinct or call.agg_within_group or call.agg_order or call.HasField("agg_filter")
+    )
+    return not call.HasField("over") and bool(marked or name in aggregates or _AGGREGATES.fullmatch(name))
 
 
 def has_subquery(statement: Any) -> bool:
@@ -231,6 +263,26 @@ def scale_of(type_name: Any) -> int:
     if type_name.names and type_name.names[-1].string.sval == "numeric" and len(type_name.typmods) > 1:
         return int(type_name.typmods[1].a_const.ival.ival) * (1 if type_name.typmods[1].HasField("a_const") else 0)
     return 0
+
+
+def modifiers_of(type_name: Any) -> str:
+    """Return the modifiers of a type as they are written, such as (20) of varchar(20); empty for those that are no numbers."""
+    numbers = [node.a_const for node in type_name.typmods]
+    if (
+        not numbers
+        or type_name.names[-1].string.sval == "interval"
+        or any(it.WhichOneof("val") != "ival" for it in numbers)
+    ):
+        return ""
+    return f"({', '.join(str(it.ival.ival) for it in numbers)})"
+
+
+def timing_of(constraint: Any, attributes: Iterable[str] = ()) -> str:
+    """Return when a constraint is checked, as it is written behind it; empty for one that is not deferrable."""
+    deferred = constraint.initdeferred or "CONSTR_ATTR_DEFERRED" in attributes
+    if not (deferred or constraint.deferrable or "CONSTR_ATTR_DEFERRABLE" in attributes):
+        return ""
+    return "deferrable initially deferred" if deferred else "deferrable"
 
 
 def tables_named(kind: str, statement: Any) -> Iterator[Any]:

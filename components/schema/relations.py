@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from components.errors import Problem
 from components.names import TableName
+from components.schema.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -23,12 +24,14 @@ __all__ = [
     "OtherRelation",
     "Policy",
     "Position",
+    "RefusedDrop",
     "Relations",
     "Routine",
     "Sequence",
     "Table",
     "Trigger",
     "UserType",
+    "is_derived",
 ]
 
 
@@ -61,6 +64,8 @@ class Column:
     """As COLLATE names it; empty for that of the type."""
     scale: int = 0
     """Of numeric (precision, scale)."""
+    modifiers: str = ""
+    """Of the type, as in varchar(20), with the parentheses."""
     sequence: TableName | None = None
     """The sequence of the `nextval` in its default; a serial column's own sequence too."""
     default: tuple[str, ...] | None = None
@@ -83,6 +88,16 @@ class Key:
     """Columns that EXCLUDE compares by another operator than =."""
     referable: bool = True
     """Whether a foreign key may reference it: not deferrable, not partial, no expression."""
+    labels: tuple[str, ...] = ()
+    """What stands for its columns and expressions in a name that PostgreSQL makes; empty where it has no expression."""
+    timing: str = ""
+    """Of a constraint: deferrable, and initially deferred."""
+    source: Source | None = field(default=None, compare=False, repr=False)
+    """The statement that declares it, for all that is not read here: predicate, expressions, operator classes, options."""
+    comment: str | None = None
+    clustered: bool = False
+    """CLUSTER ON: like the next, what ALTER TABLE says of an index, and what is lost when the index is dropped."""
+    replica_identity: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +118,10 @@ class ForeignKey:
     """Columns of ON DELETE SET NULL (…) or SET DEFAULT (…), where only some are set."""
     match: str = "s"
     """One letter as in pg_constraint: s simple, f full."""
+    timing: str = ""
+    """Deferrable, and initially deferred."""
+    validated: bool = True
+    comment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -175,6 +194,13 @@ class OtherRelation:
     at: Position
     keys: frozenset[TableName] = frozenset()
     """Tables on whose primary key it depends: it groups by the key, and shows other columns of them."""
+    uses: frozenset[TableName] = frozenset()
+    """Relations that a view reads."""
+    source: Source | None = field(default=None, compare=False, repr=False)
+    """Of a view; None once something that it reads was renamed, which PostgreSQL follows and a text does not."""
+    indexes: tuple[Source, ...] = ()
+    """Of a materialized view."""
+    comment: str | None = None
     is_dummy: bool = False
     """Whether it holds a place for the view that comes later, as pg_dump writes it."""
     query: Any = None
@@ -227,6 +253,29 @@ class Sequence:
     """START, MINVALUE and MAXVALUE as far as they are given."""
 
 
+def is_derived(key: Key, of: Key, others: Iterable[Key]) -> bool:
+    """Tell whether a partition's key comes from a key of its table, or became part of one when it was attached.
+
+    `others` are all the keys of the partition.
+    """
+    if of.at == key.at:
+        return True
+    same = of.columns == key.columns and (of.kind == "unique index" or key.kind != "unique index")
+    return same and all(of.at != other.at for other in others)
+
+
+@dataclass(frozen=True)
+class RefusedDrop:
+    """A statement that drops what a foreign key needs without CASCADE."""
+
+    what: str
+    """Such as `the index i of t`."""
+    foreign_key: ForeignKey
+    child: TableName
+    """The table that has the foreign key."""
+    at: Position
+
+
 @dataclass(frozen=True)
 class Misplaced:
     """A table or view that a statement names where it is not there, or creates where it is there."""
@@ -250,6 +299,11 @@ class Relations:
         self.sequences: dict[TableName, Sequence] = {}
         self.routines: dict[TableName, dict[tuple[str, ...], Routine]] = {}
         """By name and types of the arguments."""
+        self.aggregates: set[str] = set()
+        """Names of aggregates."""
+        self.may_lack_drops = False
+        """Whether a `do` block may have dropped what seems to be there."""
+        self.refused_drops: list[RefusedDrop] = []
         self.operators: set[str] = set()
         self.operator_classes: set[str] = set()
         self.casts: set[str] = set()
@@ -376,6 +430,26 @@ class Relations:
             }
             self._drop_foreign_keys(lambda fk: fk.parent == table.name and frozenset(fk.referenced) in meant)
 
+    def needing(self, table: Table, key: Key) -> list[tuple[TableName, ForeignKey]]:
+        """Return the foreign keys that need a key, with their tables: those for which no other key would do."""
+        alike = [it for it in table.keys if it.referable and frozenset(it.columns) == frozenset(key.columns)]
+        columns = frozenset(key.columns) if alike == [key] else None
+        return [
+            (other.name, fk)
+            for other in self.tables.values()
+            for fk in other.foreign_keys
+            if fk.parent == table.name
+            and (frozenset(fk.referenced) == columns if fk.referenced else key.kind == "primary key")
+        ]
+
+    def drop_derived(self, table: Table, name: str, *, cascade: bool) -> None:
+        """Remove from the partitions what a key of their table made there, or what became part of it."""
+        gone = [key for key in table.keys if key.name == name]
+        for child in self.children(table.name) if gone else ():
+            for key in child.keys:
+                if child.partition and any(is_derived(key, of, child.keys) for of in gone):
+                    self.drop_key(self.tables[child.name], key.name, cascade=cascade)
+
     def drop_column(self, table: Table, column: str) -> None:
         """Remove a column, and the keys and foreign keys that contain it."""
         self.put(
@@ -405,8 +479,10 @@ class Relations:
             parents = tuple(name if parent == table.name else parent for parent in other.parents)
             self.put(replace(other, foreign_keys=fks, parents=parents))
         for view, relation in self.others.items():
-            keys = frozenset(name if key == table.name else key for key in relation.keys)
-            self.others[view] = replace(relation, keys=keys)
+            if table.name in relation.uses:
+                keys = frozenset(name if key == table.name else key for key in relation.keys)
+                uses = frozenset(name if used == table.name else used for used in relation.uses)
+                self.others[view] = replace(relation, keys=keys, uses=uses, source=None)
 
     def rename_column(self, table: Table, old: str, new: str) -> None:
         """Rename a column, also in keys and in the foreign keys that reference it."""
@@ -421,13 +497,22 @@ class Relations:
             for name, column in table.columns.items()
         }
         keys = tuple(
-            replace(key, columns=renamed(key.columns), included=renamed(key.included), unequal=renamed(key.unequal))
+            replace(
+                key,
+                columns=renamed(key.columns),
+                included=renamed(key.included),
+                unequal=renamed(key.unequal),
+                source=key.source and key.source.renaming(old, new),
+            )
             for key in table.keys
         )
         fks = tuple(
             replace(fk, columns=renamed(fk.columns), set_columns=renamed(fk.set_columns)) for fk in table.foreign_keys
         )
         self.put(replace(table, columns=columns, keys=keys, foreign_keys=fks))
+        for view, relation in self.others.items():
+            if table.name in relation.uses:
+                self.others[view] = replace(relation, source=None)
         for other in list(self.tables.values()):
             if all(fk.parent != table.name for fk in other.foreign_keys):
                 continue
@@ -441,6 +526,8 @@ class Relations:
         """Rename the index, or remove it: an index is in the schema of its table."""
         for table in list(self.tables.values()):
             found = [key for key in table.keys if key.name == index.name and table.name.schema == index.schema]
+            if found and new is None:
+                self.drop_derived(table, index.name, cascade=False)
             if found:
                 changed = [replace(found[-1], name=new)] if new else []
                 others = (key for key in table.keys if key.name != index.name)

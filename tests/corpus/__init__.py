@@ -1,7 +1,8 @@
 """The corpus: schemas with plans for them, right and wrong, to hold the plan's verdict against that of Citus.
 
 A family is a YAML file. `schema` names its SQL, `tables` the plan that fits; each of its `cases` changes that plan (null
-takes a table out), adds SQL to the schema, or both. edges.yaml is a list of cases that stand for themselves.
+takes a table out), adds SQL to the schema, or both. edges.yaml is a list of cases that stand for themselves, mends.yaml
+one of cases that a file of SQL mends.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tests.corpus.generated import generate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Case", "cases"]
+__all__ = ["Case", "Mend", "cases", "mends"]
 
 _FOLDER: Final = Path(__file__).parent
 _ROOT: Final = _FOLDER.parents[1]
@@ -37,6 +38,22 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.family}: {self.name}"
+
+
+@dataclass(frozen=True)
+class Mend(Case):
+    """A case whose findings SQL mends, and the statements that it takes."""
+
+    statements: list[str]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def mends() -> Iterator[Mend]:
+    """Yield the cases of mends.yaml."""
+    for case in yaml.safe_load((_FOLDER / "mends.yaml").read_text("utf-8")):
+        yield Mend("mends", case["name"], case["sql"], case["tables"], case["mend"])
 
 
 def cases() -> Iterator[Case]:

@@ -50,16 +50,17 @@ select format('drop type if exists %s cascade', oid::regtype) from pg_type
 where typnamespace = 'public'::regnamespace and typtype in ('e', 'd', 'r') and oid not in (select objid from owned)
 union all
 select format('drop routine if exists %s cascade', p.oid::regprocedure) from pg_proc p join pg_language l on l.oid = prolang
-where pronamespace = 'public'::regnamespace and lanname in ('sql', 'plpgsql') and p.oid not in (select objid from owned)
+where pronamespace = 'public'::regnamespace and (lanname in ('sql', 'plpgsql') or prokind = 'a')
+    and p.oid not in (select objid from owned)
 union all
 select format('drop collation if exists %s cascade', oid::regcollation) from pg_collation
 where collnamespace = 'public'::regnamespace and oid not in (select objid from owned)
 """
 
 
-def draft(case: Case) -> ShardingPlan:
-    """Return the case's plan with what speaks against it."""
-    schema = Schema([SqlFile("1.sql", case.sql)])
+def draft(case: Case, *more: str) -> ShardingPlan:
+    """Return the case's plan with what speaks against it; more files come behind its own."""
+    schema = Schema([SqlFile(f"{number}.sql", text) for number, text in enumerate((case.sql, *more), 1)])
     assert schema.problems == [], case
     settings = Settings.parse({"password": "x", "tables": json.dumps(case.tables)}, stack="test")
     return ShardingPlan.draft(schema, settings.tables, shard_count=_SHARDS)

@@ -11,6 +11,8 @@ from components.names import ColumnName, TableName
 
 ANY_NAME = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
 """What a quoted identifier can hold, whole: any characters but NUL."""
+KEYWORDS = {token.name.removesuffix("_P").lower() for token in postgast.pg_query_pb2.Token.DESCRIPTOR.values}
+"""All of the grammar, and names of its other tokens."""
 UNQUOTED = st.from_regex(r"[A-Za-z_À-ÖØ-öø-ÿ][A-Za-z0-9_$À-ÖØ-öø-ÿ]{0,15}", fullmatch=True)
 
 
@@ -109,6 +111,11 @@ def test_a_column_takes_no_schema(text: str) -> None:
         (ColumnName("id_pais"), "id_pais"),
         (ColumnName("ID"), '"ID"'),
         (ColumnName("dos palabras"), '"dos palabras"'),
+        (TableName("public", "order"), '"order"'),
+        (TableName("user", "left"), '"user"."left"'),
+        (TableName("public", "name"), "name"),
+        (ColumnName("time"), "time"),
+        (ColumnName("select"), '"select"'),
     ],
 )
 def test_a_name_is_shown_with_quotes_only_where_it_needs_them(name: TableName | ColumnName, text: str) -> None:
@@ -129,6 +136,23 @@ def test_every_table_reads_back_as_it_was_shown(schema: str, name: str) -> None:
 def test_every_column_reads_back_as_it_was_shown(name: str) -> None:
     """Showing a column and reading it again gives the same column, whatever its name holds."""
     assert ColumnName.parse(str(ColumnName(name))) == ColumnName(name)
+
+
+def test_a_keyword_has_quotes_where_the_grammar_wants_them() -> None:
+    """Every keyword reads back in a statement of PostgreSQL's own grammar, as a table's name and as a column's."""
+    for keyword in KEYWORDS:
+        table, column = TableName("public", keyword), ColumnName(keyword)
+        statement = (
+            postgast.parse(f"create table {table} ({column} int, primary key ({column}))").stmts[0].stmt.create_stmt
+        )
+        assert statement.relation.relname == keyword
+        assert statement.table_elts[0].column_def.colname == keyword
+
+
+def test_a_table_knows_how_states_of_the_time_spelled_it() -> None:
+    """Keywords stood without quotes; other names were as they are."""
+    assert TableName("user", "order").former_spelling == "user.order"
+    assert TableName("public", "Order").former_spelling == str(TableName("public", "Order"))
 
 
 @given(text=UNQUOTED)

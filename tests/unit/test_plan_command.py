@@ -14,8 +14,12 @@ from typing import Any
 import pytest
 
 from cli.plan import plan_command
+from components.errors import PlanError
 from components.plan.page import PAGE, with_rules
+from components.plan.plan import ShardingPlan
 from components.plan.rules import RULES
+from components.schema.files import Schema
+from components.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SQL = "create table t (\n  x int not null,\n  id int unique\n);\ncreate table r (id int primary key);\n"
@@ -125,6 +129,98 @@ def test_json_says_everything(folder: Path, capsys: pytest.CaptureFixture[str]) 
     }
     documented = (ROOT / "docs" / "plan.md").read_text("utf-8")
     assert all(f"`{field}`" in documented for field in {*shown, "findings", "steps", *finding, *steps[0], *steps[2]})
+
+
+MANY = "".join(f"create table t{n} (x int not null, id int unique);\n" for n in range(8))
+TABLES_OF_MANY = {f"t{n}": {"distributeBy": "x"} for n in range(8)}
+
+
+@pytest.fixture
+def many(folder: Path) -> Path:
+    """A project with eight findings of one kind, and seven of another."""
+    (folder / "sql" / "schema" / "1.sql").write_text(MANY, "utf-8")
+    tables = "".join(f"    {name}: {json.dumps(table)}\n" for name, table in TABLES_OF_MANY.items())
+    (folder / "Pulumi.dev.yaml").write_text(SETTINGS[: SETTINGS.index("    T:")] + tables, "utf-8")
+    return folder
+
+
+def test_many_findings_of_one_kind_are_one_with_a_list(many: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The text shows the first five, and how many more there are; JSON and the annotations have each."""
+    assert plan_command("dev", "text") == 1
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("error [unique-key] 8 findings of one kind: A UNIQUE or EXCLUDE constraint")
+    assert rest[0].startswith("    sql/schema/1.sql:1:41: t0: this unique (id) lacks the distribution column x")
+    assert rest[5:7] == [
+        "    and 3 more, each in `make plan FORMAT=json`",
+        "    fix: `make plan MEND=<file>` writes the statements for 8 of them",
+    ]
+    assert rest[7].startswith("warning [separate-groups] 7 findings of one kind: ")
+    assert rest[14] == "    fix: Add `colocateWith`."
+    assert rest[13] == "    and 2 more, each in `make plan FORMAT=json`"
+
+    assert len(document(capsys)[1]["findings"]) == 15
+    plan_command("dev", "github")
+    assert len(capsys.readouterr().out.splitlines()) == 15
+
+
+def test_a_preview_lists_many_errors_of_one_kind(many: Path) -> None:
+    """What stops an update is shortened in the same way."""
+    settings = Settings.parse({"password": "x", "tables": json.dumps(TABLES_OF_MANY)}, stack="dev")
+    with pytest.raises(PlanError) as caught:
+        ShardingPlan.make(Schema.read(many / "sql" / "schema"), settings.tables)
+    first, *rest = str(caught.value).splitlines()
+    assert first.startswith("unique-key: 8 findings of one kind: ")
+    assert len(rest) == 7
+
+
+def test_a_mend_is_written_as_a_file_of_the_schema(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plan with the file has none of the errors that it mends, and the code says so."""
+    assert plan_command("dev", "text", "900.sql") == 0
+    assert capsys.readouterr().out == (
+        "wrote sql/schema/900.sql: 1 statements for 1 findings; 0 are left to you, as comments at its end. A plan with it has 0 "
+        "errors, 0 warnings\n"
+    )
+    text = (folder / "sql" / "schema" / "900.sql").read_text("utf-8")
+    assert "-- [unique-key] sql/schema/1.sql:3:10: t: this unique (id) lacks the distribution column x" in text
+    assert "\nalter table t drop constraint t_id_key, add constraint t_id_key unique (x, id);\n" in text
+    code, shown = document(capsys)
+    assert (code, shown["findings"]) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("sql/schema/1.sql", "the file is there already: name another one"),
+        ("0.sql", "it would run before 1.sql: give it a name that sorts behind that"),
+        ("900.txt", "it has to be a file of the schema: name one in "),
+        ("elsewhere/900.sql", "such as sql/schema/900_mend.sql"),
+    ],
+)
+def test_a_mend_is_a_new_file_behind_the_others(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str, why: str
+) -> None:
+    """Any other name is refused before something is written."""
+    assert plan_command("dev", "text", name) == 1
+    shown = capsys.readouterr()
+    assert shown.err.startswith(f"--mend {name}: ")
+    assert why in shown.err
+    assert [path.name for path in folder.rglob("*.sql")] == ["1.sql"]
+    assert (folder / "sql" / "schema" / "1.sql").read_text("utf-8") == SQL
+
+
+def test_a_mend_of_what_cannot_be_read_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a plan there is nothing to mend."""
+    (folder / "sql" / "schema" / "1.sql").write_text("create tabel t", "utf-8")
+    assert plan_command("dev", "text", "900.sql") == 1
+    assert "cannot be read, so there is no plan yet" in capsys.readouterr().err
+
+
+def test_where_sql_mends_nothing_no_file_is_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plan whose findings are up to settings, or that has none, needs no file."""
+    (folder / "sql" / "schema" / "1.sql").write_text(SQL.replace(" unique", ""), "utf-8")
+    assert plan_command("dev", "text", "900.sql") == 0
+    assert capsys.readouterr().out == "nothing to mend by SQL: 0 findings are left, see `make plan`\n"
+    assert not (folder / "sql" / "schema" / "900.sql").exists()
 
 
 def test_annotations_are_escaped_as_github_wants(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

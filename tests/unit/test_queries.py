@@ -307,7 +307,7 @@ def test_the_plan_shows_the_queries_in_every_format(
     (tmp_path / "app.sql").write_text("select * from a where k = $1;\nselect * from a join b on a.x = b.x")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command, "read_standing", lambda _stack: None)
-    assert command.plan_command("dev", output, "app.sql") == 0
+    assert command.plan_command("dev", output, queries="app.sql") == 0
     shown = capsys.readouterr().out
     if output == "json":
         read = json.loads(shown)

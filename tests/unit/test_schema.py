@@ -908,3 +908,59 @@ def test_a_key_tells_what_it_can_guard(
     (table,) = read(f"create table t ({declared})").tables.values()
     (key,) = table.keys
     assert (key.kind, key.included, key.unequal, key.referable) == expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        (
+            "alter table a drop constraint a_code_key",
+            "the unique a_code_key of a, which the foreign key u_code_fkey of u",
+        ),
+        (
+            "alter table a drop constraint a_code_key, add constraint a_code_key unique (t, code)",
+            "the unique a_code_key of a, which the foreign key u_code_fkey of u",
+        ),
+        ("drop index i", "the index i of a, which the foreign key u_n_fkey of u"),
+        ("alter table a drop column code", "the column code of a, which the foreign key u_code_fkey of u"),
+        ("drop table a", "the table a, which the foreign key u_"),
+        ("alter table a drop constraint a_pkey", "the primary key a_pkey of a, which the foreign key s of a"),
+    ],
+)
+def test_what_a_foreign_key_needs_is_dropped_with_cascade_only(statement: str, what: str) -> None:
+    """PostgreSQL refuses it; the error says which foreign key to drop before, and where the statement stands."""
+    sql = (
+        "create table a (t int, id int primary key, code text unique, n int, constraint s foreign key (t) references a);"
+        "create unique index i on a (n); create table u (code text references a (code), n int references a (n));"
+    )
+    refused = Schema([SqlFile("1.sql", sql), SqlFile("2.sql", statement)]).refused_drops
+    assert refused
+    assert all(drop.at.file == "2.sql" for drop in refused)
+    assert f"{refused[0].what}, which the foreign key {refused[0].foreign_key.name} of {refused[0].child}".startswith(
+        what
+    )
+
+    hidden = f"do $$ begin execute 'drop' end $$; {statement}"
+    assert Schema([SqlFile("1.sql", sql), SqlFile("2.sql", hidden)]).refused_drops == []
+    if "add" not in statement:
+        assert Schema([SqlFile("1.sql", sql), SqlFile("2.sql", f"{statement} cascade")]).refused_drops == []
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "alter table u drop constraint u_code_fkey; alter table a drop constraint a_code_key",
+        "drop table u; alter table a drop constraint a_code_key; drop index i; drop table a",
+        "drop table a, u",
+        "create unique index more on a (code); alter table a drop constraint a_code_key",
+        "alter table u drop column code; alter table a drop column code",
+        "alter table a drop constraint s, drop constraint a_pkey",
+    ],
+)
+def test_what_no_foreign_key_needs_is_dropped(statements: str) -> None:
+    """A key goes once its foreign keys are gone; where another key would do, nothing is said."""
+    sql = (
+        "create table a (t int, id int primary key, code text unique, n int, constraint s foreign key (t) references a);"
+        "create unique index i on a (n); create table u (code text references a (code), n int references a (n));"
+    )
+    assert Schema([SqlFile("1.sql", sql), SqlFile("2.sql", statements)]).refused_drops == []

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from components.names import ColumnName, TableName
-from components.plan.findings import Rule
+from components.names import ColumnName
+from components.plan.findings import Mend, Rule
+from components.plan.remedies import (
+    collation_of,
+    group_collation,
+    group_type,
+    is_deterministic,
+    mend_distribution_column,
+    mend_not_null,
+    mended_type,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from components.names import TableName
     from components.plan.findings import Finding
     from components.plan.layout import Layout
-    from components.schema.relations import Column, Relations, Table
+    from components.schema.relations import Column, Table
     from components.settings import TableSettings
 
 __all__ = ["check_distribution_column"]
@@ -102,28 +112,29 @@ UNHASHABLE_TYPES: Final = frozenset(
 def check_distribution_column(layout: Layout, table: Table, by: ColumnName) -> Iterator[Finding]:
     """Check what EnsureRelationCanBeDistributed demands of the column, and colocation of its type."""
     name, settings, column = table.name, layout.settings[table.name], (table.columns or {})[by.name]
-    base, collation = layout.schema.base_type(column.type), _collation(layout.schema, column)
-    refused, alter = f"{name} cannot be distributed by {by}", f"alter table {name} alter column {by}"
+    base, collation = layout.schema.base_type(column.type), collation_of(layout.schema, column)
+    refused = f"{name} cannot be distributed by {by}"
     if column.generated:
         message = f"{refused}: its value is generated"
         yield GENERATED_COLUMN.finding(name, message, "name a plain column", at=table.at)
     if base in UNHASHABLE_TYPES:
         message = f"{refused}: values of type {column.type} have no hash"
-        remedy = f"name another column{f': {alter} type jsonb' * (base == 'json')}"
-        yield NO_HASH.finding(name, message, remedy, at=table.at)
+        mend = mended_type(layout, name, column, "jsonb") if column.type == "json" else None
+        yield NO_HASH.finding(name, message, "name another column", at=table.at, mend=mend)
     if column.scale < 0:
         message = f"{refused}: it is numeric with a negative scale"
-        yield NEGATIVE_SCALE.finding(name, message, f"{alter} type numeric", at=table.at)
-    if not _is_deterministic(layout.schema, collation):
+        mend = mended_type(layout, name, column, "numeric")
+        yield NEGATIVE_SCALE.finding(name, message, "", at=table.at, mend=mend)
+    if not is_deterministic(layout.schema, collation):
         message = f"{refused}: its collation {collation} is not deterministic"
-        remedy = f'{alter} type {column.type} collate "C"'
-        yield NONDETERMINISTIC_COLLATION.finding(name, message, remedy, at=table.at)
+        mend = mend_distribution_column(layout, name, column)
+        yield NONDETERMINISTIC_COLLATION.finding(name, message, "", at=table.at, mend=mend)
     yield from _check_colocated_column(layout, table, column, settings)
     if not column.not_null and not (table.primary_key and by.name in table.primary_key.columns):
         message = f"{name}: the distribution column {by} may be NULL, and no shard stores a row without a value"
         if table.primary_key:
             message += f": in the primary key it becomes NOT NULL, so an insert without {by} fails"
-        yield NULLABLE_COLUMN.finding(name, message, f"{alter} set not null", at=table.at)
+        yield NULLABLE_COLUMN.finding(name, message, "", at=table.at, mend=mend_not_null(name, by.name))
     is_enum = layout.schema.type_kind(base) == "enum"
     if base == "bool" or is_enum:
         kind = "an enum" if is_enum else "a boolean"
@@ -140,28 +151,32 @@ def _check_colocated_column(layout: Layout, table: Table, column: Column, settin
         return
     setting = f"citus:tables.{name}.colocateWith = {target}"
     target_by = ColumnName(other.name)
-    alter = f"alter table {name} alter column {by} type"
-    mine, theirs = _collation(layout.schema, column), _collation(layout.schema, other)
+    mine, theirs = collation_of(layout.schema, column), collation_of(layout.schema, other)
     if other.type != column.type:
         message = f"{by} is {column.type}, but {target}.{target_by} is {other.type}"
-        remedy = f"colocated tables need one type: {alter} {other.type}"
-        yield COLOCATED_TYPE.finding(name, message, remedy, setting=setting)
+        remedy, mend = "colocated tables need one type", _one_type(layout, name, column)
+        yield COLOCATED_TYPE.finding(name, message, remedy, setting=setting, mend=mend)
     elif mine != theirs:
         message = f"{by} has {_named(mine)}, but {target}.{target_by} has {_named(theirs)}"
-        remedy = f'colocated tables need one collation: {alter} {column.type} collate "{theirs or "default"}"'
-        yield COLOCATED_COLLATION.finding(name, message, remedy, setting=setting)
+        remedy, mend = "colocated tables need one collation", mend_distribution_column(layout, name, column)
+        yield COLOCATED_COLLATION.finding(name, message, remedy, setting=setting, mend=mend)
 
 
-def _collation(schema: Relations, column: Column) -> str:
-    user_type = schema.user_type(column.type)
-    collation = column.collation or (user_type.collation if user_type else "")
-    return "" if collation == ("C" if column.type == "name" else "default") else collation
+def _one_type(layout: Layout, name: TableName, column: Column) -> Mend:
+    """Return what gives a distribution column the type of its colocation group; the others where they are to change."""
+    type_, *_ = group_type(layout, name)
+    others = layout.groups[layout.colocation_root(name)] if column.type == type_ else [name]
+    wanted = type_, group_collation(layout, name)
+    columns = [
+        (member, it)
+        for member in others
+        if (it := layout.distribution_column(member)) and (it.type, collation_of(layout.schema, it)) != wanted
+    ]
+    mends = [mend_distribution_column(layout, member, it) for member, it in columns]
+    effect = next((mend.effect for mend in mends if mend.effect), "")
+    decision = next((mend.decision for mend in mends if mend.decision), "")
+    return Mend(tuple(step for mend in mends for step in mend.steps), effect, decision)
 
 
 def _named(collation: str) -> str:
     return f"the collation {collation}" if collation else "the database's collation"
-
-
-def _is_deterministic(schema: Relations, collation: str) -> bool:
-    name = TableName(*(["public", collation] if "." not in collation else collation.split(".", 1)))
-    return schema.collations.get(name, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from components.names import ColumnName
 from components.plan.findings import Rule
 
 if TYPE_CHECKING:
@@ -80,6 +81,16 @@ REPLACED_VIEW: Final = Rule(
 )
 
 
+NEEDED_KEY: Final = Rule(
+    "needed-key",
+    "error",
+    what="A statement drops a key, an index, a column or a table that a foreign key needs, without CASCADE.",
+    why="PostgreSQL refuses it.",
+    remedy="Drop the foreign key before it and add it again behind it, or write CASCADE to lose it.",
+    source="performDeletion",
+)
+
+
 _MISPLACED: Final = {
     "created later": (
         CREATED_LATER,
@@ -104,6 +115,15 @@ def check_files(schema: Relations, server: KnownServer, applied: Iterable[str]) 
             )
             remedy = f"let it group by every column that it shows, or write before it: drop view {name}"
             yield REPLACED_VIEW.finding(name, message, remedy, at=at)
+    for drop in schema.refused_drops:
+        if drop.at.file not in known:
+            fk = ColumnName(drop.foreign_key.name)
+            message = f"PostgreSQL refuses to drop {drop.what}, which the foreign key {fk} of {drop.child} needs"
+            remedy = (
+                f"drop the foreign key before it (alter table {drop.child} drop constraint {fk}) and add it again behind it, "
+                "or write CASCADE to lose it"
+            )
+            yield NEEDED_KEY.finding(drop.foreign_key.parent, message, remedy, at=drop.at)
     needs = [need for need in schema.needs if need.at.file not in known]
     yield from _check_version([need for need in needs if need.kind == "version"], server)
     yield from _check_extensions([need for need in needs if need.kind == "extension"], server)

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 from components.names import ColumnName, listed
 from components.plan.findings import Rule
+from components.plan.remedies import drop_for_good, mend_foreign_key, mended_key, move_to_tables
+from components.schema.key_text import drop_foreign_key, listed_key
 from components.tables import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from components.names import TableName
-    from components.plan.findings import Finding
+    from components.plan.findings import Finding, Mend
     from components.plan.layout import Layout
     from components.schema.relations import ForeignKey, Table
 
@@ -61,16 +63,17 @@ FOREIGN_KEY_PAIR: Final = Rule(
     "error",
     what="A foreign key between colocated tables pairs a distribution column with another column.",
     why="The referencing and the referenced row are on the same worker only if their distribution columns are equal.",
-    remedy="Pair the two distribution columns.",
+    remedy="Pair the two distribution columns, or remove the foreign key.",
     source="keys.rewritten_foreign_key",
 )
 
 FOREIGN_KEY_TARGET: Final = Rule(
     "foreign-key-target",
     "error",
-    what="A foreign key references columns that are no longer a key once the primary key is rewritten.",
+    what="A foreign key references columns that are no longer a key once the distribution column is part of both.",
     why="PostgreSQL requires a primary key or a unique constraint on exactly these columns.",
-    remedy="Set `primaryKey` to the distribution column and the referenced columns, and no others.",
+    remedy="Let the referenced unique key have the distribution column too. Where it is the primary key, set `primaryKey` to the "
+    "distribution column and the referenced columns, and no others.",
     source="constraints.restore_foreign_keys",
 )
 
@@ -143,7 +146,7 @@ def check_foreign_key(
     is_managed = layout.root(table.name) in layout.managed
     if child == parent == Kind.LOCAL and not is_managed:
         return
-    yield from _check_default_action(table, fk, key)
+    yield from _check_default_action(layout, table, fk, key)
     if child == Kind.LOCAL and parent != Kind.DISTRIBUTED:
         partition = table if table.partition else layout.schema.tables[fk.parent]
         if partition.partition and (parent == Kind.LOCAL or table.partition):
@@ -158,14 +161,14 @@ def check_foreign_key(
             message = f"{key}: reference tables are sharded first, while this partition is still local"
             yield _partition_finding(layout, table, fk, message)
         elif child == Kind.DISTRIBUTED and by in fk.columns:
-            yield from _check_actions(table, fk, key, by)
+            yield from _check_actions(layout, table, fk, key, by)
     elif child == Kind.REFERENCE or (child == Kind.LOCAL and is_managed):
         kind = (
             "a reference table" if child == Kind.REFERENCE else "a local table that is connected to a reference table"
         )
         message = f"{key}: {kind} cannot reference a distributed table"
         remedy = _distribute_too(table, fk)
-        yield FOREIGN_KEY_TO_DISTRIBUTED.finding(table.name, message, remedy, at=fk.at)
+        yield FOREIGN_KEY_TO_DISTRIBUTED.finding(table.name, message, remedy, at=fk.at, mend=_removed(table, fk))
     else:
         yield from _check_to_distributed(layout, table, fk, key, order)
 
@@ -174,23 +177,24 @@ def _distribute_too(table: Table, fk: ForeignKey) -> str:
     return f"distribute {table.name} too, colocated with {fk.parent}, or remove the foreign key"
 
 
-def _check_default_action(table: Table, fk: ForeignKey, key: str) -> Iterator[Finding]:
+def _removed(table: Table, fk: ForeignKey) -> Mend:
+    return drop_for_good("rows may then reference what is not there", drop_foreign_key(table.name, fk))
+
+
+def _check_default_action(layout: Layout, table: Table, fk: ForeignKey, key: str) -> Iterator[Finding]:
     """Check what ForeignKeySetsNextValColumnToDefault refuses."""
     set_columns = fk.columns if fk.on_update == "d" else (fk.set_columns or fk.columns) if fk.on_delete == "d" else ()
     for name in set_columns:
         column = (table.columns or {}).get(name)
         if column is not None and (column.identity or column.sequence):
             message = f"{key}: SET DEFAULT would set {ColumnName(name)} from a sequence, which workers do not have"
-            yield FOREIGN_KEY_DEFAULT.finding(table.name, message, "use another action", at=fk.at)
+            mend = mend_foreign_key(layout, table, fk)
+            yield FOREIGN_KEY_DEFAULT.finding(table.name, message, "use another action", at=fk.at, mend=mend)
 
 
 def _partition_finding(layout: Layout, table: Table, fk: ForeignKey, message: str) -> Finding:
-    child, parent = layout.root(table.name), layout.root(fk.parent)
-    remedy = (
-        f"declare it between the partitioned tables: alter table {table.name} drop constraint {ColumnName(fk.name)}; "
-        f"alter table {child} add foreign key ({listed(fk.columns)}) references {parent}"
-    )
-    return FOREIGN_KEY_PARTITION.finding(table.name, message, remedy, at=fk.at)
+    remedy, mend = "declare it between the partitioned tables", move_to_tables(layout, table, fk)
+    return FOREIGN_KEY_PARTITION.finding(table.name, message, remedy, at=fk.at, mend=mend)
 
 
 def _reference_to_local(layout: Layout, table: Table, fk: ForeignKey, key: str) -> Finding:
@@ -206,7 +210,9 @@ def _reference_to_local(layout: Layout, table: Table, fk: ForeignKey, key: str) 
         return FOREIGN_KEY_PARTITION.finding(table.name, f"{message}, and is a partition", remedy, at=fk.at)
     if changing:
         message += f", so ON {changing[0]} could not reach the copies"
-        return FOREIGN_KEY_REFERENCE_ACTION.finding(table.name, message, remedy, at=fk.at)
+        remedy += ", or let it do nothing"
+        mend = mend_foreign_key(layout, table, fk)
+        return FOREIGN_KEY_REFERENCE_ACTION.finding(table.name, message, remedy, at=fk.at, mend=mend)
     message += ", and only there can the foreign key be checked"
     return FOREIGN_KEY_REFERENCE_TO_LOCAL.finding(table.name, message, remedy, at=fk.at)
 
@@ -224,13 +230,14 @@ def _check_to_distributed(
             f"{key}: {table.name} is local and {fk.parent} is distributed: Citus would check inserts, but not deletes or updates "
             f"of {fk.parent}, so orphaned rows would appear silently"
         )
-        yield FOREIGN_KEY_FROM_LOCAL.finding(table.name, message, _distribute_too(table, fk), at=fk.at)
+        remedy = _distribute_too(table, fk)
+        yield FOREIGN_KEY_FROM_LOCAL.finding(table.name, message, remedy, at=fk.at, mend=_removed(table, fk))
         return
     if layout.colocation_root(table.name) != layout.colocation_root(fk.parent):
         message = f"{key}: the two are not colocated, so no worker could check it alone"
         child, parent = layout.root(table.name), layout.root(fk.parent)
         remedy = f"citus:tables.{child}.colocateWith: {parent}, or remove the foreign key"
-        yield FOREIGN_KEY_COLOCATION.finding(table.name, message, remedy, at=fk.at)
+        yield FOREIGN_KEY_COLOCATION.finding(table.name, message, remedy, at=fk.at, mend=_removed(table, fk))
         return
     by, parent_by = layout.distribution_column_name(table.name), layout.distribution_column_name(fk.parent)
     pairs = list(zip(fk.columns, referenced, strict=False))
@@ -238,10 +245,11 @@ def _check_to_distributed(
     if not is_paired and any(by == one or parent_by == other for one, other in pairs):
         pair = f"{ColumnName(by)} with {ColumnName(parent_by)}"
         message = f"{key}: it pairs a distribution column with another column, but must pair {pair}"
-        yield FOREIGN_KEY_PAIR.finding(table.name, message, f"pair {pair} in the foreign key", at=fk.at)
-        yield from _check_actions(table, fk, key, by)
+        remedy = f"pair {pair} in the foreign key, or remove it"
+        yield FOREIGN_KEY_PAIR.finding(table.name, message, remedy, at=fk.at, mend=_removed(table, fk))
+        yield from _check_actions(layout, table, fk, key, by)
         return
-    yield from _check_actions(table, fk, key, by)
+    yield from _check_actions(layout, table, fk, key, by)
     target = referenced if is_paired else (parent_by, *referenced)
     problem = _partition_problem(layout, table, fk, order, is_paired=is_paired)
     if problem:
@@ -252,7 +260,9 @@ def _check_to_distributed(
         message = (
             f"{key}: with MATCH FULL and {ColumnName(by)} in front, none of ({listed(fk.columns)}) may be NULL any more"
         )
-        yield MATCH_FULL.finding(table.name, message, "declare it without MATCH FULL", at=fk.at)
+        decision = "a row with some of the columns NULL is then not refused" if len(fk.columns) > 1 else ""
+        mend = mend_foreign_key(layout, table, fk, decision=decision)
+        yield MATCH_FULL.finding(table.name, message, "declare it without MATCH FULL", at=fk.at, mend=mend)
 
 
 def _partition_problem(
@@ -286,15 +296,22 @@ def _is_key(layout: Layout, name: TableName, columns: tuple[str, ...]) -> bool:
 
 
 def _lost_target(layout: Layout, table: Table, fk: ForeignKey, key: str, columns: tuple[str, ...]) -> Finding:
-    primary = listed(layout.primary_key(fk.parent) or ())
-    message = f"{key}: it will reference ({listed(columns)}), but the primary key of {fk.parent} becomes ({primary})"
+    by, primary = layout.distribution_column_name(fk.parent), layout.primary_key(fk.parent)
+    lacking, mend = mended_key(layout, fk), None
+    why = f"the primary key of {fk.parent} becomes ({listed(primary)})" if primary else f"{fk.parent} has no such key"
     remedy = f"citus:tables.{layout.root(fk.parent)}.primaryKey: [{listed(columns)}]"
-    if layout.distribution_column_name(fk.parent) not in columns:
-        remedy = _distribute_too(table, fk)
-    return FOREIGN_KEY_TARGET.finding(table.name, message, remedy, at=fk.at)
+    if by not in columns:
+        remedy, mend = _distribute_too(table, fk), _removed(table, fk)
+    elif lacking is not None:
+        why = f"the {lacking[1].kind} ({listed_key(lacking[1])}) of {lacking[0].name} lacks {ColumnName(by)}"
+        remedy, mend = f"let that key have {ColumnName(by)} too", mend_foreign_key(layout, table, fk)
+    elif primary is None:
+        remedy = f"declare unique ({listed(columns)}) in {fk.parent}"
+    message = f"{key}: it will reference ({listed(columns)}), but {why}"
+    return FOREIGN_KEY_TARGET.finding(table.name, message, remedy, at=fk.at, mend=mend)
 
 
-def _check_actions(table: Table, fk: ForeignKey, key: str, by: str) -> Iterator[Finding]:
+def _check_actions(layout: Layout, table: Table, fk: ForeignKey, key: str, by: str) -> Iterator[Finding]:
     for event, action in (("DELETE", fk.on_delete), ("UPDATE", fk.on_update)):
         if action in ("n", "d") or (action == "c" and event == "UPDATE"):
             column = ColumnName(by)
@@ -303,4 +320,5 @@ def _check_actions(table: Table, fk: ForeignKey, key: str, by: str) -> Iterator[
                 "foreign key once distributed"
             )
             remedy = f"use ON {event} {'CASCADE or ' * (event == 'DELETE')}NO ACTION"
-            yield FOREIGN_KEY_ACTION.finding(table.name, message, remedy, at=fk.at)
+            mend = mend_foreign_key(layout, table, fk)
+            yield FOREIGN_KEY_ACTION.finding(table.name, message, remedy, at=fk.at, mend=mend)

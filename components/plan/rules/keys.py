@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from components.names import ColumnName, listed
 from components.plan.findings import Rule
+from components.plan.remedies import INTEGERS, mend_key, mend_view, mended_type
+from components.schema.key_text import listed_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,7 +112,8 @@ def check_primary_key(layout: Layout, table: Table, by: ColumnName) -> Iterator[
     for view in layout.views_on_key.get(name, ()) if new != key.columns else ():
         other = layout.schema.others[view]
         message = f"the {other.kind} {view} groups by the primary key of {name}, which has to be rewritten"
-        yield KEY_IN_USE.finding(name, message, "let it group by every column that it shows", at=other.at)
+        remedy = "let it group by every column that it shows"
+        yield KEY_IN_USE.finding(name, message, remedy, at=other.at, mend=mend_view(layout, view, other))
     missing = [column for column in table.partition_columns if column and column not in new]
     if missing:
         message = f"{name} is partitioned by {listed(missing)}, which must be in its primary key"
@@ -130,15 +133,15 @@ def check_unique_keys(layout: Layout, table: Table, by: ColumnName) -> Iterator[
     """Check what ErrorIfUnsupportedConstraint demands of each key; the primary key of the table itself is rewritten."""
     for key in table.keys:
         if key.kind != "primary key":
-            yield from _check_unique_key(table, key, by)
+            yield from _check_unique_key(layout, table, key, by)
     for partition in layout.partitions(table.name):
         for key in partition.keys:
             if not layout.is_derived(partition, key):
-                yield from _check_unique_key(partition, key, by)
+                yield from _check_unique_key(layout, partition, key, by)
 
 
-def _check_unique_key(table: Table, key: Key, by: ColumnName) -> Iterator[Finding]:
-    name, columns = table.name, _listed_key(key)
+def _check_unique_key(layout: Layout, table: Table, key: Key, by: ColumnName) -> Iterator[Finding]:
+    name, columns = table.name, listed_key(key)
     if by.name in key.columns:
         if by.name in key.unequal:
             message = (
@@ -147,36 +150,45 @@ def _check_unique_key(table: Table, key: Key, by: ColumnName) -> Iterator[Findin
             yield UNIQUE_KEY.finding(name, message, f"write {by} with =, or remove it", at=key.at)
         return
     message = f"{name}: this {key.kind} ({columns}) lacks the distribution column {by}"
-    remedy = f"make it ({by}, {columns}), or remove it"
-    if key.kind in ("unique", "primary key"):
-        constraint = ColumnName(key.name)
-        remedy += f": alter table {name} drop constraint {constraint}, add constraint {constraint} {key.kind} ({by}, {columns})"
+    remedy, mend = f"make it ({by}, {columns}), or remove it", mend_key(layout, table, key)
     if by.name in key.included:
         message += " but in INCLUDE, so rows on different workers can have the same value"
-        yield INCLUDED_COLUMN.finding(name, message, remedy, at=key.at)
+        yield INCLUDED_COLUMN.finding(name, message, remedy, at=key.at, mend=mend)
     else:
-        yield UNIQUE_KEY.finding(name, f"{message}, so no worker could check it alone", remedy, at=key.at)
-
-
-def _listed_key(key: Key) -> str:
-    return ", ".join(column if column.startswith("<") else str(ColumnName(column)) for column in key.columns)
+        message += ", so no worker could check it alone"
+        yield UNIQUE_KEY.finding(name, message, remedy, at=key.at, mend=mend)
 
 
 def check_sequences(layout: Layout, order: Mapping[TableName, int]) -> Iterator[Finding]:
     """Check what EnsureDistributedSequencesHaveOneType demands of columns that a sequence fills."""
-    first: dict[TableName, tuple[Table, Column]] = {}
+    filled: dict[TableName, list[tuple[Table, Column]]] = {}
     roots = [*sorted(layout.managed), *sorted(layout.settings, key=lambda name: order[name])]
     for table in (member for root in roots for member in (layout.schema.tables[root], *layout.partitions(root))):
         for column in (table.columns or {}).values():
-            if column.sequence is None:
-                continue
-            name, own = ColumnName(column.name), f"alter table {table.name} alter column {ColumnName(column.name)} type"
-            other_table, other = first.setdefault(column.sequence, (table, column))
-            fills = f"{table.name}: the sequence {column.sequence} fills {name}, which is {column.type}"
-            if other.type != column.type:
-                message = f"{fills}, and {other_table.name}.{ColumnName(other.name)}, which is {other.type}"
-                yield SEQUENCE_TYPE.finding(table.name, message, f"{own} {other.type}", at=table.at)
-            sequence, limit = layout.schema.sequences.get(column.sequence), _LIMITS.get(column.type)
-            if sequence and limit and any(not -limit <= bound < limit for bound in sequence.bounds):
-                message = f"{fills}: its bounds are outside the range of this type"
-                yield SEQUENCE_RANGE.finding(table.name, message, f"{own} bigint", at=sequence.at)
+            if column.sequence is not None:
+                filled.setdefault(column.sequence, []).append((table, column))
+    for name, columns in filled.items():
+        yield from _check_sequence(layout, name, columns)
+
+
+def _check_sequence(layout: Layout, sequence: TableName, columns: list[tuple[Table, Column]]) -> Iterator[Finding]:
+    (first, first_column), types = columns[0], {column.type for _, column in columns}
+    declared = layout.schema.sequences.get(sequence)
+
+    def exceeds(type_: str) -> bool:
+        limit = _LIMITS.get(type_)
+        return bool(declared and limit and any(not -limit <= bound < limit for bound in declared.bounds))
+
+    wanted = max(types, key=INTEGERS.index) if types <= set(INTEGERS) else first_column.type
+    wanted = "int8" if exceeds(wanted) else wanted
+    for table, column in columns:
+        fills = f"{table.name}: the sequence {sequence} fills {ColumnName(column.name)}, which is {column.type}"
+        if first_column.type != column.type:
+            narrow, narrow_column = (first, first_column) if column.type == wanted else (table, column)
+            mend = mended_type(layout, layout.root(narrow.name), narrow_column, wanted)
+            message = f"{fills}, and {first.name}.{ColumnName(first_column.name)}, which is {first_column.type}"
+            yield SEQUENCE_TYPE.finding(table.name, message, "", at=table.at, mend=mend)
+        if declared and exceeds(column.type):
+            message = f"{fills}: its bounds are outside the range of this type"
+            mend = mended_type(layout, layout.root(table.name), column, "int8")
+            yield SEQUENCE_RANGE.finding(table.name, message, "", at=declared.at, mend=mend)

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from components.names import ColumnName
 from components.plan.findings import Rule
+from components.plan.remedies import drop_for_good
 from components.tables import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from components.names import TableName
-    from components.plan.findings import Finding
+    from components.plan.findings import Finding, Mend
     from components.plan.layout import Layout
     from components.schema.relations import Table
 
@@ -150,8 +151,10 @@ def check_table(layout: Layout, name: TableName, order: Mapping[TableName, int])
                 yield UNSAFE_TRIGGER.finding(member.name, message, remedy, at=trigger.at)
                 continue
             message = f"{member.name}: trigger {trigger.name} would fire on the workers, where the tables it uses do not exist"
-            remedy = f"drop it: drop trigger {ColumnName(trigger.name)} on {member.name}"
-            yield TRIGGER.finding(member.name, message, remedy, at=trigger.at)
+            mend = drop_for_good(
+                "what the trigger does is no longer done", f"drop trigger {ColumnName(trigger.name)} on {member.name}"
+            )
+            yield TRIGGER.finding(member.name, message, "drop it", at=trigger.at, mend=mend)
         yield from _check_policies(member)
         yield from _check_types(layout, member, order)
 
@@ -189,23 +192,36 @@ def _check_inheritance(layout: Layout, table: Table, why: str) -> Iterator[Findi
     child_tables = [child for child in layout.schema.children(table.name) if not child.partition]
     if table.parents and not table.partition:
         message = f"{table.name} inherits from {table.parent}, which Citus cannot shard{why}"
-        remedy = f"remove the inheritance: alter table {table.name} no inherit {table.parent}"
-        yield INHERITANCE.finding(table.name, message, remedy, at=table.at)
+        mend = _disinherited(table, table.parents)
+        yield INHERITANCE.finding(table.name, message, "remove the inheritance", at=table.at, mend=mend)
     elif child_tables:
         child = child_tables[0]
         message = f"{child.name} inherits from {table.name}, which Citus cannot shard{why}"
-        remedy = f"remove the inheritance: alter table {child.name} no inherit {table.name}"
-        yield INHERITANCE.finding(table.name, message, remedy, at=child.at)
+        own = [it for it in child_tables if table.name in it.parents]
+        mend = drop_for_good(
+            _NOT_READ.format(table.name), *(f"alter table {it.name} no inherit {table.name}" for it in own)
+        )
+        yield INHERITANCE.finding(table.name, message, "remove the inheritance", at=child.at, mend=mend)
+
+
+_NOT_READ: Final = "queries of {} then no longer read the rows of its child tables"
+
+
+def _disinherited(table: Table, parents: Iterable[TableName]) -> Mend:
+    statements = (f"alter table {table.name} no inherit {parent}" for parent in parents)
+    return drop_for_good(_NOT_READ.format(table.parent), *statements)
 
 
 def _check_policies(table: Table) -> Iterator[Finding]:
     for policy in table.policies:
         if policy.subquery:
             message = f"{table.name}: policy {policy.name} has a subquery, which would see one shard on a worker"
-            remedy = (
-                f"write it without the subquery, or remove it: drop policy {ColumnName(policy.name)} on {table.name}"
+            remedy = "write it without the subquery, or remove it"
+            mend = drop_for_good(
+                "rows are then let through, or hidden, otherwise",
+                f"drop policy {ColumnName(policy.name)} on {table.name}",
             )
-            yield POLICY_SUBQUERY.finding(table.name, message, remedy, at=policy.at)
+            yield POLICY_SUBQUERY.finding(table.name, message, remedy, at=policy.at, mend=mend)
 
 
 def _check_types(layout: Layout, table: Table, order: Mapping[TableName, int]) -> Iterator[Finding]:
