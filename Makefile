@@ -37,9 +37,11 @@ preview: setup ## show what up would do
 FORMAT ?= text
 MEND ?=
 
+QUERIES ?=
+
 .PHONY: plan
-plan: setup ## show what the plan finds and does, without a database (FORMAT=text, json, github); MEND=… writes what mends it
-	@$(RUN) plan --stack '$(STACK)' --format '$(FORMAT)' --mend '$(MEND)'
+plan: setup ## show what the plan finds and does, without a database (FORMAT=text, json, github); MEND=… writes what mends it; QUERIES=… judges an application's statements
+	@$(RUN) plan --stack '$(STACK)' --format '$(FORMAT)' --mend '$(MEND)' --queries '$(QUERIES)'
 
 FROM ?=
 OUT ?=

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from cli.mend import write_mend
+from cli.queries import judge_queries
 from cli.select_stack import settings_file
 from cli.standing import read_standing
 from components.errors import PlanError, SettingsError, StackError
@@ -21,6 +22,7 @@ from components.names import TableName
 from components.nodes.runtime import open_runtime
 from components.plan.findings import Finding, by_kind, listed_findings
 from components.plan.later import Standing
+from components.plan.layout import Layout
 from components.plan.patterns import BY_PATTERN, ExpandedPattern
 from components.plan.plan import ShardingPlan
 from components.plan.rules import RULES
@@ -60,6 +62,8 @@ class Planned:
     """Its warnings as the program words them, too."""
     standing: Standing | None = field(default=None, repr=False)
     """What the stack's state tells of its cluster; None where it is planned as a new one."""
+    layout: Layout | None = field(default=None, repr=False)
+    """Its tables, to judge queries by; None where they cannot be read."""
 
     @property
     def errors(self) -> int:
@@ -72,10 +76,11 @@ class Planned:
         return len(self.findings) - self.errors
 
 
-def plan_command(stack: str, output: str, mend: str = "") -> int:
+def plan_command(stack: str, output: str, mend: str = "", queries: str = "") -> int:
     """Print the plan of a stack of the current folder, by default dev's; return 1 where it has errors.
 
     With `mend` its findings are mended in a new file of the schema instead, and the code is that of a plan with this file.
+    With `queries`, a file or a connection, print what becomes of an application's statements in place of the steps.
     """
     stack = stack or SEED_STACK
     if output not in FORMATS:
@@ -87,14 +92,20 @@ def plan_command(stack: str, output: str, mend: str = "") -> int:
             told, code = write_mend(stack, planned, mend)
             print(told)
             return code
+        judged = judge_queries(queries, planned.layout) if queries and planned.layout is not None else None
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
     if output == "json":
-        print(json.dumps(_document(stack, planned), ensure_ascii=False, indent=2))
+        shown = {**_document(stack, planned), **(judged.document() if judged else {})}
+        print(json.dumps(shown, ensure_ascii=False, indent=2))
+        return int(planned.errors > 0)
+    if output == "github":
+        lines = _annotations([*planned.findings, *(judged.findings() if judged else ())])
     else:
-        for line in _annotations(planned.findings) if output == "github" else _text(stack, planned):
-            print(line)
+        lines = judged.text() if judged else _text(stack, planned)
+    for line in lines:
+        print(line)
     return int(planned.errors > 0)
 
 
@@ -131,6 +142,7 @@ def read_plan(stack: str) -> Planned:
         settings=settings,
         warned=frozenset(map(str, plan.warnings)),
         standing=standing,
+        layout=plan.layout,
     )
 
 

@@ -5,7 +5,7 @@ Pure: reads no settings by itself, runs no SQL. Refuses here, at preview, what C
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,8 @@ class ShardingPlan:
     findings: tuple[Finding, ...] = ()
     patterns: tuple[ExpandedPattern, ...] = ()
     """What each pattern of the settings came to."""
+    layout: Layout | None = field(default=None, compare=False, repr=False)
+    """The tables with the settings that apply to each."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -137,7 +139,7 @@ class ShardingPlan:
         if standing is not None:
             findings = [*check_later(schema.files, standing, tables), *findings]
         turns = _with_pending(list(_with_foreign_keys(planned, layout)), expansion.undistributed, layout)
-        return cls(tuple(schema.files), *turns, tuple(map(expansion.placed, findings)), expansion.patterns)
+        return cls(tuple(schema.files), *turns, tuple(map(expansion.placed, findings)), expansion.patterns, layout)
 
 
 def _planned(name: TableName, layout: Layout, shard_count: int) -> PlannedTable:

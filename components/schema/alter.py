@@ -6,7 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from components.names import ColumnName, TableName
-from components.schema.definitions import column_of, sequence_of, with_column, with_constraint, with_expressions
+from components.schema.definitions import (
+    column_of,
+    default_of,
+    sequence_of,
+    with_column,
+    with_constraint,
+    with_expressions,
+)
 from components.schema.parse_tree import action_of, has_subquery, is_cascade, object_type, timing_of
 from components.schema.relations import Policy, RefusedDrop
 
@@ -43,8 +50,18 @@ def _drop_objects(scope: Scope, statement: Any) -> None:
             _drop_of(scope, scope.listed_name(of), name.string.sval)
         elif kind in ("OBJECT_TYPE", "OBJECT_DOMAIN"):
             scope.relations.types.pop(scope.listed_name(node.type_name.names), None)
+        elif kind in ("OBJECT_FUNCTION", "OBJECT_PROCEDURE", "OBJECT_ROUTINE", "OBJECT_AGGREGATE"):
+            _drop_routine(scope, node.object_with_args)
         elif node.WhichOneof("node") == "list" and all(item.HasField("string") for item in node.list.items):
             _drop(scope, kind, scope.listed_name(node.list.items), cascade=cascade)
+
+
+def _drop_routine(scope: Scope, routine: Any) -> None:
+    """Remove the function with these types of arguments; where none are given, the one of that name."""
+    known = scope.relations.routines.get(scope.listed_name(routine.objname), {})
+    if routine.args_unspecified:
+        known.clear()
+    known.pop(tuple(scope.type_name(node.type_name) for node in routine.objargs), None)
 
 
 def _refuse_dropping(scope: Scope, kind: str, statement: Any) -> None:
@@ -126,7 +143,7 @@ def _alter_policy(scope: Scope, statement: Any) -> None:
     table = scope.table(statement.table)
     if table is not None and (statement.HasField("qual") or statement.HasField("with_check")):
         kept = tuple(policy for policy in table.policies if policy.name != statement.policy_name)
-        policy = Policy(statement.policy_name, scope.at, has_subquery(statement))
+        policy = Policy(statement.policy_name, scope.at, has_subquery(statement), statement)
         scope.relations.put(replace(table, policies=(*kept, policy)))
 
 
@@ -266,7 +283,7 @@ def _altered(scope: Scope, column: Column, action: str, definition: Any) -> Colu
         new = column_of(scope, definition.column_def)
         return replace(column, type=new.type, collation=new.collation, scale=new.scale, modifiers=new.modifiers)
     if action == "ColumnDefault":
-        return replace(column, sequence=sequence_of(scope, definition))
+        return replace(column, sequence=sequence_of(scope, definition), default=default_of(definition))
     if action in ("AddIdentity", "DropIdentity"):
         return replace(column, identity=action == "AddIdentity", not_null=column.not_null or action == "AddIdentity")
     if action in ("SetNotNull", "DropNotNull"):

@@ -29,11 +29,15 @@ from components.schema.parse_tree import (
     messages,
     nodes,
     object_type,
+    parameter_mode,
+    strings,
 )
-from components.schema.relations import OtherRelation, Policy, Sequence, Table, Trigger, UserType
+from components.schema.relations import OtherRelation, Policy, Routine, Sequence, Table, Trigger, UserType
 from components.schema.source import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from components.schema.scope import Handler, Scope
 
 __all__ = ["HANDLERS", "select_into"]
@@ -76,7 +80,8 @@ def _create_table(scope: Scope, statement: Any) -> None:
 
 def _create_table_as(scope: Scope, statement: Any) -> None:
     if object_type(statement.objtype) == "OBJECT_MATVIEW":
-        scope.relations.others[scope.new_name(statement.into.rel)] = _view(scope, "materialized view", statement)
+        view = _view(scope, "materialized view", statement, statement.into.col_names)
+        scope.relations.others[scope.new_name(statement.into.rel)] = view
     elif not (statement.if_not_exists and scope.table(statement.into.rel)):
         _create_from_query(scope, statement.into.rel)
 
@@ -93,7 +98,7 @@ def _create_from_query(scope: Scope, relation: Any) -> None:
 
 
 def _create_view(scope: Scope, statement: Any) -> None:
-    name, view = scope.new_name(statement.view), _view(scope, "view", statement)
+    name, view = scope.new_name(statement.view), _view(scope, "view", statement, statement.aliases)
     before = scope.relations.others.get(name)
     if before is not None and statement.replace and view.keys and not before.is_dummy:
         scope.relations.replaced_views[name] = scope.at
@@ -101,10 +106,17 @@ def _create_view(scope: Scope, statement: Any) -> None:
     scope.relations.others[name] = view
 
 
-def _view(scope: Scope, kind: str, statement: Any) -> OtherRelation:
-    uses = frozenset(scope.name(it) for it in messages(statement.query, "RangeVar"))
-    source = Source.of(statement, scope.search_path)
-    return OtherRelation(kind, scope.at, _keys_needed(scope, statement.query), uses=uses, source=source)
+def _view(scope: Scope, kind: str, statement: Any, columns: Iterable[Any]) -> OtherRelation:
+    return OtherRelation(
+        kind,
+        scope.at,
+        _keys_needed(scope, statement.query),
+        uses=frozenset(scope.name(it) for it in messages(statement.query, "RangeVar")),
+        source=Source.of(statement, scope.search_path),
+        query=statement.query,
+        columns=strings(columns),
+        search_path=scope.search_path,
+    )
 
 
 def _keys_needed(scope: Scope, query: Any) -> frozenset[TableName]:
@@ -149,7 +161,7 @@ def _create_trigger(scope: Scope, statement: Any) -> None:
 def _create_policy(scope: Scope, statement: Any) -> None:
     table = scope.table(statement.table)
     if table is not None:
-        policy = Policy(statement.policy_name, scope.at, has_subquery(statement))
+        policy = Policy(statement.policy_name, scope.at, has_subquery(statement), statement)
         scope.relations.put(replace(table, policies=(*table.policies, policy)))
 
 
@@ -187,11 +199,15 @@ def _create_operator_class(scope: Scope, statement: Any) -> None:
 
 
 def _define(scope: Scope, statement: Any) -> None:
-    if object_type(statement.kind) == "OBJECT_AGGREGATE":
-        scope.relations.aggregates.add(statement.defnames[-1].string.sval)
-    if object_type(statement.kind) == "OBJECT_OPERATOR":
+    kind = object_type(statement.kind)
+    if kind == "OBJECT_AGGREGATE":
+        name = scope.new_listed_name(statement.defnames)
+        scope.relations.aggregates.add(name.name)
+        aggregate = Routine(name, scope.at, "internal", "i", is_aggregate=True)
+        scope.relations.routines.setdefault(name, {})[()] = aggregate
+    if kind == "OBJECT_OPERATOR":
         scope.relations.operators.add(statement.defnames[-1].string.sval)
-    if object_type(statement.kind) == "OBJECT_COLLATION":
+    if kind == "OBJECT_COLLATION":
         options = {node.def_elem.defname: str(node.def_elem.arg) for node in statement.definition}
         scope.relations.collations[scope.new_listed_name(statement.defnames)] = "false" not in options.get(
             "deterministic", ""
@@ -202,6 +218,28 @@ def _create_sequence(scope: Scope, statement: Any) -> None:
     scope.relations.sequences[scope.new_name(statement.sequence)] = Sequence(
         scope.at, tuple(bounds_of(statement.options))
     )
+
+
+def _create_function(scope: Scope, statement: Any) -> None:
+    options = {node.def_elem.defname: node.def_elem.arg for node in statement.options}
+    ins = [node.function_parameter for node in statement.parameters]
+    types = tuple(
+        scope.type_name(it.arg_type) for it in ins if parameter_mode(it) in ("DEFAULT", "IN", "INOUT", "VARIADIC")
+    )
+    name = scope.new_listed_name(statement.funcname)
+    scope.relations.functions.add(name.name)
+    routine = Routine(
+        name,
+        scope.at,
+        options["language"].string.sval.lower() if "language" in options else "sql",
+        options["volatility"].string.sval[:1] if "volatility" in options else "v",
+        tuple(it.name for it in ins),
+        returns_set=statement.return_type.setof or any(parameter_mode(it) == "TABLE" for it in ins),
+        tree=statement,
+        text=scope.statement.text,
+        search_path=scope.search_path,
+    )
+    scope.relations.routines.setdefault(name, {})[types] = routine
 
 
 HANDLERS: Final[dict[str, Handler]] = {
@@ -218,6 +256,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "composite_type_stmt": _create_composite,
     "define_stmt": _define,
     "create_seq_stmt": _create_sequence,
+    "create_function_stmt": _create_function,
     "create_cast_stmt": _create_cast,
     "create_op_class_stmt": _create_operator_class,
 }

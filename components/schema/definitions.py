@@ -35,6 +35,7 @@ __all__ = [
     "as_inherited",
     "as_like",
     "column_of",
+    "default_of",
     "free_name",
     "index_labels",
     "key_of",
@@ -69,7 +70,12 @@ def with_column(scope: Scope, table: Table, definition: Any) -> Table:
     column = column_of(scope, definition, table.name)
     if not column.type and column.name in (table.columns or {}):  # options of a column, in PARTITION OF and OF
         known = (table.columns or {})[column.name]
-        column = replace(known, not_null=known.not_null or column.not_null, sequence=column.sequence or known.sequence)
+        column = replace(
+            known,
+            not_null=known.not_null or column.not_null,
+            sequence=column.sequence or known.sequence,
+            default=known.default if column.default is None else column.default,
+        )
     if table.columns is not None:
         table = replace(table, columns={**table.columns, column.name: column})
     for constraint, attributes in constraints_of(definition.constraints):
@@ -100,11 +106,13 @@ def column_of(scope: Scope, definition: Any, table: TableName | None = None) -> 
     constraints = {constraint_kind(node.constraint): node.constraint for node in definition.constraints}
     names = definition.type_name.names
     serial = len(names) == 1 and names[0].string.sval in SERIALS
-    sequence = None
+    sequence: TableName | None = None
+    default: tuple[str, ...] | None = None
     if serial and table is not None:
-        sequence = TableName(table.schema, default_name(table.name, definition.colname, "seq"))
+        sequence, default = TableName(table.schema, default_name(table.name, definition.colname, "seq")), ("nextval",)
     elif "CONSTR_DEFAULT" in constraints:
-        sequence = sequence_of(scope, constraints["CONSTR_DEFAULT"].raw_expr)
+        expression = constraints["CONSTR_DEFAULT"].raw_expr
+        sequence, default = sequence_of(scope, expression), default_of(expression)
     identity = "CONSTR_IDENTITY" in constraints
     return Column(
         definition.colname,
@@ -116,7 +124,16 @@ def column_of(scope: Scope, definition: Any, table: TableName | None = None) -> 
         scale=scale_of(definition.type_name),
         modifiers=modifiers_of(definition.type_name),
         sequence=sequence,
+        default=default,
     )
+
+
+def default_of(expression: Any) -> tuple[str, ...] | None:
+    """Return the functions that a default calls; None where it is NULL."""
+    if expression.WhichOneof("node") is None or expression.a_const.isnull:
+        return None
+    called = [strings(call.funcname)[-1] for call in nodes(expression, "func_call")]
+    return (*called, *("now" for _ in nodes(expression, "sqlvalue_function")))
 
 
 def sequence_of(scope: Scope, default: Any) -> TableName | None:
@@ -236,6 +253,7 @@ def as_like(source: Table, options: int) -> Table:
             generated=column.generated and bool(options & _LIKE_GENERATED),
             identity=column.identity and bool(options & _LIKE_IDENTITY),
             sequence=column.sequence if options & _LIKE_DEFAULTS else None,
+            default=column.default if options & _LIKE_DEFAULTS else None,
         )
 
     return replace(source, columns=source.columns and {name: like(column) for name, column in source.columns.items()})

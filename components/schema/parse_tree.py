@@ -26,6 +26,7 @@ __all__ = [
     "modifiers_of",
     "nodes",
     "object_type",
+    "parameter_mode",
     "ranges_of",
     "referenced",
     "scale_of",
@@ -64,6 +65,11 @@ def object_type(value: int) -> str:
 def constraint_kind(constraint: Any) -> str:
     """Return a constraint's kind, such as CONSTR_CHECK."""
     return str(postgast.pg_query_pb2.ConstrType.Name(constraint.contype))
+
+
+def parameter_mode(parameter: Any) -> str:
+    """Return how a function takes a parameter: DEFAULT, IN, OUT, INOUT, VARIADIC or TABLE."""
+    return str(postgast.pg_query_pb2.FunctionParameterMode.Name(parameter.mode)).removeprefix("FUNC_PARAM_")
 
 
 def action_of(command: Any) -> str:

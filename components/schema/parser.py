@@ -161,10 +161,6 @@ def _create_role(scope: Scope, statement: Any) -> None:
     scope.relations.roles.add(statement.role)
 
 
-def _create_function(scope: Scope, statement: Any) -> None:
-    scope.relations.functions.add(statement.funcname[-1].string.sval)
-
-
 def _set_search_path(scope: Scope, names: list[str]) -> None:
     scope.search_path = tuple(name for name in names if name not in ("", "$user"))
 
@@ -174,7 +170,6 @@ _HANDLERS: Final[dict[str, Handler]] = {
     **alter.HANDLERS,
     "create_schema_stmt": _create_schema,
     "create_role_stmt": _create_role,
-    "create_function_stmt": _create_function,
     "variable_set_stmt": _set,
     "select_stmt": _select,
 }

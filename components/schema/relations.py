@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from components.errors import Problem
 from components.names import TableName
@@ -26,6 +26,7 @@ __all__ = [
     "Position",
     "RefusedDrop",
     "Relations",
+    "Routine",
     "Sequence",
     "Table",
     "Trigger",
@@ -67,6 +68,8 @@ class Column:
     """Of the type, as in varchar(20), with the parentheses."""
     sequence: TableName | None = None
     """The sequence of the `nextval` in its default; a serial column's own sequence too."""
+    default: tuple[str, ...] | None = None
+    """Functions that its default calls; None where it has no default, or NULL."""
     former: tuple[str, ...] = ()
     """Its names before it was renamed."""
 
@@ -136,6 +139,8 @@ class Policy:
     name: str
     at: Position
     subquery: bool
+    tree: Any = None
+    """Parse tree of the statement that creates or alters it."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +203,33 @@ class OtherRelation:
     comment: str | None = None
     is_dummy: bool = False
     """Whether it holds a place for the view that comes later, as pg_dump writes it."""
+    query: Any = None
+    """Parse tree of a view's query."""
+    columns: tuple[str, ...] = ()
+    """Names that the view gives to its query's first columns."""
+    search_path: tuple[str, ...] = ("public",)
+    """Schemas in which its query looks up names."""
+
+
+@dataclass(frozen=True)
+class Routine:
+    """A function or a procedure that a file creates."""
+
+    name: TableName
+    at: Position
+    language: str
+    volatility: str
+    """One letter as in pg_proc: i immutable, s stable, v volatile."""
+    arguments: tuple[str, ...] = ()
+    """Names of its arguments, in and out; empty for one that has none."""
+    returns_set: bool = False
+    is_aggregate: bool = False
+    tree: Any = None
+    """Parse tree of the statement that creates it."""
+    text: str = field(default="", repr=False)
+    """Of the statement, which begins at `at`."""
+    search_path: tuple[str, ...] = ("public",)
+    """Schemas in which its body looks up names."""
 
 
 @dataclass(frozen=True)
@@ -265,6 +297,8 @@ class Relations:
         self.collations: dict[TableName, bool] = {}
         """Whether each is deterministic."""
         self.sequences: dict[TableName, Sequence] = {}
+        self.routines: dict[TableName, dict[tuple[str, ...], Routine]] = {}
+        """By name and types of the arguments."""
         self.aggregates: set[str] = set()
         """Names of aggregates."""
         self.may_lack_drops = False

@@ -17,6 +17,7 @@ from components.plan.rules import (
     later_definitions,
     later_rows,
     names,
+    queries,
     tables,
 )
 from components.plan.rules.files import check_files
@@ -41,6 +42,7 @@ SUBJECTS: Final = {
         "Primary and unique keys, sequences": (keys,),
         "Foreign keys": (foreign_keys,),
         "Joins": (advice,),
+        "Views, functions and policies": (queries,),
         "Later files": (later_definitions, later_rows),
     }.items()
 }
@@ -66,6 +68,7 @@ def check_plan(layout: Layout, order: Mapping[TableName, int]) -> Iterator[Findi
         *(it for table, fk in layout.foreign_keys for it in foreign_keys.check_foreign_key(layout, table, fk, order)),
         *advice.check_left_local(layout),
         *advice.check_separate_groups(layout),
+        *queries.check_queries(layout),
     ]
     yield from sorted(findings, key=lambda it: (it.severity, it.file, it.line or 0, it.column or 0, it.setting))
 
