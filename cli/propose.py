@@ -67,7 +67,7 @@ def _read(source: str) -> tuple[Schema, Statistics | None, str]:
     # Imported here: files alone need no driver.
     from components.database.catalogue import get_relations, get_statistics, reading  # noqa: PLC0415
 
-    with reading(source) as connection:
+    with reading(source, "FROM") as connection:
         schema = Schema()
         get_relations(connection, schema)
         statistics = get_statistics(connection, interesting_columns(Ties(schema)))

@@ -11,15 +11,12 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, LiteralString
+from typing import TYPE_CHECKING, Any, Final
 
 import postgast
-import psycopg
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from psycopg import sql
 
 from components.errors import InputError, PlanError
-from components.paths import SQL
 from components.plan.findings import Finding
 from components.plan.queries import Outcome, Verdict, judge
 from components.schema.parse_tree import nodes
@@ -275,18 +272,12 @@ def _of_row(row: Mapping[str, Any], path: Path, line: int | None) -> _Statement:
 
 
 def _read_database(uri: str) -> Iterable[_Statement]:
-    folder = SQL / "statements"
-    schema_of: LiteralString = (folder / "get_schema.sql").read_text("utf-8")
-    statements: LiteralString = (folder / "get_statements.sql").read_text("utf-8")
-    try:
-        with psycopg.connect(uri, connect_timeout=10, options="-c default_transaction_read_only=on") as connection:
-            row = connection.execute(schema_of).fetchone()
-            if row is None:
-                msg = "QUERIES: the database has no pg_stat_statements: create extension pg_stat_statements, or name a file"
-                raise QueriesError(msg)
-            query = sql.SQL(statements).format(schema=sql.Identifier(row[0]))
-            rows = connection.execute(query).fetchall()
-    except psycopg.Error as error:
-        msg = f"QUERIES: pg_stat_statements cannot be read: {' '.join(str(error).split())}"  # libpq names no password
-        raise QueriesError(msg) from error
-    return [_Statement(text, "pg_stat_statements", None, None, calls, time) for text, calls, time in rows]
+    # Imported here: files alone need no driver.
+    from components.database.catalogue import get_statements, reading  # noqa: PLC0415
+
+    with reading(uri, "QUERIES") as connection:
+        found = get_statements(connection)
+    if found is None:
+        msg = "QUERIES: the database has no pg_stat_statements that can be read: create the extension, or name a file"
+        raise QueriesError(msg)
+    return [_Statement(it.text, "pg_stat_statements", None, None, it.calls, it.milliseconds) for it in found]

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from components.database.connections import Connection
 
-__all__ = ["get_relations", "get_statistics", "reading"]
+__all__ = ["get_relations", "get_statements", "get_statistics", "reading"]
 
 
 _EXPRESSION: Final = "<expression>"
@@ -56,8 +56,10 @@ Row = dict[str, Any]
 
 
 @contextmanager
-def reading(uri: str) -> Iterator[Connection]:
+def reading(uri: str, said_by: str) -> Iterator[Connection]:
     """Yield a connection in a transaction that reads alone: of one moment, and without waiting for anybody for long.
+
+    `said_by` is what a person gave the address by, such as FROM.
 
     What the address leaves open is as libpq has it of the environment (PGPASSWORD, PGSSLMODE, a file of passwords).
 
@@ -67,14 +69,12 @@ def reading(uri: str) -> Iterator[Connection]:
     try:
         given = {key: value for key, value in conninfo.conninfo_to_dict(uri).items() if value is not None}
     except psycopg.Error:  # its message may quote a part of the password
-        msg = (
-            "FROM is neither a folder nor the address of a database: write postgresql://<user>@<host>:<port>/<database>"
-        )
+        msg = f"{said_by} is not the address of a database: write postgresql://<user>@<host>:<port>/<database>"
         raise SourceError(msg) from None
     target = {**GIVEN, **given}
     settings = " ".join(f"-c {name}={value}" for name, value in _LIMITS.items())
     options = f"{target.pop('options', '')} {settings}".strip()
-    target = {"connect_timeout": 10, **target, "application_name": "citus-pulumi: propose", "client_encoding": "UTF8"}
+    target = {"connect_timeout": 10, **target, "application_name": "citus-pulumi", "client_encoding": "UTF8"}
     try:
         with psycopg.connect(**target, options=options, row_factory=dict_row) as connection:  # type: ignore[arg-type]
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -83,7 +83,7 @@ def reading(uri: str) -> Iterator[Connection]:
             connection.rollback()
     except psycopg.Error as error:
         said = " ".join(str(error).split())
-        msg = f"the database of FROM cannot be read: {said}"
+        msg = f"the database of {said_by} cannot be read: {said}"
         raise SourceError(msg) from None
 
 
@@ -203,16 +203,17 @@ def get_statistics(connection: Connection, columns: Iterable[str]) -> Statistics
         )
         for row in _rows(connection, "get_table_statistics")
     }
-    return Statistics(tables, tuple(_get_statements(connection)))
+    return Statistics(tables, get_statements(connection) or ())
 
 
-def _get_statements(connection: Connection) -> Iterator[RunStatement]:
-    """Yield what pg_stat_statements has; nothing where the extension is not there, not loaded, or not for this role."""
+def get_statements(connection: Connection) -> tuple[RunStatement, ...] | None:
+    """Return what pg_stat_statements has; None where the extension is not there, not loaded, or not for this role."""
     for extension in _rows(connection, "get_statements_schema"):
         query = sql.SQL(_statement("get_statements")).format(schema=sql.Identifier(extension["nspname"]))
         try:
             with connection.transaction():
                 rows = connection.execute(query).fetchall()
         except (psycopg.errors.ObjectNotInPrerequisiteState, psycopg.errors.InsufficientPrivilege):
-            return
-        yield from (RunStatement(row["text"], int(row["calls"])) for row in rows)
+            return None
+        return tuple(RunStatement(row["text"], int(row["calls"]), row["milliseconds"]) for row in rows)
+    return None

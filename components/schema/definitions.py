@@ -177,7 +177,8 @@ def with_constraint(
         parts = [node.list.items for node in constraint.exclusions]
         columns = tuple(index.index_elem.name or EXPRESSION for index, _ in parts)
         operators = [operator.list.items[-1].string.sval for _, operator in parts]
-        unequal = tuple(column for column, operator in zip(columns, operators, strict=True) if operator != "=")
+        compared = zip(columns, operators, strict=True)
+        unequal = tuple(column for column, operator in compared if operator != "=" and column != EXPRESSION)
         labels = index_labels(index.index_elem for index, _ in parts)
         key = key_of(table, "exclude", columns, at, constraint.conname, labels=labels)
         source = Source.of(constraint, scope.search_path)

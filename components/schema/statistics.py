@@ -41,6 +41,8 @@ class RunStatement:
 
     text: str
     calls: int
+    milliseconds: float = 0.0
+    """That all calls together took."""
 
 
 @dataclass(frozen=True)

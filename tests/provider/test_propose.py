@@ -161,13 +161,13 @@ def test_nothing_can_be_written_and_nobody_is_waited_for_long(
     from components.database.catalogue import reading  # noqa: PLC0415
 
     names = ("transaction_read_only", "statement_timeout", "lock_timeout")
-    with reading(source) as connection:
+    with reading(source, "FROM") as connection:
         shown = [connection.execute(f"show {it}").fetchone() for it in names]
     assert [next(iter(it.values())) for it in shown if it] == ["on", "1min", "5s"]
-    with pytest.raises(SourceError, match="read-only transaction"), reading(source) as connection:
+    with pytest.raises(SourceError, match="read-only transaction"), reading(source, "FROM") as connection:
         connection.execute("create table t ()")
     gone = make_conninfo(source, port=free_port(), password="s3cret")
-    with pytest.raises(SourceError, match="cannot be read: connection failed") as refused, reading(gone):
+    with pytest.raises(SourceError, match="cannot be read: connection failed") as refused, reading(gone, "FROM"):
         pass
     assert "s3cret" not in str(refused.value)
 
