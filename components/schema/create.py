@@ -22,6 +22,7 @@ from components.schema.definitions import (
 )
 from components.schema.grouping import grouped_tables
 from components.schema.parse_tree import (
+    BUILT_IN_OPERATORS,
     bounds_of,
     collation_of,
     has_subquery,
@@ -206,7 +207,8 @@ def _define(scope: Scope, statement: Any) -> None:
         aggregate = Routine(name, scope.at, "internal", "i", is_aggregate=True)
         scope.relations.routines.setdefault(name, {})[()] = aggregate
     if kind == "OBJECT_OPERATOR":
-        scope.relations.operators.add(statement.defnames[-1].string.sval)
+        name = statement.defnames[-1].string.sval
+        scope.relations.operators |= {name} - BUILT_IN_OPERATORS
     if kind == "OBJECT_COLLATION":
         options = {node.def_elem.defname: str(node.def_elem.arg) for node in statement.definition}
         scope.relations.collations[scope.new_listed_name(statement.defnames)] = "false" not in options.get(

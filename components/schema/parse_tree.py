@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
 __all__ = [
+    "BUILT_IN_OPERATORS",
     "SERIALS",
     "action_of",
     "bounds_of",
@@ -45,6 +46,58 @@ _NOT_IN_TRANSACTION: Final = {
     "create_table_space_stmt": "cannot run in a transaction",
     "alter_system_stmt": "cannot run in a transaction",
 }
+
+
+BUILT_IN_OPERATORS: Final = frozenset(
+    {
+        "=",
+        "<>",
+        "<",
+        ">",
+        "<=",
+        ">=",
+        "+",
+        "-",
+        "*",
+        "/",
+        "%",
+        "^",
+        "|",
+        "&",
+        "#",
+        "~",
+        "!~",
+        "~*",
+        "!~*",
+        "~~",
+        "!~~",
+        "~~*",
+        "!~~*",
+    }
+    | {
+        "||",
+        "<<",
+        ">>",
+        "&&",
+        "@>",
+        "<@",
+        "@",
+        "@@",
+        "->",
+        "->>",
+        "#>",
+        "#>>",
+        "?",
+        "?|",
+        "?&",
+        "<->",
+        "&<",
+        "&>",
+        "-|-",
+        "~=",
+    }
+)
+"""Names of operators that PostgreSQL has itself, for some types: which of them is meant, a name alone does not tell."""
 
 
 SERIALS: Final = {

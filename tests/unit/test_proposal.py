@@ -282,7 +282,7 @@ def test_the_command_writes_both_files_and_overwrites_none(tmp_path: Path, capsy
     [
         ("", "FROM= is missing"),
         ("no/such/folder", "there is no such folder, and it is no address"),
-        ("postgresql://u:se%cret@h/d", "FROM is neither a folder nor the address of a database"),
+        ("postgresql://u:se%cret@h/d", "FROM is not the address of a database"),
     ],
 )
 def test_a_source_that_is_none_is_one_clear_error(source: str, said: str) -> None:

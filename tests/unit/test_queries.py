@@ -10,6 +10,7 @@ import pytest
 
 from cli import plan as command
 from cli.queries import QueriesError, judge_queries
+from components.errors import SourceError
 from components.plan.layout import Layout
 from components.plan.plan import ShardingPlan
 from components.plan.queries import Outcome, Verdict, judge
@@ -290,7 +291,7 @@ def test_a_source_that_cannot_be_read_is_one_error(tmp_path: Path, name: str, te
 
 def test_a_password_in_the_connection_is_not_told() -> None:
     """Nobody listens there; the error is libpq's, without the URI."""
-    with pytest.raises(QueriesError) as error:
+    with pytest.raises(SourceError) as error:
         judge_queries("postgresql://app:hushhush@127.0.0.1:1/shop", layout())
     assert "hushhush" not in str(error.value)
 
