@@ -172,9 +172,18 @@ class Layout:
     @cached_property
     def views_on_key(self) -> dict[TableName, list[TableName]]:
         """Of each table, the views that depend on its primary key."""
+        return self._views((view, other.keys) for view, other in self.schema.others.items())
+
+    @cached_property
+    def views_in_circle(self) -> dict[TableName, list[TableName]]:
+        """Of each table, the views that read it by, or together with, a function of its rows."""
+        return self._views((view, other.circles) for view, other in self.schema.others.items())
+
+    @staticmethod
+    def _views(pairs: Iterable[tuple[TableName, Iterable[TableName]]]) -> dict[TableName, list[TableName]]:
         found: dict[TableName, list[TableName]] = {}
-        for view, other in self.schema.others.items():
-            for table in other.keys:
+        for view, tables in pairs:
+            for table in tables:
                 found.setdefault(table, []).append(view)
         return found
 

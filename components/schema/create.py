@@ -108,16 +108,30 @@ def _create_view(scope: Scope, statement: Any) -> None:
 
 
 def _view(scope: Scope, kind: str, statement: Any, columns: Iterable[Any]) -> OtherRelation:
+    uses = frozenset(scope.name(it) for it in messages(statement.query, "RangeVar"))
     return OtherRelation(
         kind,
         scope.at,
         _keys_needed(scope, statement.query),
-        uses=frozenset(scope.name(it) for it in messages(statement.query, "RangeVar")),
+        uses=uses,
+        circles=_circles(scope, statement.query, uses) if scope.relations.row_functions else frozenset(),
         source=Source.of(statement, scope.search_path),
         query=statement.query,
         columns=strings(columns),
         search_path=scope.search_path,
     )
+
+
+def _circles(scope: Scope, query: Any, uses: frozenset[TableName]) -> frozenset[TableName]:
+    """Return the tables of `uses` whose rows a function in the query takes or returns, and those whose rows one in FROM does."""
+    rows = scope.relations.row_functions
+    called = [rows.get(it.funcname[-1].string.sval, frozenset()) for it in messages(query, "FuncCall")]
+    sources = [
+        rows.get(it.funcname[-1].string.sval, frozenset())
+        for function in messages(query, "RangeFunction")
+        for it in messages(function, "FuncCall")
+    ]
+    return uses.intersection(frozenset().union(*called)).union(*sources)
 
 
 def _keys_needed(scope: Scope, query: Any) -> frozenset[TableName]:
@@ -230,6 +244,9 @@ def _create_function(scope: Scope, statement: Any) -> None:
     )
     name = scope.new_listed_name(statement.funcname)
     scope.relations.functions.add(name.name)
+    types_named = (scope.type_table(it) for it in messages(statement, "TypeName"))
+    if rows := frozenset(it for it in types_named if it is not None and it in scope.relations.tables):
+        scope.relations.row_functions[name.name] = rows | scope.relations.row_functions.get(name.name, frozenset())
     routine = Routine(
         name,
         scope.at,

@@ -92,6 +92,12 @@ def with_expressions(scope: Scope, table: Table, tree: Any) -> Table:
     if known.operator_classes:
         classes = dict.fromkeys(it.opclass[-1].string.sval for it in messages(tree, "IndexElem") if it.opclass)
         found += [Expression(scope.at, f"the operator class {it}") for it in classes if it in known.operator_classes]
+    for call in messages(tree, "FuncCall") if known.row_functions else ():
+        function = call.funcname[-1].string.sval
+        found += [
+            Expression(scope.at, f"the function {function}, which takes or returns rows of {row},", str(row))
+            for row in known.row_functions.get(function, ())
+        ]
     for cast in messages(tree, "TypeCast"):
         name = scope.type_name(cast.type_name)
         if scope.type_table(cast.type_name) in known.tables:

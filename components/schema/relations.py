@@ -196,6 +196,8 @@ class OtherRelation:
     """Tables on whose primary key it depends: it groups by the key, and shows other columns of them."""
     uses: frozenset[TableName] = frozenset()
     """Relations that a view reads."""
+    circles: frozenset[TableName] = frozenset()
+    """Tables that a view reads together with a function of their rows, or by a function that returns their rows."""
     source: Source | None = field(default=None, compare=False, repr=False)
     """Of a view; None once something that it reads was renamed, which PostgreSQL follows and a text does not."""
     indexes: tuple[Source, ...] = ()
@@ -310,6 +312,8 @@ class Relations:
         """Types to which the files create a cast."""
         self.functions: set[str] = set()
         """Names, whatever their arguments."""
+        self.row_functions: dict[str, frozenset[TableName]] = {}
+        """Of each function that takes or returns rows of tables: those tables."""
         self.roles: set[str] = set()
         self.needs: list[Need] = []
         """What statements need of the server, but roles that statements before them create."""

@@ -717,6 +717,18 @@ RULE_CASES: list[tuple[str, str, Declared, str]] = [
         "the operator === is in one of its expressions",
     ),
     (
+        "circular-object",
+        T + "create function f(t) returns int language sql immutable as 'select 1'; create index on t (f(t))",
+        {"t": by("x")},
+        "let the function take or return single columns",
+    ),
+    (
+        "circular-object",
+        T + "create function g() returns setof t language sql as 'select * from t'; create view v as select * from g()",
+        {"t": REFERENCE},
+        "drop view v",
+    ),
+    (
         "unsupported-object",
         "create table o (a int, b text); create table t (x int not null, v text default (row(1, 'x')::o).b)",
         {"t": by("x")},

@@ -124,6 +124,17 @@ UNSUPPORTED_OBJECT: Final = Rule(
 )
 
 
+CIRCULAR_OBJECT: Final = Rule(
+    "circular-object",
+    "error",
+    what="A sharded table, or one that Citus manages, has an index or a check with a function that takes its rows; or a view "
+    "reads it together with such a function, or by a function that returns its rows.",
+    why="To create the table on workers, Citus needs the function first, and to create the function the table.",
+    remedy="Let the function take or return single columns (`returns table (…)`), or drop the index, the check or the view.",
+    source="DeferErrorIfCircularDependencyExists",
+)
+
+
 def check_table(layout: Layout, name: TableName, order: Mapping[TableName, int]) -> Iterator[Finding]:
     """Check a table of the settings and its partitions."""
     table = layout.schema.tables[name]
@@ -226,9 +237,17 @@ def _check_policies(table: Table) -> Iterator[Finding]:
 
 def _check_types(layout: Layout, table: Table, order: Mapping[TableName, int]) -> Iterator[Finding]:
     schema = layout.schema
+    for view in layout.views_in_circle.get(table.name, ()):
+        message = f"the view {view} reads {table.name} by a function of its rows, and Citus needs each before the other"
+        remedy = f"let the function return single columns (returns table (…)), or drop the view: drop view {view}"
+        yield CIRCULAR_OBJECT.finding(table.name, message, remedy, at=schema.others[view].at)
     for expression in table.expressions:
         other = layout.names.get(expression.row)
-        if other is None or not _is_known(layout, other, table, order):
+        if other == table.name:
+            message = f"{table.name}: {expression.uses} is in one of its expressions, and each needs the other to be there first"
+            remedy = "let the function take or return single columns, or drop what calls it"
+            yield CIRCULAR_OBJECT.finding(table.name, message, remedy, at=expression.at)
+        elif other is None or not _is_known(layout, other, table, order):
             message = (
                 f"{table.name}: {expression.uses} is in one of its expressions, and Citus passes it on to no worker"
             )
