@@ -60,6 +60,7 @@ def settings(folder: Path, **changed: Any) -> None:
     file.write_text(yaml.safe_dump(document, sort_keys=False))
 
 
+@pytest.mark.timeout(900)
 def test_every_command_of_the_page_works(central: dict[str, str], clone: Path) -> None:
     """What the page says fails does, all else succeeds, and what it shows is what is printed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI", "MAKE"))}
