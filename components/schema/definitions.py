@@ -119,6 +119,8 @@ def column_of(scope: Scope, definition: Any, table: TableName | None = None) -> 
     elif "CONSTR_DEFAULT" in constraints:
         expression = constraints["CONSTR_DEFAULT"].raw_expr
         sequence, default = sequence_of(scope, expression), default_of(expression)
+        if sequence is not None:
+            scope.relations.expect(sequence, scope.at)
     identity = "CONSTR_IDENTITY" in constraints
     return Column(
         definition.colname,

@@ -103,6 +103,20 @@ class Dump:
         self._database = name if name != "-" else self._database
         self._others.pop(name, None)
 
+    def _takes_copy(self, statement: Any, at: Position) -> bool:
+        options = {node.def_elem.defname: node.def_elem.arg.string.sval for node in statement.options}
+        if statement.filename:
+            return True
+        if not statement.is_from:
+            self._problem(at, "COPY … TO STDOUT writes rows out, and a file has nobody to read them: remove it")
+        elif options.get("format") == "binary":
+            self._problem(
+                at, "COPY … FROM STDIN with binary rows, which are no text: write them as text, as pg_dump does"
+            )
+        else:
+            return True
+        return False
+
     def finish(self) -> None:
         """Report the databases that the file creates or drops, and never connects to."""
         for name, at in self._others.items():
@@ -115,6 +129,8 @@ class Dump:
         """Tell whether a statement is to be run."""
         if kind == "transaction_stmt":
             return postgast.pg_query_pb2.TransactionStmtKind.Name(statement.kind) not in _ENDS
+        if kind == "copy_stmt":
+            return self._takes_copy(statement, at)
         if kind in ("createdb_stmt", "dropdb_stmt"):
             self._others.setdefault(statement.dbname, at)
             return False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import postgast
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
 __all__ = [
     "BUILT_IN_OPERATORS",
@@ -36,6 +36,7 @@ __all__ = [
     "strings",
     "tables_named",
     "timing_of",
+    "types_named",
     "why_not_in_transaction",
 ]
 
@@ -98,6 +99,90 @@ BUILT_IN_OPERATORS: Final = frozenset(
     }
 )
 """Names of operators that PostgreSQL has itself, for some types: which of them is meant, a name alone does not tell."""
+
+
+_BUILT_IN_TYPES: Final = frozenset(
+    {
+        "aclitem",
+        "bit",
+        "bool",
+        "box",
+        "bpchar",
+        "bytea",
+        "char",
+        "cid",
+        "cidr",
+        "circle",
+        "date",
+        "datemultirange",
+        "daterange",
+    }
+    | {"float4", "float8", "gtsvector", "inet", "int2", "int2vector", "int4", "int4multirange", "int4range", "int8"}
+    | {
+        "int8multirange",
+        "int8range",
+        "interval",
+        "json",
+        "jsonb",
+        "jsonpath",
+        "line",
+        "lseg",
+        "macaddr",
+        "macaddr8",
+        "money",
+    }
+    | {
+        "name",
+        "numeric",
+        "nummultirange",
+        "numrange",
+        "oid",
+        "oidvector",
+        "path",
+        "pg_lsn",
+        "pg_snapshot",
+        "point",
+        "polygon",
+    }
+    | {
+        "record",
+        "refcursor",
+        "regclass",
+        "regcollation",
+        "regconfig",
+        "regdictionary",
+        "regnamespace",
+        "regoper",
+        "regoperator",
+    }
+    | {
+        "regproc",
+        "regprocedure",
+        "regrole",
+        "regtype",
+        "text",
+        "tid",
+        "time",
+        "timestamp",
+        "timestamptz",
+        "timetz",
+        "tsmultirange",
+    }
+    | {
+        "tsquery",
+        "tsrange",
+        "tstzmultirange",
+        "tstzrange",
+        "tsvector",
+        "txid_snapshot",
+        "uuid",
+        "varbit",
+        "varchar",
+        "xid",
+        "xid8",
+    }
+    | {"xml", "serial", "serial2", "serial4", "serial8", "bigserial", "smallserial"}
+)
 
 
 SERIALS: Final = {
@@ -338,27 +423,76 @@ def timing_of(constraint: Any, attributes: Iterable[str] = ()) -> str:
     return "deferrable initially deferred" if deferred else "deferrable"
 
 
-def tables_named(kind: str, statement: Any) -> Iterator[Any]:
-    """Yield the tables and views, as RangeVars, that have to be there for a statement to run; not the one that it makes."""
-    if kind in ("insert_stmt", "copy_stmt", "index_stmt", "create_trig_stmt"):
-        yield statement.relation
-    elif kind == "create_stmt":
-        yield from (node.range_var for node in statement.inh_relations)
-        for element in statement.table_elts:
-            if element.HasField("table_like_clause"):
-                yield element.table_like_clause.relation
-            yield from _other_targets(element, statement.relation)
-    elif kind == "alter_table_stmt" and not statement.missing_ok:
+def tables_named(kind: str, statement: Any) -> Iterable[Any]:
+    """Return the tables and views, as RangeVars, that have to be there for a statement to run; not the one that it makes."""
+    return _TABLES[kind](statement) if kind in _TABLES else ()
+
+
+def _of_create(statement: Any) -> Iterator[Any]:
+    yield from (node.range_var for node in statement.inh_relations)
+    for element in statement.table_elts:
+        if element.HasField("table_like_clause"):
+            yield element.table_like_clause.relation
+        yield from _other_targets(element, statement.relation)
+
+
+def _of_alter(statement: Any) -> Iterator[Any]:
+    if not statement.missing_ok:
         yield statement.relation
         for node in statement.cmds:
             yield from _other_targets(getattr(node.alter_table_cmd, "def"), statement.relation)
-    elif kind in ("view_stmt", "create_table_as_stmt"):
-        ctes = {it.ctename for it in messages(statement.query, "CommonTableExpr")}
-        yield from (it for it in messages(statement.query, "RangeVar") if it.schemaname or it.relname not in ctes)
-    elif kind == "create_policy_stmt":
-        yield statement.table
-    elif kind == "grant_stmt" and object_type(statement.objtype) in ("OBJECT_TABLE", "OBJECT_SEQUENCE"):
+
+
+def _of_query(statement: Any) -> Iterator[Any]:
+    ctes = {it.ctename for it in messages(statement.query, "CommonTableExpr")}
+    yield from (it for it in messages(statement.query, "RangeVar") if it.schemaname or it.relname not in ctes)
+
+
+def _of_grant(statement: Any) -> Iterator[Any]:
+    if object_type(statement.objtype) in ("OBJECT_TABLE", "OBJECT_SEQUENCE"):
         yield from (node.range_var for node in statement.objects if node.HasField("range_var"))
+
+
+def _owners(options: Iterable[Any]) -> Iterator[Any]:
+    """Yield the table that OWNED BY names, as a RangeVar."""
+    for option in options:
+        *table, _ = strings(option.def_elem.arg.list.items) or ("",)
+        if option.def_elem.defname == "owned_by" and table:
+            yield postgast.pg_query_pb2.RangeVar(schemaname="".join(table[-2:-1]), relname=table[-1])
+
+
+_TABLES: Final[dict[str, Callable[[Any], Iterable[Any]]]] = {
+    "create_stmt": _of_create,
+    "alter_table_stmt": _of_alter,
+    "view_stmt": _of_query,
+    "create_table_as_stmt": _of_query,
+    "grant_stmt": _of_grant,
+    "create_policy_stmt": lambda it: (it.table,),
+    **dict.fromkeys(
+        ("insert_stmt", "update_stmt", "delete_stmt", "copy_stmt", "index_stmt", "create_trig_stmt"),
+        lambda it: (it.relation,),
+    ),
+    **dict.fromkeys(("truncate_stmt", "lock_stmt"), lambda it: [node.range_var for node in it.relations]),
+    **dict.fromkeys(("create_seq_stmt", "alter_seq_stmt"), lambda it: _owners(it.options)),
+}
+
+
+def types_named(kind: str, statement: Any) -> Iterator[Any]:
+    """Yield the types, as TypeNames, that have to be there for a statement to run, but those of PostgreSQL itself."""
+    if kind == "create_stmt":
+        found = [element.column_def.type_name for element in statement.table_elts]
+    elif kind == "alter_table_stmt":
+        found = [getattr(node.alter_table_cmd, "def").column_def.type_name for node in statement.cmds]
+    elif kind == "composite_type_stmt":
+        found = [node.column_def.type_name for node in statement.coldeflist]
+    elif kind == "create_domain_stmt":
+        found = [statement.type_name]
+    else:
+        return
+    for name in found:
+        parts = strings(name.names)
+        if parts and (len(parts) > 1 or parts[0] not in _BUILT_IN_TYPES) and parts[0] != "pg_catalog":
+            yield name
 
 
 def _other_targets(node: Any, own: Any) -> Iterator[Any]:

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from components.schema import alter, create
 from components.schema.dumps import Dump
 from components.schema.needs import find_needs
-from components.schema.parse_tree import tables_named, why_not_in_transaction
+from components.schema.parse_tree import tables_named, types_named, why_not_in_transaction
 from components.schema.passwords import without_constants
 from components.schema.scope import Scope
 
@@ -113,6 +113,8 @@ class FileReader(Scope):
         known = self.relations
         for relation in tables_named(kind, statement):
             known.expect(self.name(relation), self.at)
+        for type_name in types_named(kind, statement):
+            known.expect(self.listed_name(type_name.names), self.at)
         needs = find_needs(kind, statement, self.statement.text, self.at, known.functions)
         known.needs += (need for need in needs if need.kind != "role" or need.name not in known.roles)
         if kind in _HANDLERS:
@@ -122,6 +124,8 @@ class FileReader(Scope):
             for field in _CREATING[kind]:
                 made = getattr(made, field)
             known.meet(self.new_name(made), self.at)
+        elif kind in _CREATING_TYPES:
+            known.meet(self.new_listed_name(getattr(statement, _CREATING_TYPES[kind])), self.at)
 
 
 _CREATING: Final = {
@@ -129,6 +133,15 @@ _CREATING: Final = {
     "create_table_as_stmt": ("into", "rel"),
     "view_stmt": ("view",),
     "create_foreign_table_stmt": ("base_stmt", "relation"),
+    "create_seq_stmt": ("sequence",),
+    "composite_type_stmt": ("typevar",),
+}
+"""Where a statement has the name of the relation that it creates."""
+
+_CREATING_TYPES: Final = {
+    "create_enum_stmt": "type_name",
+    "create_range_stmt": "type_name",
+    "create_domain_stmt": "domainname",
 }
 
 

@@ -326,8 +326,8 @@ class Relations:
         """Of each parent, the tables that name it, in the order in which they came."""
 
     def has(self, name: TableName) -> bool:
-        """Tell whether a table, a view or a sequence of that name is there."""
-        return name in self.tables or name in self.others or name in self.sequences
+        """Tell whether a table, a view, a sequence or a type of that name is there."""
+        return name in self.tables or name in self.others or name in self.sequences or name in self.types
 
     def refuse_again(self, name: TableName, at: Position) -> None:
         """Note that a statement is to create a table that is there."""

@@ -187,6 +187,8 @@ def test_a_file_in_another_encoding_that_it_names_is_read(tmp_path: Path) -> Non
         ("select 'x' \\gexec", r"a command of psql (\gexec), which is not SQL: remove it"),
         ("\\! rm x", "a command of psql (\\!)"),
         ("\\if true", r"a command of psql (\if)"),
+        ("copy t to stdout", "COPY … TO STDOUT writes rows out"),
+        ("copy t from stdin (format binary);\nx\n\\.\n", "binary rows"),
         ("\\connect a\n\\connect b", "the file is of two databases, a and b"),
         ("create database other", "this statement is about another database, other"),
         ("drop database shop; \\connect other", "this statement is about another database, shop"),
@@ -264,6 +266,28 @@ def test_names_are_found_in_whichever_order_files_come() -> None:
     texts = {"a.sql": "create index on t (x); alter table elsewhere add x int", "b.sql": "create table t (x int)"}
     schema = Schema([SqlFile(name, text) for name, text in texts.items()])
     assert [(str(it.name), str(it.at), str(it.other)) for it in schema.misplaced] == [("t", "a.sql:1:1", "b.sql:1:1")]
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("insert into t values (1)", "create table t (a int)"),
+        ("update t set a = 1", "create table t (a int)"),
+        ("truncate t", "create table t (a int)"),
+        ("create sequence s owned by t.a", "create table t (a int)"),
+        ("create table u (like t)", "create table t (a int)"),
+        ("create table u partition of t default", "create table t (a int) partition by list (a)"),
+        ("create table u (b t)", "create type t as enum ('a')"),
+        ("create domain d as t", "create domain t as int"),
+        ("alter table x add b t[]", "create type t as (a int)"),
+        ("create table u (b int default nextval('t'))", "create sequence t"),
+    ],
+)
+def test_what_a_statement_needs_has_to_be_there_before_it(first: str, then: str) -> None:
+    """Tables, types and sequences alike; the other way round nothing is found."""
+    tables = "create table x (a int);"
+    assert [it.how for it in Schema([SqlFile("1.sql", f"{tables}{first};{then}")]).misplaced] == ["created later"]
+    assert Schema([SqlFile("1.sql", f"{tables}{then};{first}")]).misplaced == []
 
 
 def test_memory_is_flat(tmp_path: Path) -> None:

@@ -717,6 +717,12 @@ RULE_CASES: list[tuple[str, str, Declared, str]] = [
         "the operator === is in one of its expressions",
     ),
     (
+        "identity-name",
+        R + 'create table l ("ID" int generated always as identity, r int references r)',
+        {"r": REFERENCE},
+        "make it a serial column",
+    ),
+    (
         "circular-object",
         T + "create function f(t) returns int language sql immutable as 'select 1'; create index on t (f(t))",
         {"t": by("x")},

@@ -124,6 +124,15 @@ UNSUPPORTED_OBJECT: Final = Rule(
 )
 
 
+IDENTITY_NAME: Final = Rule(
+    "identity-name",
+    "error",
+    what="A local table that Citus manages has an identity column whose name has to be in quotes.",
+    why="Citus writes the column's name without quotes when it takes the table into its metadata, and does not find it.",
+    remedy="Make it a serial column, or rename it; or remove the foreign key that connects the table to a reference table.",
+    source="DropIdentitiesOnTable",
+)
+
 CIRCULAR_OBJECT: Final = Rule(
     "circular-object",
     "error",
@@ -193,6 +202,16 @@ def check_managed(layout: Layout, name: TableName, order: Mapping[TableName, int
         yield from _check_inheritance(layout, member, why)
         yield from _check_policies(member)
         yield from _check_types(layout, member, order)
+        for column in (member.columns or {}).values():
+            if column.identity and str(ColumnName(column.name)) != column.name:
+                spelled = ColumnName(column.name)
+                message = (
+                    f"{member.name}: Citus does not find the identity column {spelled}, whose name needs quotes{why}"
+                )
+                remedy = (
+                    f"make it a serial column, or rename it: alter table {member.name} rename column {spelled} to …"
+                )
+                yield IDENTITY_NAME.finding(member.name, message, remedy, at=member.at)
         if member is not table and member.partitioned:
             message = f"{member.name} is a partition of {member.parent} and partitioned itself{why}"
             remedy = f"partition {name} by one column only, or remove the foreign key"
