@@ -38,10 +38,11 @@ FORMAT ?= text
 MEND ?=
 
 QUERIES ?=
+export QUERIES
 
 .PHONY: plan
 plan: setup ## show what the plan finds and does, without a database (FORMAT=text, json, github); MEND=… writes what mends it; QUERIES=… judges an application's statements
-	@$(RUN) plan --stack '$(STACK)' --format '$(FORMAT)' --mend '$(MEND)' --queries '$(QUERIES)'
+	@$(RUN) plan --stack '$(STACK)' --format '$(FORMAT)' --mend '$(MEND)'
 
 FROM ?=
 OUT ?=

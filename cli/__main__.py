@@ -52,7 +52,10 @@ def plan(
     ] = "text",
     mend: Annotated[str, typer.Option(help="a new file of the schema: write there what mends the findings")] = "",
     queries: Annotated[
-        str, typer.Option(help="statements of an application to judge: .sql, .csv or .json, or a database's URI")
+        str,
+        typer.Option(
+            envvar="QUERIES", help="statements of an application to judge: .sql, .csv or .json, or a database's URI"
+        ),
     ] = "",
 ) -> None:
     """Show what the plan finds and does, without a database; fail where it has errors."""
