@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from components.schema.statements import SqlFile
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -162,10 +164,5 @@ def _constant(expression: str) -> str:
     return str(target.res_target.val.a_const.sval.sval)
 
 
-def _statements(text: str) -> list[str]:
-    import postgast  # noqa: PLC0415
-
-    try:
-        return list(postgast.split(text))
-    except postgast.PgQueryError:
-        return [text]
+def _statements(text: str) -> Iterator[str]:
+    return (it.text for it in SqlFile("", text).read() if not it.is_command)

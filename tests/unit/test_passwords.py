@@ -126,3 +126,10 @@ def test_an_error_quotes_no_constant(said: str, shown: str) -> None:
 def test_the_way_names_the_role_as_a_shell_takes_it() -> None:
     """A name with a quote or a blank can be pasted."""
     assert "make role ROLE='Shop App'" in describe_unknown("Shop App")
+
+
+def test_a_password_in_a_dump_is_found_behind_commands_of_psql() -> None:
+    """What pg_dumpall writes of roles begins with a command that no server takes."""
+    text = "\\restrict abc\ncreate role app;\nalter role app with login password 'x';\n\\unrestrict abc\n"
+    assert passwords.hold(text)
+    assert [(it.role, it.password) for it in passwords.find_changes(text)] == [("app", "x")]
