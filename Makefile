@@ -146,8 +146,8 @@ test: check ## everything, on whichever genuine parts this machine has; ends wit
 	@.venv/bin/pytest -n auto --dist loadscope tests/provider tests/e2e
 
 .PHONY: corpus
-corpus: setup ## every statement of the corpus of later files, on every kind of table, against genuine Citus; some minutes
-	@CITUS_PULUMI_STRIDE=1 .venv/bin/pytest tests/provider/test_later_corpus.py
+corpus: setup ## every statement of the corpus of later files, and every mend of the corpus, against genuine Citus; some minutes
+	@CITUS_PULUMI_STRIDE=1 .venv/bin/pytest tests/provider/test_later_corpus.py tests/provider/test_mend.py
 
 .PHONY: bench
 bench: setup ## figures as ratios, side by side in one run; needs Docker and the image

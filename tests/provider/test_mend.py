@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.needs("citus")
 
+STRIDE = int(os.environ.get("CITUS_PULUMI_STRIDE", "4"))
+"""Every how manieth case of the corpus is tried; 1 for all of them, as `make corpus` does."""
 WORKERS = 3
 """Databases side by side."""
 KEYS = """
@@ -74,7 +77,7 @@ def judge(cluster: Cluster, batch: list[Case]) -> list[tuple[Case, str]]:
 
 def test_every_schema_of_the_corpus_can_be_mended(formed: Cluster) -> None:
     """PostgreSQL runs the file, the plan finds nothing of it again, and where no error is left, Citus shards the tables."""
-    corpus = [*mends(), *cases()]
+    corpus = [*mends(), *list(cases())[::STRIDE]]
     with ExitStack() as stack, ThreadPoolExecutor(WORKERS) as pool:
         clusters = [stack.enter_context(copied(formed)) for _ in range(WORKERS)]
         batches = [corpus[number::WORKERS] for number in range(WORKERS)]
@@ -82,7 +85,7 @@ def test_every_schema_of_the_corpus_can_be_mended(formed: Cluster) -> None:
     wrong = [f"{case}: {problem}\n{case.tables}\n{case.sql}" for case, problem in judged if problem]
 
     assert not wrong, f"{len(wrong)} of {len(judged)}:\n\n" + "\n\n".join(wrong)
-    assert len(judged) > 300
+    assert len(judged) > 300 // STRIDE
 
 
 def test_a_mended_key_is_what_it_was_with_the_distribution_column_in_front(cluster: Cluster) -> None:
