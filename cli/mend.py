@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.errors import StackError
+from components.nodes.runtime import open_runtime
 from components.plan.mend import MendFile
 from components.plan.plan import ShardingPlan
 from components.schema.files import Schema
@@ -36,7 +37,8 @@ def write_mend(stack: str, planned: Planned, name: str) -> tuple[str, int]:
     if schema.problems:
         msg = f"--mend {name}: the statements cannot be read: {schema.problems[0]}"
         raise StackError(msg)
-    plan = ShardingPlan.draft(schema, settings, planned.standing)
+    server = open_runtime(stack, settings).expect(settings)
+    plan = ShardingPlan.draft(schema, settings, planned.standing, server)
     path.write_text(text, "utf-8")
     told = (
         f"wrote {path}: {mend.statements} statements for {len(mend.mended)} findings; {len(mend.left)} are left to you, as "
