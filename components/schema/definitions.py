@@ -162,6 +162,9 @@ def with_constraint(
 ) -> Table:
     """Return the table with a constraint; one that names no columns, as a column's own, is on `own_columns`."""
     kind = constraint_kind(constraint)
+    if kind == "CONSTR_CHECK":
+        name = constraint.conname or default_name(table.name.name, "_".join(own_columns), "check")
+        table = replace(table, checks=table.checks | {name})
     if kind in ("CONSTR_CHECK", "CONSTR_DEFAULT", "CONSTR_GENERATED"):
         return with_expressions(scope, table, constraint.raw_expr)
     at = scope.position(constraint.location)

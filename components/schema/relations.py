@@ -170,6 +170,8 @@ class Table:
     partitioned: bool = False
     partition_columns: tuple[str, ...] = ()
     """What it is partitioned by."""
+    checks: frozenset[str] = frozenset()
+    """Names of its CHECK constraints."""
     expressions: tuple[Expression, ...] = ()
     """Defaults, checks, generated columns and indexes, as far as they use objects that the files create."""
     triggers: tuple[Trigger, ...] = ()
@@ -426,6 +428,7 @@ class Relations:
                 table,
                 keys=tuple(key for key in table.keys if key.name != name),
                 foreign_keys=tuple(fk for fk in table.foreign_keys if fk.name != name),
+                checks=table.checks - {name},
             )
         )
         if cascade:

@@ -717,6 +717,14 @@ RULE_CASES: list[tuple[str, str, Declared, str]] = [
         "the operator === is in one of its expressions",
     ),
     (
+        "managed-check",
+        R
+        + "create table l (d int not null, r int references r, constraint c check (d > 0)) partition by range (d); "
+        + "create table l_1 partition of l for values from (1) to (2)",
+        {"r": REFERENCE},
+        "shard it too",
+    ),
+    (
         "identity-name",
         R + 'create table l ("ID" int generated always as identity, r int references r)',
         {"r": REFERENCE},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from components.names import ColumnName
+from components.names import ColumnName, listed
 from components.plan.findings import Rule
 from components.plan.remedies import drop_for_good
 from components.tables import Kind
@@ -124,6 +124,15 @@ UNSUPPORTED_OBJECT: Final = Rule(
 )
 
 
+MANAGED_CHECK: Final = Rule(
+    "managed-check",
+    "error",
+    what="A local table that Citus manages is partitioned and has a CHECK constraint.",
+    why="Citus names the constraint of the table and those of its partitions after different shards, and then misses them.",
+    remedy="Shard the table too, drop the constraint, or remove the foreign key that connects it to a reference table.",
+    source="MergeConstraintsIntoExisting",
+)
+
 IDENTITY_NAME: Final = Rule(
     "identity-name",
     "error",
@@ -198,6 +207,10 @@ def check_managed(layout: Layout, name: TableName, order: Mapping[TableName, int
     """Check a local table that Citus adds to its metadata because of a foreign key."""
     why = ", but foreign keys connect it to a reference table, so Citus has to manage it"
     table = layout.schema.tables[name]
+    if table.checks and layout.partitions(name):
+        message = f"{name}: Citus cannot take a partitioned table with a CHECK constraint ({listed(sorted(table.checks))}){why}"
+        remedy = f"shard it too (citus:tables.{name}: {{distributeBy: …}}), or remove the foreign key"
+        yield MANAGED_CHECK.finding(name, message, remedy, at=table.at)
     for member in (table, *layout.partitions(name)):
         yield from _check_inheritance(layout, member, why)
         yield from _check_policies(member)
