@@ -20,6 +20,7 @@ from components.errors import SourceError
 from components.names import TableName
 from components.paths import SQL
 from components.schema.relations import (
+    EXPRESSION,
     Column,
     ForeignKey,
     Key,
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["get_relations", "get_statements", "get_statistics", "reading"]
 
 
-_EXPRESSION: Final = "<expression>"
-"""In a key's columns, as in what the parser of SQL files makes of one."""
 _LIMITS: Final = {
     "default_transaction_read_only": "on",
     "statement_timeout": "60s",
@@ -158,7 +157,7 @@ def _add_constraints(connection: Connection, relations: Relations) -> None:
     for row in _rows(connection, "get_keys"):
         # A key of a partition that its table's key is the origin of has that one's place, as when files are read.
         at = places[row["index"]] = places.get(row["derived"] or 0) or Position(str(_name(row)), 0, row["index"])
-        of = tuple(column or _EXPRESSION for column in row["columns"])
+        of = tuple(column or EXPRESSION for column in row["columns"])
         included, unequal = tuple(row["included"] or ()), tuple(row["unequal"] or ())
         keys[_name(row)].append(Key(row["kind"], of, at, row["name"], included, unequal, row["referable"]))
     for row in _rows(connection, "get_foreign_keys"):

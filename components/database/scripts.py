@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -69,18 +69,22 @@ def ensure_script(connection: Connection, file: SqlFile, *, to_shard: Collection
 
     Raises:
         DriftError: the file was applied with another text.
-        StackError: the database refuses a statement; names file, line and column. Nothing of the file remains.
+        StackError: the database refuses a statement, with file, line and column; or the file was edited while it ran. Nothing of
+            it remains.
     """
-    applied, digest = get_script(connection, file.name), file.digest()
+    applied = get_script(connection, file.name)
     if applied is not None:
-        _refuse_edited(file.name, applied, digest)
+        _refuse_edited(file.name, applied, file.digest)
         return []
     if file.text is None or passwords.mention(file.text):
         roles.make_ledger(connection)
     run = _FileRun(connection, file, to_shard)
     with sequentially(connection):
         run.run()
-        connection.execute(statement("record_script"), {"file_name": file.name, "sha256": digest})
+        if file.text is None and replace(file).digest != file.digest:
+            msg = f"{file.name} was edited while it ran: nothing of it was applied; run the update again"
+            raise StackError(msg)
+        connection.execute(statement("record_script"), {"file_name": file.name, "sha256": file.digest})
     return run.passed_over()
 
 
@@ -96,6 +100,8 @@ class _FileRun:
         self._learned: dict[int, roles.Learned] = {}
         self._dummies: set[str] = set()
         """Views that hold a place, and views that show those."""
+        self._as_written = True
+        """Whether the current statement runs as it is written."""
         self._left_out: dict[str, int] = {}
         """How many statements named a role that is not there."""
 
@@ -126,60 +132,57 @@ class _FileRun:
         roles.record(self._connection, self._learned)
 
     def _run_part(self, part: Statement, dump: Dump) -> None:
+        self._as_written = True
         change = passwords.find_change(part.text)
-        as_written = True
         try:
             if part.rows is not None:
                 with self._connection.cursor().copy(part.raw) as copy:
                     for rows in part.rows:
                         copy.write(rows)
             elif change is not None:
-                as_written = False
+                self._as_written = False
                 for oid, role in roles.change_password(self._connection, change).items():
                     self._learned[oid] = role._replace(name=self._learned.get(oid, role).name)
             else:
-                steps = self._fit(part, dump)
-                as_written = steps == [part.raw]
-                for step in steps:
-                    if self._later:
-                        self._later.run(part.text if as_written else step.decode())
-                        as_written = as_written and self._later.as_written
-                    else:
-                        self._connection.execute(step)
+                self._run_statement(part, dump)
         except psycopg.Error as error:
             if is_lost(error):
                 raise
-            located = _located(part, error, as_written=as_written)
+            located = _located(part, error, as_written=self._as_written)
             raise StackError(located) from (None if self._is_secret else error)
 
-    def _fit(self, part: Statement, dump: Dump) -> list[bytes]:
-        """Return a statement as this cluster can run it, in steps; none where it is passed over."""
-        import postgast  # noqa: PLC0415
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # noqa: PLC0415
+    def _run_statement(self, part: Statement, dump: Dump) -> None:
+        """Run a statement as this cluster can run it, unless it is passed over."""
+        is_plain = self._later is None and _ROWS.match(part.text)  # large, and nothing is to be left out of it
+        parsed = None if is_plain else _parse(part.text)
+        if parsed is None:
+            self._connection.execute(part.raw)
+            return
+        kind, tree = parsed
+        if not dump.is_for_server(kind, tree, part.at):
+            return
+        with _off(self._connection, "citus.enable_ddl_propagation", when=self._is_for_coordinator(kind, tree)):
+            raw = self._without_missing_roles(part.raw, kind, tree)
+            self._as_written = raw is part.raw
+            if raw is None:
+                return
+            if self._later is None:
+                self._connection.execute(raw)
+            elif not self._later.run(raw, kind, tree):
+                self._as_written = False
 
+    def _without_missing_roles(self, raw: bytes, kind: str, tree: Any) -> bytes | None:
+        """Return the statement without roles that are not there, which its tree loses too; None where nothing is left of it."""
         from components.schema.dumps import roles_of, without_roles  # noqa: PLC0415
         from components.schema.rewriting.text import deparsed  # noqa: PLC0415
 
-        if _ROWS.match(part.text):  # large, and nothing is to be left out of it
-            return [part.raw]
-        try:
-            raw = postgast.parse(part.text).stmts[0].stmt
-        except (postgast.PgQueryError, DecodeError, IndexError):  # for the server to say why; or nothing but comments
-            return [part.raw]
-        kind = raw.WhichOneof("node") or ""
-        tree = getattr(raw, kind)
-        if not dump.is_for_server(kind, tree, part.at):
-            return []
-        if self._is_for_coordinator(kind, tree):
-            return [b"set local citus.enable_ddl_propagation = off", part.raw, b"reset citus.enable_ddl_propagation"]
-        named = roles_of(kind, tree)
-        missing = [role for role in named if not self._has_role(role)] if named else []
+        missing = [role for role in dict.fromkeys(roles_of(kind, tree)) if not self._has_role(role)]
         if not missing:
-            return [part.raw]
-        for role in dict.fromkeys(missing):
+            return raw
+        for role in missing:
             self._left_out[role] = self._left_out.get(role, 0) + 1
         kept = without_roles(kind, tree, missing)
-        return [] if kept is None else [deparsed(kind, kept).encode()]
+        return None if kept is None else deparsed(kind, kept).encode()
 
     def _is_for_coordinator(self, kind: str, tree: Any) -> bool:
         """Tell whether Citus must not know what a statement makes: a dummy of a view, or what is made of one.
@@ -210,6 +213,19 @@ class _FileRun:
 _ROWS: Final = re.compile(r"insert\s", re.IGNORECASE)
 
 
+def _parse(text: str) -> tuple[str, Any] | None:
+    """Return a statement's kind and its tree; None of what only the server can judge, and of comments alone."""
+    import postgast  # noqa: PLC0415 - takes a while, and an update seldom has files to run
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    try:
+        raw = postgast.parse(text).stmts[0].stmt
+    except (postgast.PgQueryError, DecodeError, IndexError):
+        return None
+    kind = raw.WhichOneof("node") or ""
+    return kind, getattr(raw, kind)
+
+
 def _refuse(at: Position, message: str) -> None:
     raise StackError(str(at.problem(message)))
 
@@ -225,45 +241,37 @@ class _Later:
     def __init__(self, connection: Connection, to_shard: Collection[TableName]) -> None:
         self._connection = connection
         self._to_shard = to_shard
-        self.as_written = True
-        """Whether the statement that ran last ran as it is written."""
 
-    def run(self, part: str) -> None:
-        """Run one statement."""
-        self.as_written = True
-        import postgast  # noqa: PLC0415
-
+    def run(self, raw: bytes, kind: str, tree: Any) -> bool:
+        """Run one statement; tell whether it ran as it is."""
         from components.schema.rewriting import rewritten  # noqa: PLC0415
 
-        try:
-            raw = postgast.parse(part).stmts[0].stmt
-        except (postgast.PgQueryError, IndexError):  # for the server to say why; or nothing but comments
-            self._connection.execute(part.encode())
-            return
-        kind = raw.WhichOneof("node") or ""
-        parsed, known = getattr(raw, kind), _Live(self._connection, self._to_shard)
+        known = _Live(self._connection, self._to_shard)
         if kind in ("update_stmt", "delete_stmt"):
-            self._change_rows(part, kind, parsed, known)
-            return
-        steps = rewritten(kind, parsed, known)
-        of = known.name(parsed.relation) if kind in ("create_stmt", "alter_table_stmt") else None
-        with _kept_out(self._connection, keep=of in self._to_shard and of is not None and known.kind(of) == Kind.LOCAL):
-            self.as_written = steps is None
-            for step in steps or [part]:
+            self._change_rows(raw, kind, tree, known)
+            return True
+        steps = rewritten(kind, tree, known)
+        of = known.name(tree.relation) if kind in ("create_stmt", "alter_table_stmt") else None
+        is_pending = of in self._to_shard and of is not None and known.kind(of) == Kind.LOCAL
+        with _off(self._connection, _TAKES_LOCAL_TABLES, when=is_pending):
+            if not steps:
+                self._connection.execute(raw)
+            for step in steps or ():
                 if isinstance(step, str):
                     self._connection.execute(step.encode())
                 else:
                     constraints.record_foreign_key(self._connection, step)
+        return steps is None
 
-    def _change_rows(self, part: str, kind: str, parsed: Any, known: _Live) -> None:
+    def _change_rows(self, raw: bytes, kind: str, tree: Any, known: _Live) -> None:
         """Run an UPDATE or a DELETE; where Citus refuses it, find the rows and their values first."""
         from components.schema.rewriting import computed_first  # noqa: PLC0415
 
         try:
             with self._connection.transaction():
-                self._connection.execute(part.encode())
+                self._connection.execute(raw)
         except (psycopg.errors.FeatureNotSupported, psycopg.errors.InternalError_) as error:
-            steps = computed_first(kind, parsed, known)
+            steps = computed_first(kind, tree, known)
             if steps is None:
                 raise
             try:
@@ -283,18 +291,22 @@ class _Later:
 
         for table in self._to_shard:
             if _Live(connection, self._to_shard).is_pending(table):
-                with _kept_out(connection, keep=True):
+                with _off(connection, _TAKES_LOCAL_TABLES, when=True):
                     constraints.set_foreign_keys_aside(connection, table, is_to_reference)
 
 
+_TAKES_LOCAL_TABLES: Final = "citus.enable_local_reference_table_foreign_keys"
+"""Whether Citus takes a local table into its metadata because of a foreign key to a reference table."""
+
+
 @contextmanager
-def _kept_out(connection: Connection, *, keep: bool) -> Iterator[None]:
-    """Let Citus take no local table into its metadata because of a foreign key to a reference table."""
-    if keep:
-        connection.execute("set local citus.enable_local_reference_table_foreign_keys = off")
+def _off(connection: Connection, parameter: LiteralString, *, when: bool) -> Iterator[None]:
+    """Let a parameter be off meanwhile, where that is asked for."""
+    if when:
+        connection.execute(sql.SQL("set local {} = off").format(sql.SQL(parameter)))
     yield
-    if keep:
-        connection.execute("reset citus.enable_local_reference_table_foreign_keys")
+    if when:
+        connection.execute(sql.SQL("reset {}").format(sql.SQL(parameter)))
 
 
 class _Live:

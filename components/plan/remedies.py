@@ -204,10 +204,7 @@ def spelled(layout: Layout, type_: str) -> str:
     """Return a type as SQL spells it."""
     brackets = "[]" * type_.endswith("[]")
     plain = type_.removesuffix("[]")
-    for name in layout.schema.types:
-        if plain == (name.name if name.schema == "public" else str(name)):
-            return f"{name}{brackets}"
-    return _SPELLED.get(plain, plain) + brackets
+    return str(layout.schema.find_type(plain) or _SPELLED.get(plain, plain)) + brackets
 
 
 def group_type(layout: Layout, name: TableName) -> tuple[str, str, bool]:

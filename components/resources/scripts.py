@@ -52,7 +52,7 @@ class SchemaScriptInputs(Access):
             **vars(access),
             file_name=file.name,
             text=text if text is None or not passwords.hold(text) else pulumi.Output.secret(text),
-            digest=file.digest() if text is None else None,
+            digest=file.digest if text is None else None,
             path=os.path.relpath(file.path, PROJECT) if text is None and file.path else None,
             roles_known=True if passwords.find_changes(text or "") else None,
             to_shard=tuple(to_shard),
@@ -84,8 +84,8 @@ class SchemaScriptProvider(SqlProvider[SchemaScriptInputs]):
         from components.schema import passwords  # noqa: PLC0415
 
         file = _file(inputs)
-        if file.digest() != _digest(inputs):
-            msg = f"{inputs.file_name} was changed while this update ran: run it again"
+        if inputs.digest not in (None, file.digest):
+            msg = f"{inputs.file_name} was edited while this update ran: run it again"
             raise DriftError(msg)
         text = file.text or ""
         with self.session(inputs, f"applying {inputs.file_name}", on_all_nodes=True) as connection:
@@ -97,7 +97,7 @@ class SchemaScriptProvider(SqlProvider[SchemaScriptInputs]):
                 lines = [*roles.spread(connection, inputs.ready_timeout), *roles.get_refused(connection)]
                 for line in lines:
                     print(line)  # noqa: T201 - Pulumi shows it
-        return {"sha256": file.digest()}
+        return {"sha256": file.digest}
 
     def find(self, connection: Connection, inputs: SchemaScriptInputs, state: Props) -> Props | None:
         """Return the hash in the ledger, or None where the file is not in it; and whether the nodes know its roles."""
@@ -117,7 +117,7 @@ def _file(inputs: SchemaScriptInputs) -> SqlFile:
 
 def _digest(inputs: SchemaScriptInputs) -> str:
     """Return the hash of a file as it is declared."""
-    return inputs.digest or _file(inputs).digest()
+    return inputs.digest or _file(inputs).digest
 
 
 class SchemaScript(SqlResource, module="citus", name="SchemaScript"):

@@ -130,7 +130,8 @@ def _rename(scope: Scope, statement: Any) -> None:
     elif kind == "OBJECT_TABCONSTRAINT":
         keys = tuple(replace(key, name=new.get(key.name, key.name)) for key in table.keys)
         fks = tuple(replace(fk, name=new.get(fk.name, fk.name)) for fk in table.foreign_keys)
-        scope.relations.put(replace(table, keys=keys, foreign_keys=fks))
+        checks = frozenset(new.get(name, name) for name in table.checks)
+        scope.relations.put(replace(table, keys=keys, foreign_keys=fks, checks=checks))
 
 
 def _set_schema(scope: Scope, statement: Any) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.names import TableName
 from components.schema.definitions import (
-    EXPRESSION,
     LIKE_INDEXES,
     as_inherited,
     as_like,
@@ -33,7 +32,7 @@ from components.schema.parse_tree import (
     parameter_mode,
     strings,
 )
-from components.schema.relations import OtherRelation, Policy, Routine, Sequence, Table, Trigger, UserType
+from components.schema.relations import EXPRESSION, OtherRelation, Policy, Routine, Sequence, Table, Trigger, UserType
 from components.schema.source import Source
 
 if TYPE_CHECKING:

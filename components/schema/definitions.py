@@ -20,7 +20,7 @@ from components.schema.parse_tree import (
     strings,
     timing_of,
 )
-from components.schema.relations import Column, Expression, ForeignKey, Key
+from components.schema.relations import EXPRESSION, Column, Expression, ForeignKey, Key
 from components.schema.source import Source
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from components.schema.scope import Scope
 
 __all__ = [
-    "EXPRESSION",
     "LIKE_INDEXES",
     "as_inherited",
     "as_like",
@@ -46,10 +45,6 @@ __all__ = [
     "with_expressions",
     "without_duplicate_unique",
 ]
-
-
-EXPRESSION: Final = "<expression>"
-"""In a key's columns, for an expression of an index."""
 
 
 _LIKE_DEFAULTS: Final = 1 << 3

@@ -23,23 +23,8 @@ __all__ = ["Dump", "roles_of", "without_roles"]
 
 
 _HARMLESS: Final = frozenset(
-    {
-        "restrict",
-        "unrestrict",
-        "set",
-        "unset",
-        "echo",
-        "qecho",
-        "warn",
-        "pset",
-        "timing",
-        "encoding",
-        "errverbose",
-        "q",
-        "x",
-        "a",
-        "t",
-    }
+    {"restrict", "unrestrict", "set", "unset", "echo", "qecho", "warn", "pset", "timing", "encoding", "errverbose"}
+    | {"q", "x", "a", "t"}
 )
 """Commands of psql that change nothing in the database."""
 
@@ -63,7 +48,8 @@ _VERSIONED: Final = frozenset(
 
 _OF_DATABASE: Final = frozenset({"alter_database_stmt", "alter_database_set_stmt", "alter_database_refresh_coll_stmt"})
 
-_ENDS: Final = ("TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_COMMIT")
+_WHOLE: Final = ("TRANS_STMT_BEGIN", "TRANS_STMT_START", "TRANS_STMT_COMMIT")
+"""A file is one transaction already: what begins or ends one is passed over."""
 
 
 class Dump:
@@ -128,7 +114,7 @@ class Dump:
     def is_for_server(self, kind: str, statement: Any, at: Position) -> bool:
         """Tell whether a statement is to be run."""
         if kind == "transaction_stmt":
-            return postgast.pg_query_pb2.TransactionStmtKind.Name(statement.kind) not in _ENDS
+            return postgast.pg_query_pb2.TransactionStmtKind.Name(statement.kind) not in _WHOLE
         if kind == "copy_stmt":
             return self._takes_copy(statement, at)
         if kind in ("createdb_stmt", "dropdb_stmt"):
@@ -153,9 +139,6 @@ def _databases(kind: str, statement: Any) -> Collection[str]:
     return ()
 
 
-_NAMED_ROLE: Final = "ROLESPEC_CSTRING"
-
-
 def roles_of(kind: str, statement: Any) -> list[str]:
     """Return the roles that a statement names as owners, in grants and in policies, and that need not be there for the rest."""
     if kind == "variable_set_stmt":
@@ -163,14 +146,13 @@ def roles_of(kind: str, statement: Any) -> list[str]:
         return [statement.args[0].a_const.sval.sval] if is_role else []
     if kind not in _WITH_ROLES:
         return []
-    if kind == "grant_role_stmt":
-        granted = [node.access_priv.priv_name for node in statement.granted_roles]
-        return [*granted, *(it.rolename for it in messages(statement, "RoleSpec") if _is_named(it))]
-    return [it.rolename for it in messages(statement, "RoleSpec") if _is_named(it)]
+    granted = statement.granted_roles if kind == "grant_role_stmt" else ()
+    named = (it.rolename for it in messages(statement, "RoleSpec") if _is_named(it))
+    return [*(node.access_priv.priv_name for node in granted), *named]
 
 
 def _is_named(role: Any) -> bool:
-    return str(postgast.pg_query_pb2.RoleSpecType.Name(role.roletype)) == _NAMED_ROLE
+    return str(postgast.pg_query_pb2.RoleSpecType.Name(role.roletype)) == "ROLESPEC_CSTRING"
 
 
 def without_roles(kind: str, statement: Any, missing: Collection[str]) -> Any:

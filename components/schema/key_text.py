@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import postgast
 
 from components.names import ColumnName, TableName, listed
-from components.schema.definitions import EXPRESSION
 from components.schema.parse_tree import set_strings
+from components.schema.relations import EXPRESSION
 from components.schema.rewriting.text import deparsed, expression, quote_literal
 
 if TYPE_CHECKING:

@@ -50,138 +50,23 @@ _NOT_IN_TRANSACTION: Final = {
 
 
 BUILT_IN_OPERATORS: Final = frozenset(
-    {
-        "=",
-        "<>",
-        "<",
-        ">",
-        "<=",
-        ">=",
-        "+",
-        "-",
-        "*",
-        "/",
-        "%",
-        "^",
-        "|",
-        "&",
-        "#",
-        "~",
-        "!~",
-        "~*",
-        "!~*",
-        "~~",
-        "!~~",
-        "~~*",
-        "!~~*",
-    }
-    | {
-        "||",
-        "<<",
-        ">>",
-        "&&",
-        "@>",
-        "<@",
-        "@",
-        "@@",
-        "->",
-        "->>",
-        "#>",
-        "#>>",
-        "?",
-        "?|",
-        "?&",
-        "<->",
-        "&<",
-        "&>",
-        "-|-",
-        "~=",
-    }
+    {"!~", "!~*", "!~~", "!~~*", "#", "#>", "#>>", "%", "&", "&&", "&<", "&>", "*", "+", "-", "->", "->>", "-|-"}
+    | {"/", "<", "<->", "<<", "<=", "<>", "<@", "=", ">", ">=", ">>", "?", "?&", "?|", "@", "@>", "@@", "^", "|"}
+    | {"||", "~", "~*", "~=", "~~", "~~*"}
 )
 """Names of operators that PostgreSQL has itself, for some types: which of them is meant, a name alone does not tell."""
 
 
 _BUILT_IN_TYPES: Final = frozenset(
-    {
-        "aclitem",
-        "bit",
-        "bool",
-        "box",
-        "bpchar",
-        "bytea",
-        "char",
-        "cid",
-        "cidr",
-        "circle",
-        "date",
-        "datemultirange",
-        "daterange",
-    }
-    | {"float4", "float8", "gtsvector", "inet", "int2", "int2vector", "int4", "int4multirange", "int4range", "int8"}
-    | {
-        "int8multirange",
-        "int8range",
-        "interval",
-        "json",
-        "jsonb",
-        "jsonpath",
-        "line",
-        "lseg",
-        "macaddr",
-        "macaddr8",
-        "money",
-    }
-    | {
-        "name",
-        "numeric",
-        "nummultirange",
-        "numrange",
-        "oid",
-        "oidvector",
-        "path",
-        "pg_lsn",
-        "pg_snapshot",
-        "point",
-        "polygon",
-    }
-    | {
-        "record",
-        "refcursor",
-        "regclass",
-        "regcollation",
-        "regconfig",
-        "regdictionary",
-        "regnamespace",
-        "regoper",
-        "regoperator",
-    }
-    | {
-        "regproc",
-        "regprocedure",
-        "regrole",
-        "regtype",
-        "text",
-        "tid",
-        "time",
-        "timestamp",
-        "timestamptz",
-        "timetz",
-        "tsmultirange",
-    }
-    | {
-        "tsquery",
-        "tsrange",
-        "tstzmultirange",
-        "tstzrange",
-        "tsvector",
-        "txid_snapshot",
-        "uuid",
-        "varbit",
-        "varchar",
-        "xid",
-        "xid8",
-    }
-    | {"xml", "serial", "serial2", "serial4", "serial8", "bigserial", "smallserial"}
+    {"aclitem", "bigserial", "bit", "bool", "box", "bpchar", "bytea", "char", "cid", "cidr", "circle", "date"}
+    | {"datemultirange", "daterange", "float4", "float8", "gtsvector", "inet", "int2", "int2vector", "int4"}
+    | {"int4multirange", "int4range", "int8", "int8multirange", "int8range", "interval", "json", "jsonb"}
+    | {"jsonpath", "line", "lseg", "macaddr", "macaddr8", "money", "name", "numeric", "nummultirange", "numrange"}
+    | {"oid", "oidvector", "path", "pg_lsn", "pg_snapshot", "point", "polygon", "record", "refcursor", "regclass"}
+    | {"regcollation", "regconfig", "regdictionary", "regnamespace", "regoper", "regoperator", "regproc"}
+    | {"regprocedure", "regrole", "regtype", "serial", "serial2", "serial4", "serial8", "smallserial", "text"}
+    | {"tid", "time", "timestamp", "timestamptz", "timetz", "tsmultirange", "tsquery", "tsrange", "tstzmultirange"}
+    | {"tstzrange", "tsvector", "txid_snapshot", "uuid", "varbit", "varchar", "xid", "xid8", "xml"}
 )
 
 
@@ -271,40 +156,32 @@ def constraints_of(nodes: Iterable[Any]) -> Iterator[tuple[Any, tuple[str, ...]]
     return ((constraint, tuple(attributes)) for constraint, attributes in held)
 
 
-def nodes(message: Any, kind: str, *, but: frozenset[str] = frozenset()) -> Iterator[Any]:
-    """Yield every node of a kind within a tree, however deep, except within nodes of the kinds `but`."""
+def _parts(message: Any, but: frozenset[str] = frozenset()) -> Iterator[tuple[Any, list[Any]]]:
+    """Yield each field of a tree that holds messages, with these, however deep; nothing within fields of the names `but`."""
     waiting = [message]
     while waiting:
         for field, value in waiting.pop().ListFields():
             if field.message_type is not None and field.name not in but:
                 parts = [value] if hasattr(value, "ListFields") else list(value)
-                if field.name == kind:
-                    yield from parts
+                yield field, parts
                 waiting.extend(parts)
+
+
+def nodes(message: Any, kind: str, *, but: frozenset[str] = frozenset()) -> Iterator[Any]:
+    """Yield every node of a kind within a tree, however deep, except within nodes of the kinds `but`."""
+    return (part for field, parts in _parts(message, but) if field.name == kind for part in parts)
 
 
 def messages(message: Any, kind: str) -> Iterator[Any]:
     """Yield every message of a type within a tree, such as RoleSpec, whatever field holds it."""
-    waiting = [message]
-    while waiting:
-        for field, value in waiting.pop().ListFields():
-            if field.message_type is not None:
-                parts = [value] if hasattr(value, "ListFields") else list(value)
-                if field.message_type.name == kind:
-                    yield from parts
-                waiting.extend(parts)
+    return (part for field, parts in _parts(message) if field.message_type.name == kind for part in parts)
 
 
 def messages_by_type(message: Any) -> dict[str, list[Any]]:
     """Return every message within a tree, by its type."""
     found: dict[str, list[Any]] = {}
-    waiting = [message]
-    while waiting:
-        for field, value in waiting.pop().ListFields():
-            if field.message_type is not None:
-                parts = [value] if hasattr(value, "ListFields") else list(value)
-                found.setdefault(field.message_type.name, []).extend(parts)
-                waiting.extend(parts)
+    for field, parts in _parts(message):
+        found.setdefault(field.message_type.name, []).extend(parts)
     return found
 
 

@@ -164,9 +164,9 @@ def _select(scope: Scope, statement: Any) -> None:
     for target in statement.target_list:
         call = target.res_target.val.func_call
         if call.funcname and call.funcname[-1].string.sval == "set_config":
-            name, value, *_ = (argument.a_const.sval.sval for argument in call.args)
-            if name == "search_path":
-                _set_search_path(scope, [part.strip().strip('"') for part in value.split(",")])
+            name, value, *_ = (*(argument.a_const for argument in call.args), None, None)
+            if name and name.sval.sval == "search_path" and value and value.HasField("sval"):
+                _set_search_path(scope, [part.strip().strip('"') for part in value.sval.sval.split(",")])
     create.select_into(scope, statement)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from components.errors import Problem
 from components.names import TableName
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "EXPRESSION",
     "Column",
     "Expression",
     "ForeignKey",
@@ -33,6 +34,10 @@ __all__ = [
     "UserType",
     "is_derived",
 ]
+
+
+EXPRESSION: Final = "<expression>"
+"""In a key's columns, for an expression of an index."""
 
 
 @dataclass(frozen=True)
@@ -350,14 +355,18 @@ class Relations:
         if name in self._awaited:
             self.misplaced.append(Misplaced("created later", name, self._awaited.pop(name), at))
 
+    def find_type(self, name: str) -> TableName | None:
+        """Return the type that a column's type names, if the files create it."""
+        found = TableName("public", name)
+        if found in self.types:
+            return found
+        others = (known for known in self.types if "." in name and known.schema != "public")
+        return next((known for known in others if name == str(known)), None)
+
     def user_type(self, name: str) -> UserType | None:
         """Return the type of that name, if the files create it."""
-        found = self.types.get(TableName("public", name))
-        if found is None and "." in name:
-            return next(
-                (it for known, it in self.types.items() if known.schema != "public" and name == str(known)), None
-            )
-        return found
+        found = self.find_type(name)
+        return self.types[found] if found else None
 
     def type_kind(self, name: str) -> str:
         """Return the kind of a type that the files create, such as enum; empty for any other."""

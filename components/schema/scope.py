@@ -65,12 +65,8 @@ class Scope:
     def _find(self, schema: str, name: str) -> TableName:
         if schema:
             return TableName(schema, name)
-        known = self.relations
-        for one in self.search_path:
-            found = TableName(one, name)
-            if found in known.tables or found in known.others or found in known.types or found in known.sequences:
-                return found
-        return TableName(self.creation_schema, name)
+        found = (TableName(one, name) for one in self.search_path)
+        return next(filter(self.relations.has, found), TableName(self.creation_schema, name))
 
     def table(self, relation: Any) -> Table | None:
         """Return the table of a RangeVar; None where the files create none."""

@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Final
 
@@ -77,8 +78,9 @@ class SqlFile:
         else:
             yield from _Splitter(self.name, io.BytesIO((self.text or "").encode())).split()
 
+    @cached_property
     def digest(self) -> str:
-        """Return the hash by which the ledger knows the file: SHA-256 in hexadecimal, whichever system wrote its lines."""
+        """The hash by which the ledger knows the file: SHA-256 in hexadecimal, whichever system wrote its lines."""
         if self.text is not None or self.path is None:
             return hashlib.sha256((self.text or "").encode()).hexdigest()
         found = hashlib.sha256()

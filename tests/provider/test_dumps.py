@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from components.database.scripts import ensure_script
 from components.errors import StackError
+from components.schema.statements import SqlFile
 from tests.unit.test_dumps import DUMP
 
 if TYPE_CHECKING:
@@ -122,3 +124,15 @@ def test_tables_with_triggers_are_sharded_where_that_is_allowed(cluster: Cluster
     cluster.run("select isolate_tenant_to_new_shard('company', 1, 'CASCADE', 'block_writes')")
     cluster.run("insert into company values (3, 'c'), (4, 'd')")
     assert cluster.rows("select * from company order by id") == [(1, "A"), (2, "B"), (3, "C"), (4, "D")]
+
+
+def test_a_file_that_is_edited_while_it_runs_leaves_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    """What is written down is what ran: where the file is another at the end, all of it is undone."""
+    path = tmp_path / "1.sql"
+    path.write_text("create table t (a int);\ncopy t from stdin;\n1\n\\.\n", "utf-8")
+    file = SqlFile("1.sql", None, path)
+    assert file.digest
+    path.write_text("create table t (a int);\ncopy t from stdin;\n2\n\\.\n", "utf-8")
+    with cluster.connected() as connection, pytest.raises(StackError, match=r"1\.sql was edited while it ran"):
+        ensure_script(connection, file)
+    assert cluster.value("select to_regclass('t')") is None

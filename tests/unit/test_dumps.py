@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -163,9 +164,9 @@ def test_a_file_with_rows_is_read_as_it_is_used(tmp_path: Path) -> None:
     (tmp_path / "2.sql").write_text("select 1", "utf-8")
     dump, plain = Schema.read(tmp_path).files
     assert (dump.text, dump.path) == (None, tmp_path / "1.sql")
-    assert dump.digest() == SqlFile("1.sql", DUMP).digest()
+    assert replace(dump).digest == SqlFile("1.sql", DUMP).digest
     (tmp_path / "1.sql").write_text(DUMP, "utf-8-sig", newline="\r\n")
-    assert dump.digest() == SqlFile("1.sql", DUMP).digest()
+    assert replace(dump).digest == SqlFile("1.sql", DUMP).digest
     assert plain.text == "select 1"
 
 
@@ -305,3 +306,19 @@ def test_memory_is_flat(tmp_path: Path) -> None:
     (copy,) = ((it, sum(map(len, it.rows or ()))) for it in itertools.islice(splitter.split(), 1))
     assert copy[1] == len(rows)
     assert Counted.most <= 1 << 18
+
+
+@pytest.mark.parametrize("call", ["set_config('search_path')", "set_config()", "set_config('search_path', x.y, false)"])
+def test_a_search_path_that_only_the_server_knows_stays_as_it_was(call: str) -> None:
+    """What is no constant is not guessed, and a call that the server refuses is no failure of the reader."""
+    schema = Schema([SqlFile("1.sql", f"select {call} from x; create table t (a int)")])
+    assert (schema.problems, list(map(str, schema.tables))) == ([], ["t"])
+
+
+def test_a_check_is_known_by_its_new_name() -> None:
+    """Renamed and dropped, it is gone."""
+    text = "create table t (a int check (a > 0)); alter table t rename constraint t_a_check to c;"
+    (table,) = Schema([SqlFile("1.sql", text)]).tables.values()
+    assert table.checks == {"c"}
+    (table,) = Schema([SqlFile("1.sql", f"{text} alter table t drop constraint c")]).tables.values()
+    assert table.checks == set()

@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     from components.plan.queries.model import Expr, Query
     from components.plan.queries.planning import Level, Planned
 
-__all__ = ["Equivalence"]
+__all__ = ["Equivalence", "connected"]
+
+
+def connected(table: Source, classes: list[set[Source]]) -> set[Source]:
+    """Return the table, and those that sets of equal distribution columns connect to it, over others too."""
+    found, size = {table}, 0
+    while len(found) != size:
+        size = len(found)
+        for members in classes:
+            if members & found:
+                found |= members
+    return found
 
 
 class Equivalence:
@@ -30,9 +41,8 @@ class Equivalence:
             below, own = self._below(level), set(level.sources)
             for source in level.sources:
                 own.update(table for _, table in self._leaves(source) if table is not None)
-            for (
-                terms
-            ) in level.classes:  # where there is a constant, PostgreSQL joins by nothing, and Citus sees no join
+            for terms in level.classes:
+                # Where there is a constant, PostgreSQL joins by nothing, and Citus sees no join.
                 is_joined = len(own) > 1 and not any(term[0] == "constant" for term in terms)
                 self._classes.append((below if is_joined else own, self._members(level, terms)))
             self._classes += [(below, self._members_of(level, pair)) for pair in level.links]
@@ -51,28 +61,19 @@ class Equivalence:
         distributed = [table for table in tables if table.is_distributed]
         if len(set(distributed)) <= 1:
             return True
-        return self._common(distributed, tables, more).issuperset(distributed)
+        return connected(distributed[0], [*self.classes(tables), *more]).issuperset(distributed)
 
     def apart(self, tables: Iterable[Source]) -> list[set[Source]]:
         """Return the distributed tables in groups, each joined by distribution columns."""
         tables = list(tables)
+        classes = self.classes(tables)
         waiting = [table for table in dict.fromkeys(tables) if table.is_distributed]
         groups = []
         while waiting:
-            group = self._common(waiting, tables, ()) & set(waiting) | {waiting[0]}
+            group = connected(waiting[0], classes) & set(waiting)
             groups.append(group)
             waiting = [table for table in waiting if table not in group]
         return groups
-
-    def _common(self, distributed: list[Source], tables: list[Source], more: Iterable[set[Source]]) -> set[Source]:
-        classes = [*self.classes(tables), *more]
-        common, size = {distributed[0]}, 0
-        while len(common) != size:
-            size = len(common)
-            for it in classes:
-                if it & common:
-                    common |= it
-        return common
 
     def classes(self, tables: Iterable[Source]) -> list[set[Source]]:
         """Return the sets of tables whose distribution columns are equal, by the levels that these tables belong to."""
@@ -163,7 +164,7 @@ class Equivalence:
         distributed = [table for table in tables if table.is_distributed]
         if not distributed:
             return True
-        common = self._common(distributed, tables, [same])
+        common = connected(distributed[0], [*self.classes(tables), same])
         return common.issuperset(distributed) and len({table.group for table in distributed}) == 1
 
     def _place_in_union(self, query: Query, table: Source) -> int | None:

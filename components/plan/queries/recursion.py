@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from components.plan.queries.equivalence import Equivalence, contains_union
+from components.plan.queries.equivalence import Equivalence, connected, contains_union
 from components.plan.queries.model import (
     Call,
     Expr,
@@ -204,15 +204,7 @@ class _Steps:
     @staticmethod
     def _joined(tables: list[Source], classes: list[set[Source]]) -> bool:
         distributed = [table for table in tables if table.is_distributed]
-        if len(distributed) <= 1:
-            return True
-        common, size = {distributed[0]}, 0
-        while len(common) != size:
-            size = len(common)
-            for it in classes:
-                if it & common:
-                    common |= it
-        return common.issuperset(distributed)
+        return len(distributed) <= 1 or connected(distributed[0], classes).issuperset(distributed)
 
     @staticmethod
     def _anchor(query: Query) -> Source | None:
