@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.errors import StackError
-from components.nodes.runtime import open_runtime
 from components.plan.mend import MendFile
 from components.plan.plan import ShardingPlan
 from components.schema.files import Schema
@@ -33,12 +32,12 @@ def write_mend(stack: str, planned: Planned, name: str) -> tuple[str, int]:
     if not mend.steps:
         return f"nothing to mend by SQL: {len(mend.left)} findings are left, see `make plan`", int(planned.errors > 0)
     text = mend.text(stack)
-    schema = Schema([*Schema.read(settings.schema_dir).files, SqlFile(path.name, text)])
+    schema = Schema.read(settings.schema_dir)
+    schema.add(SqlFile(path.name, text))
     if schema.problems:
         msg = f"--mend {name}: the statements cannot be read: {schema.problems[0]}"
         raise StackError(msg)
-    server = open_runtime(stack, settings).expect(settings)
-    plan = ShardingPlan.draft(schema, settings, planned.standing, server)
+    plan = ShardingPlan.draft(schema, settings, planned.standing, planned.server)
     path.write_text(text, "utf-8")
     told = (
         f"wrote {path}: {mend.statements} statements for {len(mend.mended)} findings; {len(mend.left)} are left to you, as "

@@ -28,6 +28,7 @@ from components.plan.plan import ShardingPlan
 from components.plan.rules import RULES
 from components.plan.tenants import plan_tenants
 from components.schema.files import Schema
+from components.schema.needs import KnownServer
 from components.settings import PROJECT, SEED_STACK, Settings
 from components.tables import Local
 
@@ -62,6 +63,8 @@ class Planned:
     """Its warnings as the program words them, too."""
     standing: Standing | None = field(default=None, repr=False)
     """What the stack's state tells of its cluster; None where it is planned as a new one."""
+    server: KnownServer | None = field(default=None, repr=False)
+    """What the settings tell of the servers."""
     layout: Layout | None = field(default=None, repr=False)
     """Its tables, to judge queries by; None where they cannot be read."""
 
@@ -118,7 +121,7 @@ def read_plan(stack: str) -> Planned:
     file = settings_file(stack)
     text = file.read_text("utf-8")
     findings: list[Finding] = []
-    plan, settings = ShardingPlan((), ()), None
+    plan, settings, server = ShardingPlan((), ()), None, None
     tenancies: tuple[Tenancy, ...] = ()
     standing = read_standing(stack)
     try:
@@ -142,6 +145,7 @@ def read_plan(stack: str) -> Planned:
         settings=settings,
         warned=frozenset(map(str, plan.warnings)),
         standing=standing,
+        server=server,
         layout=plan.layout,
     )
 

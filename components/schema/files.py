@@ -33,7 +33,7 @@ class Schema(Relations):
         self.files: list[SqlFile] = []
         self._problems = Problems()
         for file in files:
-            self._apply(file)
+            self.add(file)
 
     @property
     def problems(self) -> list[Problem]:
@@ -54,9 +54,9 @@ class Schema(Relations):
         for path in sorted(folder.glob("*.sql"), key=lambda path: path.name):
             try:
                 is_large = path.stat().st_size > _SHOWN
-                schema._apply(SqlFile(path.name, None if is_large else path.read_text(encoding="utf-8-sig"), path))
+                schema.add(SqlFile(path.name, None if is_large else path.read_text(encoding="utf-8-sig"), path))
             except UnicodeDecodeError:  # it may name another encoding itself
-                schema._apply(SqlFile(path.name, None, path))
+                schema.add(SqlFile(path.name, None, path))
             except OSError as error:
                 msg = f"{path.name}: cannot be read ({error}): make it a text file in UTF-8"
                 raise PlanError(msg) from error
@@ -64,7 +64,8 @@ class Schema(Relations):
             raise PlanError(*schema.problems)
         return schema
 
-    def _apply(self, file: SqlFile) -> None:
+    def add(self, file: SqlFile) -> None:
+        """Apply a file behind those that are there."""
         reader = FileReader(self, self._problems)
         try:
             for kind, statement in reader.parse(file):
