@@ -20,6 +20,7 @@ from components.errors import InputError, PlanError
 from components.plan.findings import Finding
 from components.plan.queries import Outcome, Verdict, judge
 from components.schema.parse_tree import nodes
+from components.schema.passwords import without_constants
 from components.schema.statements import SqlFile
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _judged(statement: _Statement, layout: Layout, search_path: list[str]) -> Ve
     try:
         parsed = _parsed(statement.text)
     except (postgast.PgQueryError, DecodeError) as error:
-        return Verdict(Outcome.NOT_JUDGED, f"does not parse: {error}")
+        return Verdict(Outcome.NOT_JUDGED, f"does not parse: {without_constants(str(error))}")
     if len(parsed) != 1:
         return Verdict(Outcome.NOT_JUDGED, "is not one statement")
     tree = parsed[0].stmt
