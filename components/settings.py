@@ -51,8 +51,8 @@ LOCALE: Final = r"C|POSIX|[A-Za-z_]+\.(UTF-8|utf-?8)(@[a-z]+)?"
 """As `locale -a` lists them; all data is UTF-8."""
 
 
-STRUCTURED: Final = ("tables", "tenants")
-"""Settings that are mappings of table names."""
+STRUCTURED: Final = {"tables": "table names", "tenants": "table names"}
+"""Settings that are mappings, each with what it maps."""
 
 
 class _Model(BaseModel):
@@ -306,7 +306,7 @@ def _decoded_object(setting: str, text: str) -> object:
     except (ValueError, RecursionError):  # numbers of thousands of digits, and nesting without end
         decoded = None
     if not isinstance(decoded, dict):
-        msg = f"citus:{setting}: expected a mapping of table names, got {text!r}"
+        msg = f"citus:{setting}: expected a mapping of {STRUCTURED[setting]}, got {text!r}"
         raise SettingsError(msg)
     return decoded
 
