@@ -36,6 +36,7 @@ try:
     for warning in (*look.warnings, *plan.warnings):
         pulumi.log.warn(str(warning))
     tenancies = plan_tenants(plan, schema, settings)
+    settings.refuse_parameters(look.live.parameters if look.live else {}, server.postgres)
     runtime.check(settings)
 except StackError as error:
     pulumi.log.error(str(error))

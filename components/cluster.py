@@ -10,6 +10,7 @@ import pulumi
 from components.access import Access, Server
 from components.nodes.look import Look
 from components.nodes.node import node_names
+from components.nodes.server_settings import get_reloaded
 from components.resources.identity import ClusterIdentity, ClusterIdentityInputs
 from components.resources.membership import (
     ClusterHealth,
@@ -20,6 +21,7 @@ from components.resources.membership import (
     WorkerNodeInputs,
     worker_id,
 )
+from components.resources.parameters import NodeParameters, ServerParameters, ServerParametersInputs
 from components.resources.placement import ShardPlacement, ShardPlacementInputs, TenantsInputs
 from components.resources.scripts import SchemaScript, SchemaScriptInputs
 from components.resources.tables import DistributedTable, LocalTable, ReferenceTable
@@ -80,6 +82,8 @@ class CitusCluster(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
         self.identity.cluster_id.apply(lambda cluster_id: _name_undeclared(look.remnants, cluster_id))
+        if restarts := look.describe_restarts():
+            pulumi.log.info(restarts)
         self.identity.cluster_id.apply(lambda cluster_id: _name_unknown_roles(look.live, cluster_id))
         address, coordinator_name = reached_at(settings.bind_address), node_names(settings)[0]
         server = Server(
@@ -131,7 +135,7 @@ class CitusCluster(pulumi.ComponentResource):
             self._after(self.workers),
         )
         workers = [node.address for node in nodes.workers]
-        last = self._local_tables(plan, self._scripts(plan, health))
+        last = self._local_tables(plan, self._scripts(plan, self._parameters(name, health)))
         self.tables = self._tables(plan, last, health, [coordinator.address, *workers])
         self.placement = ShardPlacement(
             f"{name}-placement",
@@ -176,8 +180,21 @@ class CitusCluster(pulumi.ComponentResource):
     def _after(self, resources: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=list(resources)))
 
-    def _scripts(self, plan: ShardingPlan, health: ClusterHealth) -> pulumi.Resource:
-        last: pulumi.Resource = health
+    def _parameters(self, name: str, health: ClusterHealth) -> pulumi.Resource:
+        of_coordinator = get_reloaded(self._settings, of_coordinator=True)
+        of_worker = get_reloaded(self._settings, of_coordinator=False)
+        if not (of_coordinator or of_worker):
+            return health
+        names = node_names(self._settings)
+        nodes = [NodeParameters(node=names[0], group=0, parameters=of_coordinator)]
+        nodes += [
+            NodeParameters(node=node, group=worker.group_id, parameters=of_worker)
+            for node, worker in zip(names[1:], self.workers, strict=True)
+        ]
+        inputs = ServerParametersInputs(**vars(self._access), nodes=tuple(nodes))
+        return ServerParameters(f"{name}-parameters", inputs, self._after([health]))
+
+    def _scripts(self, plan: ShardingPlan, last: pulumi.Resource) -> pulumi.Resource:
         for file in plan.files:
             inputs = SchemaScriptInputs.of(self._access, file, (table.name for table in plan.tables))
             last = SchemaScript(file.name, inputs, self._after([last]))

@@ -24,6 +24,7 @@ PROVIDERS: Final = {
     "NodeDataProvider": "components.nodes.data",
     "ReferenceTableProvider": "components.resources.tables",
     "SchemaScriptProvider": "components.resources.scripts",
+    "ServerParametersProvider": "components.resources.parameters",
     "ShardPlacementProvider": "components.resources.placement",
     "WorkerNodeProvider": "components.resources.membership",
 }

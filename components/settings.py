@@ -6,7 +6,7 @@ import ipaddress
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 from pydantic import (
     AliasChoices,
@@ -22,10 +22,16 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
+from pydantic.alias_generators import to_camel, to_snake
 
 from components.errors import Problem, SettingsError
 from components.names import IDENTIFIER_BYTES, ColumnName, TableName, TablePattern
+from components.parameters import SERVER_SETTINGS, as_bytes, as_text, find_problem, get_known, in_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from components.parameters import Parameter
 
 __all__ = ["EXCLUDED", "PROJECT", "Settings", "TableSettings", "reached_at"]
 
@@ -51,8 +57,17 @@ LOCALE: Final = r"C|POSIX|[A-Za-z_]+\.(UTF-8|utf-?8)(@[a-z]+)?"
 """As `locale -a` lists them; all data is UTF-8."""
 
 
-STRUCTURED: Final = {"tables": "table names", "tenants": "table names"}
+PARAMETERS: Final = ("parameters", "coordinatorParameters", "workerParameters")
+STRUCTURED: Final = {
+    "tables": "table names",
+    "tenants": "table names",
+    **dict.fromkeys(PARAMETERS, "names of PostgreSQL's and Citus's parameters"),
+}
 """Settings that are mappings, each with what it maps."""
+
+
+LEAST_MEMORY: Final = 256 << 20
+"""Bytes that a node needs."""
 
 
 class _Model(BaseModel):
@@ -132,6 +147,12 @@ class TenantSettings(_Model):
         return self
 
 
+ParameterValue = Annotated[
+    str, BeforeValidator(lambda value: as_text(value) if isinstance(value, int | float) else value)
+]
+"""As postgresql.conf takes it; a number or a truth value may stand as such."""
+
+
 class Settings(_Model):
     """Everything a stack may set."""
 
@@ -159,6 +180,14 @@ class Settings(_Model):
     tenants: dict[TableName, TenantSettings] = Field(default_factory=dict)
     unsafe_triggers: bool = False
     """Sharded tables may have triggers, which fire on the workers, for the rows of one shard each."""
+    parameters: dict[str, ParameterValue] = Field(default_factory=dict)
+    """Of PostgreSQL and Citus, on every node."""
+    coordinator_parameters: dict[str, ParameterValue] = Field(default_factory=dict)
+    worker_parameters: dict[str, ParameterValue] = Field(default_factory=dict)
+    memory: str = ""
+    """What a node may use, such as 2GB; empty for no limit."""
+    cpus: float | None = Field(default=None, ge=0.1, le=1024)
+    """What a node may use; None for no limit."""
     ready_timeout: int = Field(default=120, ge=1, le=86400)
     """Seconds."""
     worker_ports: str = "5441-5504"
@@ -214,10 +243,67 @@ class Settings(_Model):
             raise ValueError(msg)
         return value
 
+    @field_validator("memory")
+    @classmethod
+    def _enough_memory(cls, value: str) -> str:
+        if value and as_bytes(value) < LEAST_MEMORY:
+            msg = f"a node needs {LEAST_MEMORY >> 20}MB at least: raise it"
+            raise ValueError(msg)
+        return value
+
+    def get_parameters(self, *, of_coordinator: bool) -> dict[str, str]:
+        """Return what is declared of a node: its kind's own come before those of every node."""
+        declared = {**self.parameters, **(self.coordinator_parameters if of_coordinator else self.worker_parameters)}
+        spelled = {name.lower(): name for name in get_known()}
+        return {spelled.get(name.lower(), name): value for name, value in declared.items()}
+
+    def refuse_parameters(self, running: Mapping[str, Parameter], major: int | None) -> None:
+        """Refuse parameters that the server does not have, or of which it takes other values.
+
+        Args:
+            running: those of the server that runs; empty where none does.
+            major: its major version of PostgreSQL, or the one that it is to have.
+
+        Raises:
+            SettingsError: with one line for each.
+        """
+        problems = list(self.find_parameter_problems({**get_known(), **running}, major))
+        if problems:
+            raise SettingsError(*problems)
+
+    def find_parameter_problems(self, known: Mapping[str, Parameter], major: int | None = None) -> Iterator[Problem]:
+        """Yield what a server that takes the `known` parameters would refuse of those that are declared."""
+        for setting in PARAMETERS:
+            for name, value in getattr(self, to_snake(setting)).items():
+                if problem := find_problem(name, value, known, major=major):
+                    yield Problem(problem, f"citus:{setting}.{name} = {value!r}")
+
+    def find_misfits(self) -> Iterator[Problem]:
+        """Yield parameters that a server would take one by one, and that do not go together."""
+        for setting, of_coordinator in zip(PARAMETERS[1:], (True, False), strict=True):
+            declared = self.get_parameters(of_coordinator=of_coordinator)
+            buffers, prepared = declared.get("shared_buffers"), declared.get("max_prepared_transactions")
+            if buffers and self.memory and 4 * in_bytes("shared_buffers", buffers) > 3 * self.memory_bytes:
+                why = f"it leaves too little of citus:memory = {self.memory!r}: a quarter of that is usual"
+                yield Problem(why, f"citus:{setting}: shared_buffers = {buffers!r}")
+            connections = declared.get("max_connections", SERVER_SETTINGS["max_connections"])
+            if prepared and float(prepared) < float(connections):
+                why = f"each transaction on several workers takes one there: set {connections} (max_connections), or remove it"
+                yield Problem(why, f"citus:{setting}: max_prepared_transactions = {prepared!r}")
+
+    @property
+    def memory_bytes(self) -> int:
+        """Return what a node may use; 0 for no limit."""
+        return as_bytes(self.memory) if self.memory else 0
+
     @model_validator(mode="after")
     def _fit_for_local(self) -> Settings:
         if self.runtime != "local":
             return self
+        for setting in ("memory", "cpus"):
+            if getattr(self, setting):
+                msg = f"{setting} = {getattr(self, setting)!r}: processes of this host have no limits: remove it"
+                raise ValueError(msg)
         wanted = self.local_ports[1:]
         if len(wanted) < self.workers:
             msg = f"workerPorts = {self.worker_ports!r}: {len(wanted)} ports are too few for {self.workers} workers: widen it"
@@ -283,8 +369,11 @@ class Settings(_Model):
             settings = cls.model_validate(decoded)
         except ValidationError as error:
             raise SettingsError(*_problems(error, values)) from None
+        problems = list(settings.find_parameter_problems(get_known())) or list(settings.find_misfits())
+        if problems:
+            raise SettingsError(*problems)
         for setting in STRUCTURED:
-            known = len(getattr(settings, setting))
+            known = len(getattr(settings, to_snake(setting)))
             if setting == "tables":
                 known += len(settings.undistributed) + len(settings.patterns)
             if known < len(decoded.get(setting, {})):

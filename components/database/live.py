@@ -15,6 +15,7 @@ from components.database.metadata import as_sharding
 from components.database.statements import statement
 from components.errors import StackError
 from components.names import TableName
+from components.parameters import Parameter
 from components.schema.needs import KnownServer
 from components.tables import Sharding
 
@@ -59,6 +60,8 @@ class LiveCluster:
     """Every table of the database except those of the system."""
     workers: tuple[LiveWorker, ...]
     server: KnownServer = field(default_factory=KnownServer)
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    """Those that the coordinator has."""
     unknown_roles: tuple[str, ...] = ()
     """A line for each role that may use sharded tables, but whose password the nodes do not know."""
 
@@ -77,13 +80,17 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
                 return None
             row = connection.execute(statement("look_at_cluster")).fetchone()
             told = connection.execute(statement("describe_server")).fetchone()
+            parameters = {
+                name: Parameter(context, kind, unit, least, most, tuple(values))
+                for name, context, kind, unit, least, most, values in connection.execute(statement("get_parameters"))
+            }
             unknown = tuple(map(roles.describe_unknown, roles.get_unknown(connection)))
     except StackError:
         return None
     if not row or not told:
         return None
     known = KnownServer("the running cluster", told[0], frozenset(told[1]), frozenset(told[2]))
-    return replace(_read(row[0]), unknown_roles=unknown, server=known)
+    return replace(_read(row[0]), unknown_roles=unknown, server=known, parameters=parameters)
 
 
 def get_extension_version(server: Server, password: str) -> str:

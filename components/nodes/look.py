@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from components.database.live import LiveCluster
@@ -24,6 +25,8 @@ class Look:
     """What is known of the servers: of those that run, else of what they are to be made of."""
     engine: str = ""
     """Id of the Docker Engine; empty where nodes are processes of this host."""
+    restarts: Mapping[str, str] = field(default_factory=dict)
+    """Nodes that are there and have to be started again, with the reason: workers one after the other, then the coordinator."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -35,3 +38,13 @@ class Look:
             "leave are not named"
         )
         return (msg,)
+
+    def describe_restarts(self) -> str:
+        """Return which nodes are started again, and why; empty where none is."""
+        if not self.restarts:
+            return ""
+        reasons: dict[str, list[str]] = {}
+        for node, why in self.restarts.items():
+            reasons.setdefault(why, []).append(node)
+        told = "; ".join(f"{', '.join(nodes)} ({why})" for why, nodes in reasons.items())
+        return f"started again, workers one after the other, then the coordinator: {told}"

@@ -1,36 +1,62 @@
-"""What every node's server is started with, the same in a container and as a process of this host.
+"""What a node's server is started with, the same in a container and as a process of this host.
 
-What a runtime adds of its own (where the server listens, how it loads Citus) stands with that runtime.
+What a runtime adds of its own (where the server listens, how it loads Citus) stands with that runtime. What takes effect
+without a start is ServerParameters'.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["SERVER_SETTINGS", "as_arguments"]
+from components.parameters import SERVER_SETTINGS, needs_restart
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-SERVER_SETTINGS: Final = {
-    "wal_level": "logical",
-    "max_connections": "200",
-    "max_prepared_transactions": "400",
-    "max_worker_processes": "32",
-    "max_wal_senders": "32",
-    "max_replication_slots": "32",
-    "max_logical_replication_workers": "24",
-    "max_locks_per_transaction": "512",
-}
-"""By name, as postgresql.conf takes them.
+    from components.settings import Settings
 
-A command that touches every shard of a partitioned table locks them all in one transaction, and so does its prepared half on
-each worker: max_locks_per_transaction * (max_connections + max_prepared_transactions) is what a node can lock at a time, here
-307,200. Measured: 79,100 on each of four workers and 29,100 on the coordinator for 730 partitions of 32 shards with two indexes;
-the images' own settings allow 19,200. So 1,000 such partitions fit on two workers, and on one alone they do not. Against
-PostgreSQL's own 64 it costs 107 MB of shared memory a node, of which 50 MB are in use from the start.
-Moves and splits of shards without a stop take a replication slot, a sender and a worker for each shard of a colocation group.
-"""
+__all__ = ["as_arguments", "choose_shared_buffers", "get_reloaded", "get_start_settings"]
+
+_MB: Final = 1 << 20
 
 
-def as_arguments() -> list[str]:
+def get_start_settings(settings: Settings, shared_buffers: str, *, of_coordinator: bool) -> dict[str, str]:
+    """Return what a node is started with: a change of it takes a restart.
+
+    Args:
+        settings: of the stack.
+        shared_buffers: where the settings say nothing; empty for PostgreSQL's own default.
+        of_coordinator: whether the node is the coordinator.
+    """
+    declared = settings.get_parameters(of_coordinator=of_coordinator)
+    started = {**SERVER_SETTINGS, **({"shared_buffers": shared_buffers} if shared_buffers else {})}
+    if "max_connections" in declared:  # a transaction on several workers takes one on each
+        more = max(2 * int(float(declared["max_connections"])), int(SERVER_SETTINGS["max_prepared_transactions"]))
+        started["max_prepared_transactions"] = str(more)
+    return {**started, **{name: value for name, value in declared.items() if needs_restart(name)}}
+
+
+def get_reloaded(settings: Settings, *, of_coordinator: bool) -> dict[str, str]:
+    """Return what takes effect when a node reads its configuration again; where `memory` is declared, sized by it."""
+    declared = settings.get_parameters(of_coordinator=of_coordinator)
+    sized = {}
+    if memory := settings.memory_bytes:
+        of_worker = {**SERVER_SETTINGS, **settings.get_parameters(of_coordinator=False)}
+        connections = int(float(of_worker["max_connections"]))
+        sized = {
+            "effective_cache_size": f"{memory * 3 // 4 // _MB}MB",
+            "maintenance_work_mem": f"{min(max(memory // 16 // _MB, 64), 2048)}MB",
+            # Those that are kept for people, and for the nodes' own, are a tenth of a worker's.
+            "citus.max_shared_pool_size": str(connections * 9 // 10),
+        }
+    return {name: value for name, value in {**sized, **declared}.items() if not needs_restart(name)}
+
+
+def choose_shared_buffers(memory: int) -> str:
+    """Return a quarter of the bytes that a node may use, 128 MB at least and 8 GB at most."""
+    return f"{min(max(memory // 4 // _MB // 16 * 16, 128), 8192)}MB"
+
+
+def as_arguments(started: Mapping[str, str]) -> list[str]:
     """Return the settings as arguments of `postgres`."""
-    return [part for name, value in SERVER_SETTINGS.items() for part in ("-c", f"{name}={value}")]
+    return [part for name, value in started.items() for part in ("-c", f"{name}={value}")]

@@ -29,6 +29,7 @@ from components.nodes.docker.engine import Engine
 from components.nodes.local.host import LocalHost
 from components.nodes.local.installation import Installation
 from components.nodes.server_settings import as_arguments
+from components.parameters import SERVER_SETTINGS
 from components.plan.plan import ShardingPlan
 from components.plan.tenants import plan_tenants
 from components.registry import PROVIDERS
@@ -387,7 +388,7 @@ def test_every_node_runs_alike() -> None:
     ("setting", "value"),
     [
         ("restart", "unless-stopped"),
-        ("command", ["postgres", *as_arguments()]),
+        ("command", ["postgres", *as_arguments(SERVER_SETTINGS)]),
         ("networkMode", "bridge"),
         ("mustRun", True),
         ("wait", False),

@@ -15,18 +15,21 @@ import pulumi
 
 from components.access import Server
 from components.database.live import LiveCluster, get_extension_version, look_at
-from components.errors import DockerError, IdentityError
+from components.errors import DockerError, IdentityError, NotReadyError
 from components.logs import Log
 from components.nodes.docker.endpoint import Endpoint, connect, get_endpoint
-from components.nodes.docker.image import FoundNodes, Verdict, look_into
+from components.nodes.docker.image import FoundNodes, Verdict, find_image_id, look_into
+from components.nodes.docker.shape import Shape, get_shape, get_shared_buffers
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
 from components.nodes.look import Look
 from components.nodes.node import node_names
+from components.nodes.server_settings import choose_shared_buffers
 from components.nodes.versions import get_newest_postgres
 from components.resources.remains import Remnant, Remnants
 from components.schema.needs import KnownServer
 from components.settings import reached_at
 from components.stack_config import get_engine_settings
+from components.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -55,6 +58,10 @@ class Engine:
         self.stack = stack
         self.verdict: Verdict | None = None
         """What containers are to be made with, once `look` has looked."""
+        self.shapes: dict[str, Shape] = {}
+        """What each container is to be made with, once `look` has looked."""
+        self.remade: dict[str, str] = {}
+        """Containers that are there and have to be made again, with the reason: not all at the same time."""
         self._adopt = adopt
         self._declared: list[str] = []
         """Names of the containers that the settings declare, once `look` has looked."""
@@ -113,7 +120,11 @@ class Engine:
     @cached_property
     def id(self) -> str:
         """Return the engine's own id, by whatever address it is reached."""
-        return str(self.client.info()["ID"])
+        return str(self._info["ID"])
+
+    @cached_property
+    def _info(self) -> dict[str, Any]:
+        return dict(self.client.info())
 
     @staticmethod
     def why_not(image: str) -> str:
@@ -146,6 +157,7 @@ class Engine:
         networks = {network["Name"]: network for network in self.client.api.networks()}
         live = self._live(settings, names[0])
         self.verdict = self._look_into_image(settings)
+        self._look_into_containers(settings, names)
         obstacles = (*self._moved(settings), *self._port(settings, names[0]), *self.verdict.problems)
         return Look(
             Remnants(
@@ -159,7 +171,28 @@ class Engine:
             obstacles,
             live.server if live else self.verdict.server,
             self.id,
+            self.remade,
         )
+
+    def _look_into_containers(self, settings: Settings, names: list[str]) -> None:
+        """Find out what each container is to be made with, and which of those that are there have to be made again."""
+        there = {
+            name: self.client.api.inspect_container(self._containers[name]["Id"])
+            for name in names
+            if name in self._containers and owner_of(self._containers[name]["Labels"])
+        }
+        if settings.memory_bytes:
+            shared_buffers = choose_shared_buffers(settings.memory_bytes)
+        elif there:
+            shared_buffers = get_shared_buffers(next(iter(there.values())))
+        else:
+            shared_buffers = choose_shared_buffers(self._info["MemTotal"] // len(names))
+        image = find_image_id(self.client, settings.image)
+        for name in names:
+            shape = get_shape(settings, shared_buffers, of_coordinator=name == names[0])
+            self.shapes[name] = shape
+            if name in there and (why := "; ".join(shape.differences(there[name], image))):
+                self.remade[name] = why
 
     def _live(self, settings: Settings, coordinator: str) -> LiveCluster | None:
         server = self._server(settings, coordinator)
@@ -324,6 +357,30 @@ class Engine:
                     self.client.networks.get(network).connect(name, aliases=[name])
                 except sdk.errors.NotFound:  # replaced meanwhile
                     continue
+
+        return hook
+
+    def await_server(self, name: str, timeout: float) -> Callable[[pulumi.ResourceHookArgs], None]:
+        """Return what to do once a node's container was made again: wait until its server takes connections."""
+
+        def attempt() -> None:
+            container = self.client.containers.get(name)
+            code, said = container.exec_run(["pg_isready", "-h", "127.0.0.1"])
+            if code:
+                msg = said.decode("utf-8", errors="replace").strip() or f"it is {container.status}"
+                raise NotReadyError(msg)
+
+        def hook(_args: pulumi.ResourceHookArgs) -> None:
+            import docker as sdk  # noqa: PLC0415
+
+            def tried() -> None:
+                try:
+                    attempt()
+                except sdk.errors.DockerException as error:  # it restarts just now
+                    raise NotReadyError(str(error)) from error
+
+            what = f"{name} takes connections: the others wait for it"
+            wait_until(tried, what=what, timeout=timeout, hint=Log("docker", name).hint)
 
         return hook
 

@@ -185,6 +185,16 @@ def describe_image(client: Any, name: str, environment: Mapping[str, str]) -> Im
     )
 
 
+def find_image_id(client: Any, name: str) -> str | None:
+    """Return the id of an image that the engine has; None where it does not have it yet."""
+    import docker as sdk  # noqa: PLC0415
+
+    try:
+        return str(client.images.get(name).id)
+    except sdk.errors.ImageNotFound:
+        return None
+
+
 def _find(client: Any, name: str, *, needed: bool) -> Any:
     """Return the image; None where the engine does not have it and nothing is to be compared with it, or not yet."""
     import docker as sdk  # noqa: PLC0415

@@ -13,10 +13,10 @@ from components.nodes.data import NodeData, NodeDataInputs
 from components.nodes.docker.destroy_guard import DestroyGuard, DestroyGuardInputs
 from components.nodes.docker.engine import POSTGRES_PORT, STOP_SECONDS, Engine
 from components.nodes.docker.image import VOLUME_FOLDER, Verdict
+from components.nodes.docker.shape import get_shape
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, volume_name
 from components.nodes.locales import DEFAULT_LOCALE
 from components.nodes.node import Node, node_names
-from components.nodes.server_settings import as_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from components.settings import Settings
 
 __all__ = ["DockerNodes"]
-
-
-SHARED_MEMORY_MB: Final = 256
-"""Docker's own 64 are too few for PostgreSQL's parallel queries."""
 
 
 _FOLDER: Final = Path(__file__).parent / "files"
@@ -73,17 +69,15 @@ class DockerNodes(pulumi.ComponentResource):
             name=settings.network,
             driver="bridge",
             labels=[docker.NetworkLabelArgs(label=label, value=value) for label, value in self._labels.items()],
-            opts=pulumi.ResourceOptions.merge(
-                self._child("network", settings.network),
-                pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(after_create=[reconnect])),
-            ),
+            opts=self._child("network", settings.network, [reconnect]),
         )
         names = node_names(settings)
         volumes = {node: self._volume(node) for node in names}
         self._data = [self._node_data(node, volumes[node], access, is_coordinator=node == names[0]) for node in names]
         port = {"internal": POSTGRES_PORT, "external": settings.port, "ip": settings.bind_address}
-        self.coordinator = self._node(names[0], volumes[names[0]], ports=[port])
+        self._last_remade: list[pulumi.Resource] = []
         self.workers = [self._node(node, volumes[node]) for node in names[1:]]
+        self.coordinator = self._node(names[0], volumes[names[0]], ports=[port])
         self.register_outputs({"network": self._network.name})
 
     def guard(self, after: Sequence[pulumi.Resource]) -> None:
@@ -101,13 +95,19 @@ class DockerNodes(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=[*after, self._network]),
         )
 
-    def _child(self, kind: str, name: str) -> pulumi.ResourceOptions:
+    def _await_when_remade(self, name: str) -> list[pulumi.ResourceHook]:
+        """Return a hook for a container that is made again: what comes after it waits until its server is there."""
+        if name not in self._engine.remade:
+            return []
+        return [pulumi.ResourceHook(f"await-{name}", self._engine.await_server(name, self._settings.ready_timeout))]
+
+    def _child(self, kind: str, name: str, after_create: Sequence[pulumi.ResourceHook] = ()) -> pulumi.ResourceOptions:
         look_first = pulumi.ResourceHookOptions(on_dry_run=True)
         hook = pulumi.ResourceHook(f"make-room-for-{kind}-{name}", self._engine.make_room(kind, name), look_first)
         return pulumi.ResourceOptions(
             parent=self,
             provider=self._provider,
-            hooks=pulumi.ResourceHookBinding(before_create=[hook]),
+            hooks=pulumi.ResourceHookBinding(before_create=[hook], after_create=list(after_create)),
             delete_before_replace=True,
             # Docker cannot change them: what was made before clusters had ids keeps the labels that it has.
             ignore_changes=["labels"],
@@ -142,6 +142,7 @@ class DockerNodes(pulumi.ComponentResource):
 
     def _node(self, name: str, volume: docker.Volume, **extra: Any) -> Node:
         settings = self._settings
+        shape = self._engine.shapes.get(name) or get_shape(settings, "", of_coordinator="ports" in extra)
         uploads = [
             docker.ContainerUploadArgs(
                 file="/etc/citus-pulumi/password",
@@ -161,7 +162,10 @@ class DockerNodes(pulumi.ComponentResource):
             name=name,
             image=self._image.image_id,
             entrypoints=["bash", "/etc/citus-pulumi/start_node.sh"],
-            command=["postgres", *as_arguments()],
+            command=list(shape.command),
+            memory=shape.memory_mb,
+            memory_swap=shape.memory_mb,
+            cpus=shape.cpus,
             envs=[
                 f"POSTGRES_USER={settings.user}",
                 f"POSTGRES_DB={settings.database}",
@@ -174,18 +178,22 @@ class DockerNodes(pulumi.ComponentResource):
             networks_advanced=[{"name": self._network.name, "aliases": [name]}],
             labels=[docker.ContainerLabelArgs(label=label, value=value) for label, value in self._labels.items()],
             restart="unless-stopped",
-            shm_size=SHARED_MEMORY_MB,
+            shm_size=shape.shared_memory_mb,
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,
             must_run=True,
             wait=False,
             opts=pulumi.ResourceOptions.merge(
-                self._child("container", name),
+                self._child("container", name, self._await_when_remade(name)),
                 # All data goes after all containers: then it is the whole cluster that goes.
-                pulumi.ResourceOptions(additional_secret_outputs=["uploads"], depends_on=self._data),
+                pulumi.ResourceOptions(
+                    additional_secret_outputs=["uploads"], depends_on=[*self._data, *self._last_remade]
+                ),
             ),
             **extra,
         )
+        if name in self._engine.remade:
+            self._last_remade = [container]
         return Node(
             name=name,
             resource=container,

@@ -26,6 +26,7 @@ __all__ = [
     "get_folders",
     "get_owner",
     "get_port",
+    "get_settings",
     "reachable_installation",
     "write_private",
 ]
@@ -122,14 +123,19 @@ def get_folders(around: Path) -> dict[str, Owner]:
     return found
 
 
-def get_port(folder: Path) -> int | None:
-    """Return the port that a node's folder is configured for; None where it tells none."""
+def get_settings(folder: Path) -> dict[str, str]:
+    """Return what a node's folder is configured for, by name; nothing where there is no node yet."""
     try:
         text = (folder / CONF_FILE).read_text("utf-8")
     except OSError:
-        return None
-    found = re.search(r"^port = '(\d+)'$", text, re.MULTILINE)
-    return int(found[1]) if found else None
+        return {}
+    return {name: value.replace("''", "'") for name, value in re.findall(r"^([\w.]+) = '(.*)'$", text, re.MULTILINE)}
+
+
+def get_port(folder: Path) -> int | None:
+    """Return the port that a node's folder is configured for; None where it tells none."""
+    port = get_settings(folder).get("port", "")
+    return int(port) if port.isdecimal() else None
 
 
 def write_private(path: Path, text: str) -> None:

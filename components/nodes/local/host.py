@@ -16,13 +16,15 @@ from components.access import Server
 from components.database.live import get_extension_version, look_at
 from components.errors import HostError
 from components.logs import Log
-from components.nodes.local.folders import get_folders, get_owner, get_port
+from components.nodes.local.folders import get_folders, get_owner, get_port, get_settings, reachable_installation
 from components.nodes.local.installation import STAND_IN_NEEDS, Installation, folders, reachable_by
 from components.nodes.local.server import HOST
 from components.nodes.locales import choose_locale, get_initial_locale, lacks_locale
 from components.nodes.look import Look
 from components.nodes.node import node_names
+from components.nodes.server_settings import choose_shared_buffers, get_start_settings
 from components.nodes.versions import get_extension_problem
+from components.parameters import REFUSED, SERVER_SETTINGS, needs_restart
 from components.resources.remains import Remnant, Remnants
 from components.schema.needs import KnownServer
 
@@ -50,6 +52,8 @@ class LocalHost:
 
     def __init__(self, stack: str, project: Path) -> None:
         self.stack = stack
+        self.restarted: dict[str, str] = {}
+        """Nodes that run and have to be started again, with the reason, once `look` has looked: not all at the same time."""
         self._project = project
 
     def data_dir(self, settings: Settings) -> Path:
@@ -120,7 +124,40 @@ class LocalHost:
             *self._locale_problems(settings),
             *self._extension_problems(settings),
         )
-        return Look(remnants, live, obstacles, live.server if live else KnownServer())
+        self.restarted = self._find_restarted(settings)
+        return Look(remnants, live, obstacles, live.server if live else KnownServer(), restarts=self.restarted)
+
+    def started_beside(self, settings: Settings, node: str) -> dict[str, str]:
+        """Return what a node is started with beside SERVER_SETTINGS, or in the place of one of them."""
+        names = node_names(settings)
+        there = [folder for name in names if (folder := self.data_dir(settings) / name).exists()]
+        if there:
+            shared_buffers = get_settings(there[0]).get("shared_buffers", "")
+        else:
+            shared_buffers = choose_shared_buffers(get_memory() // len(names))
+        started = get_start_settings(settings, shared_buffers, of_coordinator=node == names[0])
+        return {name: value for name, value in started.items() if SERVER_SETTINGS.get(name) != value}
+
+    def _find_restarted(self, settings: Settings) -> dict[str, str]:
+        found = {}
+        installation = self.installation(settings)
+        for node in node_names(settings):
+            folder = self.data_dir(settings) / node
+            if get_running_port(folder) is None:
+                continue
+            was = get_settings(folder)
+            now = {**SERVER_SETTINGS, **self.started_beside(settings, node)}
+            whys = [f"{name} {was.get(name)} -> {value}" for name, value in now.items() if was.get(name) != value]
+            whys += [
+                f"{name} {value} -> as PostgreSQL has it"
+                for name, value in was.items()
+                if needs_restart(name) and name not in {**now, **REFUSED}
+            ]
+            if installation.citus and not reachable_installation(installation, folder.parent).runs(folder / "data"):
+                whys.append(f"{installation} with Citus {installation.citus}")
+            if whys:
+                found[node] = "; ".join(whys)
+        return found
 
     def installation(self, settings: Settings) -> Installation:
         """Return the PostgreSQL to use: one with Citus, else, where the settings allow it, one that takes the stand-in.
@@ -270,3 +307,8 @@ def get_running_port(folder: Path) -> int | None:
         return int(lines[3])
     except (OSError, ValueError, IndexError):
         return None
+
+
+def get_memory() -> int:
+    """Return the bytes of memory that this host has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -7,7 +7,7 @@ it, a stand-in takes its place that keeps Citus's catalog and moves no rows.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from components.nodes.local.installation import Installation
 from components.nodes.local.server import HOST, LocalServer
 from components.nodes.locales import DEFAULT_LOCALE
 from components.nodes.node import Node, node_names
+from components.parameters import SERVER_SETTINGS
 from components.resources.provider import DeclarativeProvider
 from components.resources.wire import Given, known, write
 
@@ -58,6 +59,10 @@ class LocalNodeInputs:
     """Folder of PostgreSQL's programs."""
     locale: str = DEFAULT_LOCALE
     """Of the data, where that is still to be made."""
+    citus: str | None = None
+    """Version of Citus that these programs bring; another one makes a restart."""
+    settings: dict[str, str] | None = None
+    """What it is started with beside SERVER_SETTINGS, or in the place of one of them."""
     password_mark: Given[str]
     """Changes with the password: it is then tried. A secret."""
     ready_timeout: int
@@ -68,7 +73,7 @@ class LocalNodeProvider(DeclarativeProvider[LocalNodeInputs]):
     """A server of this host: running, with its data folder. Deleting it stops it; the folder is NodeData's to remove."""
 
     inputs = LocalNodeInputs
-    compared = ("cluster_id", "port", "database", "bindir", "running", "password_mark")
+    compared = ("cluster_id", "port", "database", "bindir", "citus", "settings", "running", "password_mark")
     outputs = ("generation",)
 
     def refuse(self, before: Props, inputs: LocalNodeInputs) -> Iterator[str]:
@@ -92,10 +97,19 @@ class LocalNodeProvider(DeclarativeProvider[LocalNodeInputs]):
         if not before and get_owner(server.folder) is not None:
             print(f"{server.folder} is part of this cluster, but not in the state: adopted with its data")  # noqa: T201
         was = self.read_inputs(before) if before else inputs
-        if (was.bindir, was.port) != (inputs.bindir, inputs.port):
+        is_other = (was.bindir, was.port, was.settings) != (inputs.bindir, inputs.port, inputs.settings)
+        if server.folder.exists() and (is_other or not server.installation.runs(server.data)):
             server.stop()
         former = "" if "cluster_id" in before else str(before.get("stack", ""))
-        return {"generation": server.ensure(self.password, inputs.database, inputs.ready_timeout, before=former)}
+        try:
+            generation = server.ensure(self.password, inputs.database, inputs.ready_timeout, before=former)
+        except HostError as error:
+            if was.settings == inputs.settings or server.is_running():
+                raise
+            replace(server, settings=_settings(was)).ensure(self.password, inputs.database, inputs.ready_timeout)
+            msg = f"{error}. It runs with its former parameters again: correct citus:parameters"
+            raise HostError(msg) from error
+        return {"generation": generation}
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """Tell whether the folder is there and its server runs."""
@@ -127,7 +141,12 @@ def _server(inputs: LocalNodeInputs) -> LocalServer:
         user=inputs.user,
         installation=reachable_installation(installation, folder.parent),
         locale=inputs.locale,
+        settings=_settings(inputs),
     )
+
+
+def _settings(inputs: LocalNodeInputs) -> dict[str, str]:
+    return {**SERVER_SETTINGS, **(inputs.settings or {})}
 
 
 class LocalNode(Resource, module="citus", name="LocalNode"):
@@ -176,7 +195,9 @@ class LocalNodes(pulumi.ComponentResource):
             )
             for node, port in nodes
         ]
-        self.coordinator, *self.workers = [
+        self._last_restarted: list[pulumi.Resource] = []
+        self._host = host
+        *self.workers, self.coordinator = [
             self._node(
                 LocalNodeInputs(
                     node=node,
@@ -189,11 +210,13 @@ class LocalNodes(pulumi.ComponentResource):
                     database=settings.database,
                     bindir=str(installation.bindir),
                     locale=host.locale(settings)[0],
+                    citus=installation.citus,
+                    settings=host.started_beside(settings, node) or None,
                     password_mark=pulumi.Output.secret(mark),
                     ready_timeout=settings.ready_timeout,
                 )
             )
-            for node, port in nodes
+            for node, port in [*nodes[1:], nodes[0]]
         ]
         self.register_outputs({"folder": str(folder)})
 
@@ -201,8 +224,10 @@ class LocalNodes(pulumi.ComponentResource):
         """Declare nothing: no stranger is in the way of a process."""
 
     def _node(self, inputs: LocalNodeInputs) -> Node:
-        opts = pulumi.ResourceOptions(parent=self, depends_on=self._data)
+        opts = pulumi.ResourceOptions(parent=self, depends_on=[*self._data, *self._last_restarted])
         server = LocalNode(f"{inputs.node}-server", inputs, opts)
+        if inputs.node in self._host.restarted:
+            self._last_restarted = [server]
         return Node(
             name=inputs.node,
             resource=server,

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,6 @@ from components.errors import HostError
 from components.logs import Log
 from components.nodes.local.folders import CONF_FILE, OWNER_FILE, Owner, get_owner, write_private
 from components.nodes.local.installation import STAND_IN, Installation, give, unprivileged
-from components.nodes.server_settings import SERVER_SETTINGS
 
 __all__ = ["HOST", "LocalServer", "node_options"]
 
@@ -39,7 +39,7 @@ STOP_SECONDS: Final = 60
 _PASSFILE: Final = "passfile"
 
 
-_SETTINGS: Final = {"listen_addresses": HOST, "unix_socket_directories": "", **SERVER_SETTINGS}
+_SETTINGS: Final = {"listen_addresses": HOST, "unix_socket_directories": ""}
 
 
 _NODE_SESSIONS: Final = {
@@ -79,6 +79,8 @@ class LocalServer:
     """Where it has no Citus, the stand-in for it is put beside it."""
     locale: str
     """Of its data, where that is still to be made."""
+    settings: Mapping[str, str]
+    """What it is started with, as postgresql.conf takes it."""
 
     @property
     def log(self) -> Path:
@@ -161,7 +163,7 @@ class LocalServer:
             shutil.rmtree(making, ignore_errors=True)
 
     def _configure(self) -> None:
-        settings = {**_SETTINGS, "port": str(self.port)}
+        settings = {**_SETTINGS, **self.settings, "port": str(self.port)}
         if self.installation.citus is None:
             shutil.copytree(STAND_IN, self.folder / "standin", dirs_exist_ok=True)
             for path in (self.folder / "standin").rglob("*"):
