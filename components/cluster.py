@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ import pulumi
 from components.access import Access, Server
 from components.nodes.look import Look
 from components.nodes.node import node_names
+from components.nodes.password import PasswordOfNode, UserPassword, UserPasswordInputs
 from components.nodes.server_settings import get_reloaded
 from components.resources.identity import ClusterIdentity, ClusterIdentityInputs
 from components.resources.membership import (
@@ -104,6 +106,23 @@ class CitusCluster(pulumi.ComponentResource):
         # What lives in the cluster's database goes with the coordinator's server: a destroy asks the database nothing.
         self._child = pulumi.ResourceOptions(parent=self, deleted_with=coordinator.resource)
 
+        of_user = UserPassword(
+            f"{name}-password",
+            UserPasswordInputs(
+                **vars(self._access),
+                mark=pulumi.Output.secret(sha256(settings.password.get_secret_value().encode()).hexdigest()),
+                nodes=tuple(
+                    PasswordOfNode(
+                        node_name=node.node_name,
+                        node_port=node.node_port,
+                        passfile=node.passfile,
+                        generation=node.generation,
+                    )
+                    for node in (coordinator, *nodes.workers)
+                ),
+            ),
+            self._after([node.resource for node in (coordinator, *nodes.workers)]),
+        )
         self.coordinator = CoordinatorNode(
             coordinator.name,
             CoordinatorNodeInputs(
@@ -114,7 +133,7 @@ class CitusCluster(pulumi.ComponentResource):
                 stack=runtime.stack,
                 cluster_id=self.identity.cluster_id,
             ),
-            self._after([coordinator.resource]),
+            self._after([coordinator.resource, of_user]),
         )
         self.workers: list[WorkerNode] = []
         for node in nodes.workers:

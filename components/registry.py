@@ -11,7 +11,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
 
-__all__ = ["LOGS", "PLACES", "PROVIDERS", "RUNTIMES", "load", "load_provider"]
+__all__ = ["LOGS", "PASSFILES", "PLACES", "PROVIDERS", "RUNTIMES", "load", "load_provider"]
 
 PROVIDERS: Final = {
     "ClusterHealthProvider": "components.resources.membership",
@@ -26,6 +26,7 @@ PROVIDERS: Final = {
     "SchemaScriptProvider": "components.resources.scripts",
     "ServerParametersProvider": "components.resources.parameters",
     "ShardPlacementProvider": "components.resources.placement",
+    "UserPasswordProvider": "components.nodes.password",
     "WorkerNodeProvider": "components.resources.membership",
 }
 """The module of each provider."""
@@ -33,6 +34,11 @@ RUNTIMES: Final = {"docker": "components.nodes.docker.engine:Engine", "local": "
 """What runs the nodes, by the setting `runtime`: a Runtime of components/nodes/runtime.py."""
 LOGS: Final = {"docker": "components.nodes.docker.logs:read", "file": "components.nodes.local.logs:read"}
 """What reads a node's log, by the kind of log: see components/logs.py."""
+PASSFILES: Final = {
+    "docker": "components.nodes.docker.passfile:ContainerPassfile",
+    "folder": "components.nodes.local.passfile:FolderPassfile",
+}
+"""Where a node has its password, by the kind of place: a Passfile of components/nodes/passfile.py."""
 PLACES: Final = {
     "volume": "components.nodes.docker.volumes:DataVolume",
     "folder": "components.nodes.local.folders:DataFolder",

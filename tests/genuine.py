@@ -17,11 +17,15 @@ from tests.servers import find_installation, find_wheel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["IMAGE", "Part", "detect"]
+__all__ = ["IMAGE", "NEWER_IMAGE", "Part", "detect"]
 
 CLI: Final = Path(__file__).parent.parent / ".cache" / "bin"
 """Where `make setup` puts Pulumi's CLI."""
 IMAGE: Final = "citusdata/citus:12.1"
+
+
+NEWER_IMAGE: Final = os.environ.get("CITUS_PULUMI_NEWER_IMAGE", "citusdata/citus:13.2")
+"""A newer Citus on the same major version of PostgreSQL, to upgrade to."""
 
 
 class MissingError(Exception):
@@ -50,7 +54,7 @@ def detect() -> dict[str, Part]:
     return found
 
 
-def _from_engine(ask: Callable[[Any], str]) -> str:
+def _from_engine(ask: Callable[[Any], str], image: str = IMAGE) -> str:
     import docker  # noqa: PLC0415 - slow to import
 
     with warnings.catch_warnings():
@@ -59,7 +63,7 @@ def _from_engine(ask: Callable[[Any], str]) -> str:
             with closing(docker.from_env(timeout=10)) as client:
                 return ask(client)
         except docker.errors.ImageNotFound:
-            why = f"the engine does not have it: docker pull {IMAGE}"
+            why = f"the engine does not have it: docker pull {image}"
         except docker.errors.DockerException as error:
             why = f"no Docker Engine answers ({error})"
         gc.collect()
@@ -72,6 +76,25 @@ def _docker() -> str:
 
 def _image() -> str:
     return _from_engine(lambda client: str(client.images.get(IMAGE).short_id))
+
+
+def _newer_image() -> str:
+    def look(client: Any) -> str:
+        images = [client.images.get(name) for name in (IMAGE, NEWER_IMAGE)]
+        majors = [
+            _output(client.containers.run(image.id, ["postgres", "--version"], remove=True, entrypoint=""))
+            for image in images
+        ]
+        if len({major.split(".")[0] for major in majors}) > 1:
+            msg = f"it has {majors[1]}, and {IMAGE} {majors[0]}: let CITUS_PULUMI_NEWER_IMAGE name one of that version"
+            raise MissingError(msg)
+        return f"{images[1].short_id} on {majors[1]}"
+
+    return _from_engine(look, NEWER_IMAGE)
+
+
+def _output(said: bytes) -> str:
+    return said.decode().removeprefix("postgres (PostgreSQL) ").split()[0]
 
 
 def _pulumi() -> str:
@@ -126,6 +149,7 @@ def _wheel() -> str:
 _PARTS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "docker": ("Docker Engine", _docker),
     "image": (f"image {IMAGE}", _image),
+    "newer": (f"image {NEWER_IMAGE}", _newer_image),
     "pulumi": ("Pulumi CLI", _pulumi),
     "language": ("Pulumi's Python language host", _language),
     "plugin": ("Pulumi's Docker provider", _plugin),

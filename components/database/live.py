@@ -66,15 +66,20 @@ class LiveCluster:
     """A line for each role that may use sharded tables, but whose password the nodes do not know."""
 
 
-def look_at(server: Server, password: str) -> LiveCluster | None:
-    """Return what the coordinator's metadata says.
+def look_at(server: Server, *passwords: str) -> LiveCluster | None:
+    """Return what the coordinator's metadata says, to the first password that it takes.
 
     Returns:
         None where it does not answer, refuses the login, or no run has set it up yet.
     """
+    return next(filter(None, (_look_at(server, password) for password in passwords)), None)
+
+
+def _look_at(server: Server, password: str) -> LiveCluster | None:
     try:
         doing = "looking at the cluster"
         with connected(server, password, doing=doing, timeout=PATIENCE, limit=PATIENCE) as connection:
+            connection.execute("set citus.enable_version_checks = off")  # an upgrade may have been interrupted
             known = connection.execute(statement("has_ledger")).fetchone()
             if not known or not known[0]:
                 return None
@@ -93,11 +98,15 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
     return replace(_read(row[0]), unknown_roles=unknown, server=known, parameters=parameters)
 
 
-def get_extension_version(server: Server, password: str) -> str:
+def get_extension_version(server: Server, *passwords: str) -> str:
     """Return the version of the extension citus in the running cluster's database; nothing where it does not answer.
 
     Asks PostgreSQL's own catalog alone: Citus's functions refuse to serve another version than their library's.
     """
+    return next(filter(None, (_get_extension_version(server, password) for password in passwords)), "")
+
+
+def _get_extension_version(server: Server, password: str) -> str:
     try:
         with connected(server, password, doing="asking for the version of Citus", timeout=PATIENCE) as connection:
             row = connection.execute(statement("get_extension_version")).fetchone()

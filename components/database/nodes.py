@@ -29,6 +29,7 @@ __all__ = [
     "claim",
     "count_shards",
     "ensure_coordinator",
+    "ensure_upgraded",
     "ensure_worker",
     "get_node",
     "get_node_of_group",
@@ -128,6 +129,26 @@ def ensure_coordinator(connection: Connection, name: str, port: int) -> dict[str
     if registered != f"{name}:{port}":
         connection.execute("select citus_set_coordinator_host(%s, %s)", [name, port])
     return get_versions(connection)
+
+
+def ensure_upgraded(connection: Connection) -> list[str]:
+    """Bring the extension to the version of the servers' library, where that is newer: on the coordinator, then on each worker.
+
+    Returns:
+        A line for each node that was updated.
+    """
+    told = []
+    if is_outdated := connection.execute(statement("get_outdated_extension")).fetchone():
+        connection.execute("alter extension citus update")
+        told.append("the coordinator has the extension citus {} now".format(*is_outdated))
+    for _, name, port in connection.execute(statement("get_nodes")).fetchall() if get_coordinator(connection) else ():
+        outdated = ask_node(connection, name, port, statement("get_outdated_extension"))
+        if outdated:
+            ask_node(connection, name, port, "alter extension citus update")
+            told.append(f"{name}:{port} has the extension citus {outdated} now")
+    if told:
+        connection.execute("select citus_finish_citus_upgrade()")
+    return told
 
 
 def get_versions(connection: Connection) -> dict[str, str]:

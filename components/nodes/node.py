@@ -32,6 +32,8 @@ class Node:
     node_name: str
     node_port: int
     log: Log
+    passfile: str
+    """As components.nodes.passfile.open_passfile takes it."""
 
     @property
     def address(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["get_extension_problem", "get_major", "get_newest_postgres"]
+__all__ = ["describe_upgrade", "get_extension_problem", "get_major", "get_newest_postgres"]
 
 _NEWEST: Final = {10: 14, 11: 15, 12: 16, 13: 17, 14: 18}
 """The newest PostgreSQL that each major version of Citus runs on."""
@@ -31,7 +31,8 @@ def get_newest_postgres(image: str) -> int | None:
 def get_extension_problem(libraries: Iterable[str], extension: str, keep: str) -> str:
     """Return why a server with these versions of Citus cannot serve a database; nothing where it can.
 
-    Citus serves the extension of its own version alone; what follows the second number, as in 12.1-1, may differ.
+    Citus serves the extension of its own version alone; what follows the second number, as in 12.1-1, may differ. A newer library
+    is an upgrade, for which the extension is updated.
 
     Args:
         libraries: the version of Citus, as each source tells it; empty ones do not count.
@@ -39,17 +40,25 @@ def get_extension_problem(libraries: Iterable[str], extension: str, keep: str) -
         keep: what to do to stay at a version, with that version as {}.
     """
     there = _release(extension)
-    other = next((library for library in libraries if _release(library) not in ((), there)), "")
-    if not there or not other:
+    older = next((library for library in libraries if () < _release(library) < there), "")
+    if not older:
         return ""
     stay = keep.format(".".join(map(str, there)))
-    what = f"it has Citus {other}, and the database has the extension citus {extension}"
-    if _release(other) < there:
-        return f"{what}, which an older library does not serve: {stay}"
     return (
-        f"{what}: Citus would refuse every query of a distributed table until `alter extension citus update` has run on the "
-        f"coordinator, then on each worker, and then `select citus_finish_citus_upgrade()`, which this program does not do: "
-        f"{stay}; or dump the data, and restore it into a new stack"
+        f"it has Citus {older}, and the database has the extension citus {extension}, which an older library does not serve, and "
+        f"which cannot be taken back: {stay}, or a newer one; or dump the data, and restore it into a new stack"
+    )
+
+
+def describe_upgrade(libraries: Iterable[str], extension: str) -> str:
+    """Return what a newer library means for the cluster; empty where it is none."""
+    there = _release(extension)
+    newer = next((library for library in libraries if _release(library) > there > ()), "")
+    if not newer:
+        return ""
+    return (
+        f"Citus is upgraded from {extension} to {newer}, which cannot be taken back: servers first, workers one by one, "
+        "then the coordinator, then the extension on each. Statements on sharded tables are refused meanwhile"
     )
 
 

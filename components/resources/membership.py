@@ -75,6 +75,7 @@ class CoordinatorNodeProvider(SqlProvider[CoordinatorNodeInputs]):
     def ensure(self, inputs: CoordinatorNodeInputs, before: Props) -> Props:
         """Wait for the server, make it the coordinator, and prove that it is the one that it was."""
         with self.session(inputs, f"registering coordinator {inputs.address}") as connection:
+            _tell(nodes.ensure_upgraded(connection))
             former = "" if "cluster_id" in before else str(before.get("stack", ""))
             nodes.claim(connection, known(inputs.cluster_id), inputs.stack, before=former)
             versions = nodes.ensure_coordinator(connection, inputs.node_name, inputs.node_port)

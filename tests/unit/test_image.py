@@ -8,7 +8,7 @@ import pytest
 
 from components.nodes.docker.image import Data, Image, get_disagreements, get_shortcomings
 from components.nodes.locales import choose_locale, get_initial_locale, lacks_locale
-from components.nodes.versions import get_extension_problem, get_major
+from components.nodes.versions import describe_upgrade, get_extension_problem, get_major
 
 IMAGE = Image("mine:1", "15.20", "12.1-1", "15", "12.1.12.citus-1", ("C", "C.utf8", "en_US.utf8"))
 DATA = [Data("a_data", "15", "C.UTF-8"), Data("b_data", "15", "C.UTF-8")]
@@ -41,20 +41,23 @@ def test_another_major_version_of_postgresql_is_refused_with_both(image: Image) 
 @pytest.mark.parametrize(
     ("libraries", "extension", "said"),
     [
-        (
-            ["13.2-1"],
-            "12.1-1",
-            "it has Citus 13.2-1, and the database has the extension citus 12.1-1: Citus would refuse",
-        ),
-        (["12.1-1", "13.2.2.citus-1"], "12.1-1", "it has Citus 13.2.2.citus-1"),
-        (["12.1-1"], "12.0-1", "`alter extension citus update`"),
-        (["12.1-1"], "13.0-1", "which an older library does not serve: keep 13.0"),
-        (["9.5-1"], "12.1-1", "which an older library does not serve: keep 12.1"),
+        (["12.1-1"], "13.0-1", "it has Citus 12.1-1, and the database has the extension citus 13.0-1"),
+        (["12.1-1", "9.5.0.citus-1"], "12.1-1", "which cannot be taken back: keep 12.1"),
     ],
 )
-def test_another_version_of_citus_is_refused_with_both(libraries: list[str], extension: str, said: str) -> None:
-    """A newer one with the steps that an upgrade takes, an older one without."""
+def test_an_older_citus_is_refused_with_both_versions(libraries: list[str], extension: str, said: str) -> None:
+    """And with what to do."""
     assert said in get_extension_problem(libraries, extension, "keep {}")
+    assert describe_upgrade(libraries, extension) == ""
+
+
+@pytest.mark.parametrize(
+    ("libraries", "extension"), [(["13.2-1"], "12.1-1"), (["12.1-1"], "12.0-1"), (["", "13.2.2.citus-1"], "12.1-1")]
+)
+def test_a_newer_citus_is_an_upgrade_with_both_versions(libraries: list[str], extension: str) -> None:
+    """What it means is told before anything is touched."""
+    assert get_extension_problem(libraries, extension, "keep {}") == ""
+    assert f"Citus is upgraded from {extension} to {libraries[-1]}" in describe_upgrade(libraries, extension)
 
 
 @pytest.mark.parametrize(

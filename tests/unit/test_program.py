@@ -211,6 +211,7 @@ def test_the_demonstration_is_one_coordinator_four_workers_and_six_tables() -> N
         "ClusterIdentity": 1,
         "NodeData": 5,
         "DestroyGuard": 1,
+        "UserPassword": 1,
         "CoordinatorNode": 1,
         "WorkerNode": 4,
         "ClusterHealth": 1,
@@ -303,11 +304,13 @@ def test_local_nodes_know_each_other_by_the_loopback_address() -> None:
     )
 
 
-def test_a_local_node_carries_no_password_but_a_secret_mark_of_it() -> None:
+def test_no_resource_carries_the_password_but_one_has_a_secret_mark_of_it() -> None:
     """So that another password is noticed, and none can be read from the state."""
-    for node in local().of("LocalNode").values():
-        assert PASSWORD not in json.dumps(node.inputs, ensure_ascii=False)
-        assert node.inputs["password_mark"].keys() == {SECRET, "value"}
+    made = local()
+    for resource in made.dynamic:
+        assert PASSWORD not in json.dumps(resource.inputs, ensure_ascii=False)
+    (password,) = made.of("UserPassword").values()
+    assert password.inputs["mark"].keys() == {SECRET, "value"}
 
 
 def test_what_lives_in_the_database_goes_with_the_coordinators_process() -> None:
@@ -470,7 +473,8 @@ def test_each_step_waits_for_the_one_before() -> None:
     made = declare()
     needs = {(resource.kind, resource.name): resource.needs for resource in made.dynamic}
     scripts = list(made.of("SchemaScript"))
-    assert needs["CoordinatorNode", "citus_coordinator"] == {"citus_coordinator", "identity"}
+    assert needs["UserPassword", "citus-password"] >= made.containers.keys()
+    assert needs["CoordinatorNode", "citus_coordinator"] == {"citus_coordinator", "citus-password", "identity"}
     before = "citus_coordinator"
     for number in range(1, 5):
         name = f"citus_worker_{number}"
@@ -491,7 +495,7 @@ def test_a_cluster_without_tables_and_files_is_a_cluster(tmp_path: Path) -> None
     """Nodes alone make a cluster, whose tables may come later."""
     kinds = {resource.kind for resource in declare(tables="{}", schemaDir=str(tmp_path)).dynamic}
     outside = {"ClusterIdentity", "NodeData", "DestroyGuard"}
-    assert kinds - outside == {"CoordinatorNode", "WorkerNode", "ClusterHealth", "ShardPlacement"}
+    assert kinds - outside == {"UserPassword", "CoordinatorNode", "WorkerNode", "ClusterHealth", "ShardPlacement"}
 
 
 def test_what_lives_in_the_database_goes_with_the_coordinators_container() -> None:
@@ -682,10 +686,13 @@ def test_a_second_run_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("values", "touched"),
     [
-        ({"workers": "5"}, {"citus-health", "citus-placement", "citus-guard", "cupon", "metodo_pago"}),
+        (
+            {"workers": "5"},
+            {"citus-password", "citus-health", "citus-placement", "citus-guard", "cupon", "metodo_pago"},
+        ),
         ({"tenants": json.dumps({"venta": {"pin": {"1": 2}}})}, {"citus-placement"}),
         ({"readyTimeout": "60"}, set()),
-        ({"password": "another"}, set()),
+        ({"password": "another"}, {"citus-password"}),
         ({"network": "other"}, {"citus-guard"}),
         ({"tables": json.dumps(dict(reversed(TABLES.items())))}, set()),
         # The key of venta to it, which is local now, stands in its own turn then.

@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from components.errors import SettingsError
 from components.names import ColumnName, TableName
-from components.settings import Settings, TableSettings
+from components.settings import STRUCTURED, Settings, TableSettings
 from components.stack_config import load_settings
 
 if TYPE_CHECKING:
@@ -70,6 +70,11 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "schema_dir": Path("sql/schema"),
         "tables": {},
         "tenants": {},
+        "parameters": {},
+        "coordinator_parameters": {},
+        "worker_parameters": {},
+        "memory": "",
+        "cpus": None,
         "ready_timeout": 120,
         "worker_ports": "5441-5504",
         "data_dir": "",
@@ -415,11 +420,11 @@ def test_pulumi_yaml_declares_a_setting_as_the_program_reads_it(name: str) -> No
     field = Settings.model_fields[name]
     declaration = PROJECT["config"][to_camel(name)]
     default = field.get_default(call_default_factory=True)
-    kinds = {int: "integer", bool: "boolean"}
-    kind = "object" if name in ("tables", "tenants") else kinds.get(cast("type", field.annotation), "string")
+    kinds = {int: "integer", bool: "boolean", float | None: "number"}
+    kind = "object" if to_camel(name) in STRUCTURED else kinds.get(cast("type", field.annotation), "string")
     assert declaration["type"] == kind
     assert declaration.get("secret", False) == (name == "password")
-    if default is PydanticUndefined:
+    if default in (PydanticUndefined, None):
         assert "default" not in declaration
     else:
         assert declaration["default"] == (str(default) if isinstance(default, Path) else default)

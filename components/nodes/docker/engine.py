@@ -23,6 +23,7 @@ from components.nodes.docker.shape import Shape, get_shape, get_shared_buffers
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
 from components.nodes.look import Look
 from components.nodes.node import node_names
+from components.nodes.passfile import find_passwords
 from components.nodes.server_settings import choose_shared_buffers
 from components.nodes.versions import get_newest_postgres
 from components.resources.remains import Remnant, Remnants
@@ -194,9 +195,13 @@ class Engine:
             if name in there and (why := "; ".join(shape.differences(there[name], image))):
                 self.remade[name] = why
 
+    def keeps(self, name: str) -> bool:
+        """Tell whether a node's container is there, and stays."""
+        return name in self.shapes and name in self._containers and name not in self.remade
+
     def _live(self, settings: Settings, coordinator: str) -> LiveCluster | None:
         server = self._server(settings, coordinator)
-        return look_at(server, settings.password.get_secret_value()) if server else None
+        return look_at(server, *find_passwords(settings, f"docker:{coordinator}")) if server else None
 
     def _server(self, settings: Settings, coordinator: str) -> Server | None:
         """Return where the coordinator is reached now; None where it does not run."""
@@ -224,7 +229,7 @@ class Engine:
 
     def _ask_extension(self, settings: Settings, coordinator: str) -> str:
         server = self._server(settings, coordinator)
-        return get_extension_version(server, settings.password.get_secret_value()) if server else ""
+        return get_extension_version(server, *find_passwords(settings, f"docker:{coordinator}")) if server else ""
 
     @cached_property
     def _containers(self) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pulumi
 
 from components.nodes.locales import choose_locale, get_initial_locale, lacks_locale
-from components.nodes.versions import get_extension_problem, get_major
+from components.nodes.versions import describe_upgrade, get_extension_problem, get_major
 from components.schema.needs import KnownServer
 
 if TYPE_CHECKING:
@@ -151,6 +151,8 @@ def look_into(client: Any, name: str, locale: str, nodes: FoundNodes, extension:
                 f"compared with the image's Citus {image.citus}"
             )
     problems += [*get_shortcomings(image, chosen), *get_disagreements(image, data, known)]
+    if not problems and (upgrade := describe_upgrade((image.citus, image.labelled_citus), known)):
+        pulumi.log.info(f"citus:image = {name!r}: {upgrade}")
     return Verdict(chosen, folder, tuple(problems), image.server)
 
 

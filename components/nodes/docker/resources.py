@@ -101,7 +101,13 @@ class DockerNodes(pulumi.ComponentResource):
             return []
         return [pulumi.ResourceHook(f"await-{name}", self._engine.await_server(name, self._settings.ready_timeout))]
 
-    def _child(self, kind: str, name: str, after_create: Sequence[pulumi.ResourceHook] = ()) -> pulumi.ResourceOptions:
+    def _ignored(self, name: str) -> list[str]:
+        """Another password changes in a container that stays: UserPassword sees to that."""
+        return ["uploads[0].content"] if self._engine.keeps(name) else []
+
+    def _child(
+        self, kind: str, name: str, after_create: Sequence[pulumi.ResourceHook] = (), *, ignored: Sequence[str] = ()
+    ) -> pulumi.ResourceOptions:
         look_first = pulumi.ResourceHookOptions(on_dry_run=True)
         hook = pulumi.ResourceHook(f"make-room-for-{kind}-{name}", self._engine.make_room(kind, name), look_first)
         return pulumi.ResourceOptions(
@@ -110,7 +116,7 @@ class DockerNodes(pulumi.ComponentResource):
             hooks=pulumi.ResourceHookBinding(before_create=[hook], after_create=list(after_create)),
             delete_before_replace=True,
             # Docker cannot change them: what was made before clusters had ids keeps the labels that it has.
-            ignore_changes=["labels"],
+            ignore_changes=["labels", *ignored],
         )
 
     def _volume(self, node: str) -> docker.Volume:
@@ -184,7 +190,7 @@ class DockerNodes(pulumi.ComponentResource):
             must_run=True,
             wait=False,
             opts=pulumi.ResourceOptions.merge(
-                self._child("container", name, self._await_when_remade(name)),
+                self._child("container", name, self._await_when_remade(name), ignored=self._ignored(name)),
                 # All data goes after all containers: then it is the whole cluster that goes.
                 pulumi.ResourceOptions(
                     additional_secret_outputs=["uploads"], depends_on=[*self._data, *self._last_remade]
@@ -201,6 +207,7 @@ class DockerNodes(pulumi.ComponentResource):
             node_name=name,
             node_port=POSTGRES_PORT,
             log=Log("docker", name),
+            passfile=f"docker:{name}",
         )
 
 

@@ -22,8 +22,9 @@ from components.nodes.local.server import HOST
 from components.nodes.locales import choose_locale, get_initial_locale, lacks_locale
 from components.nodes.look import Look
 from components.nodes.node import node_names
+from components.nodes.passfile import find_passwords
 from components.nodes.server_settings import choose_shared_buffers, get_start_settings
-from components.nodes.versions import get_extension_problem
+from components.nodes.versions import describe_upgrade, get_extension_problem
 from components.parameters import REFUSED, SERVER_SETTINGS, needs_restart
 from components.resources.remains import Remnant, Remnants
 from components.schema.needs import KnownServer
@@ -118,7 +119,7 @@ class LocalHost:
         port = get_running_port(folder / names[0])
         if port is not None:
             server = Server(names[0], HOST, port, settings.database, settings.user)
-            live = look_at(server, settings.password.get_secret_value())
+            live = look_at(server, *find_passwords(settings, f"folder:{folder / names[0]}"))
         obstacles = (
             *self._ports(settings, folder),
             *self._locale_problems(settings),
@@ -268,9 +269,11 @@ class LocalHost:
         if port is None or installation.citus is None or installation.runs(data):
             return []
         server = Server(node_names(settings)[0], HOST, port, settings.database, settings.user)
-        extension = get_extension_version(server, settings.password.get_secret_value())
+        extension = get_extension_version(server, *find_passwords(settings, f"folder:{data.parent}"))
         keep = "install Citus {}, or let citus:postgresBin name it"
         why = get_extension_problem([installation.citus], extension, keep)
+        if upgrade := describe_upgrade([installation.citus], extension):
+            pulumi.log.info(f"{installation}: {upgrade}")
         return [f"{installation}: {why}"] if why else []
 
     def _room(self, folder: Path, needed: int) -> list[str]:

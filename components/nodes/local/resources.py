@@ -6,7 +6,6 @@ it, a stand-in takes its place that keeps Citus's catalog and moves no rows.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,8 +62,6 @@ class LocalNodeInputs:
     """Version of Citus that these programs bring; another one makes a restart."""
     settings: dict[str, str] | None = None
     """What it is started with beside SERVER_SETTINGS, or in the place of one of them."""
-    password_mark: Given[str]
-    """Changes with the password: it is then tried. A secret."""
     ready_timeout: int
     """Seconds that each wait may take."""
 
@@ -73,7 +70,7 @@ class LocalNodeProvider(DeclarativeProvider[LocalNodeInputs]):
     """A server of this host: running, with its data folder. Deleting it stops it; the folder is NodeData's to remove."""
 
     inputs = LocalNodeInputs
-    compared = ("cluster_id", "port", "database", "bindir", "citus", "settings", "running", "password_mark")
+    compared = ("cluster_id", "port", "database", "bindir", "citus", "settings", "running")
     outputs = ("generation",)
 
     def refuse(self, before: Props, inputs: LocalNodeInputs) -> Iterator[str]:
@@ -175,7 +172,6 @@ class LocalNodes(pulumi.ComponentResource):
         super().__init__("citus:local:Nodes", name, None, opts)
         installation = host.installation(settings)
         folder = host.data_dir(settings)
-        mark = hashlib.sha256(settings.password.get_secret_value().encode()).hexdigest()
         nodes = list(zip(node_names(settings), settings.local_ports, strict=True))
         # All data goes after all servers: then it is the whole cluster that goes.
         self._data = [
@@ -212,7 +208,6 @@ class LocalNodes(pulumi.ComponentResource):
                     locale=host.locale(settings)[0],
                     citus=installation.citus,
                     settings=host.started_beside(settings, node) or None,
-                    password_mark=pulumi.Output.secret(mark),
                     ready_timeout=settings.ready_timeout,
                 )
             )
@@ -235,4 +230,5 @@ class LocalNodes(pulumi.ComponentResource):
             node_name=HOST,
             node_port=inputs.port,
             log=Log("file", f"{inputs.folder}/log"),
+            passfile=f"folder:{inputs.folder}",
         )

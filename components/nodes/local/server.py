@@ -13,6 +13,7 @@ import subprocess
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,11 +21,15 @@ from psycopg import sql
 
 from components.access import Server
 from components.database.client import connected
+from components.database.connections import lets_in
 from components.database.statements import statement
 from components.errors import HostError
 from components.logs import Log
 from components.nodes.local.folders import CONF_FILE, OWNER_FILE, Owner, get_owner, write_private
 from components.nodes.local.installation import STAND_IN, Installation, give, unprivileged
+from components.nodes.local.passfile import PASSFILE, FolderPassfile
+from components.nodes.passfile import as_lines
+from components.waiting import wait_until
 
 __all__ = ["HOST", "LocalServer", "node_options"]
 
@@ -34,9 +39,6 @@ HOST: Final = "127.0.0.1"
 
 
 STOP_SECONDS: Final = 60
-
-
-_PASSFILE: Final = "passfile"
 
 
 _SETTINGS: Final = {"listen_addresses": HOST, "unix_socket_directories": ""}
@@ -102,7 +104,7 @@ class LocalServer:
             before: the owner of a folder that was made before clusters had ids.
 
         Returns:
-            What identifies the data folder: another one has another.
+            What identifies the data folder and its Citus: another one has another.
 
         Raises:
             HostError: the folder is another stack's, or a program fails; says what the program said.
@@ -123,6 +125,7 @@ class LocalServer:
         if not self.is_running():
             self._start(timeout)
         server = Server(self.name, HOST, self.port, "postgres", self.user, Log("file", str(self.log)))
+        password = self._find_accepted(server, password, timeout)
         with connected(server, password, doing=f"making the database {database}", timeout=timeout) as connection:
             found = connection.execute("select from pg_database where datname = %s", [database]).fetchone()
             if found is None:
@@ -132,8 +135,15 @@ class LocalServer:
         doing = f"making the extension citus in {database}"
         with connected(own, password, doing=doing, timeout=timeout) as connection:
             connection.execute(statement("create_extension"))
-        write_private(self.folder / _PASSFILE, self._passfile(password))  # now that it is known to be right
-        return str(row[0]) if row else ""
+        return f"{row[0] if row else ''} {self.installation.citus or ''}".strip()
+
+    def _find_accepted(self, server: Server, password: str, timeout: float) -> str:
+        """Return the password of the settings, or the one that the node shows: UserPassword changes it once all servers run."""
+        for other in filter(None, FolderPassfile(self.folder).read()):
+            attempt = partial(lets_in, server, other)
+            if other != password and wait_until(attempt, what=f"{server} answers", timeout=timeout, hint=server.hint):
+                return other
+        return password
 
     def _initialise(self, password: str) -> None:
         """Make the data folder under another name first: one that a kill left half-made is never taken for a whole one."""
@@ -153,7 +163,7 @@ class LocalServer:
             secret.unlink()
             with (making / "data" / "postgresql.conf").open("a", encoding="utf-8") as conf:
                 conf.write(f"include = '../{CONF_FILE}'\n")
-            write_private(making / _PASSFILE, self._passfile(password))
+            write_private(making / PASSFILE, self._passfile(password))
             write_private(making / OWNER_FILE, json.dumps(asdict(Owner(self.stack, self.name, self.cluster))))
             making.rename(self.folder)
         except OSError as error:
@@ -176,8 +186,7 @@ class LocalServer:
         write_private(self.folder / CONF_FILE, "\n".join(["# Rewritten at every change.", *lines, ""]))
 
     def _passfile(self, password: str) -> str:
-        fields = (part.replace("\\", r"\\").replace(":", r"\:") for part in (self.user, password))
-        return f"*:*:*:{':'.join(fields)}\n"
+        return as_lines(self.user, password, {})
 
     def _start(self, timeout: float) -> None:
         how = ["-w", "-t", str(int(timeout)), "-s"]
@@ -215,7 +224,7 @@ class LocalServer:
     def _program(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
-            "PGPASSFILE": str(self.folder / _PASSFILE),
+            "PGPASSFILE": str(self.folder / PASSFILE),
             "PGOPTIONS": node_options(self.installation),
             "LC_ALL": "C.UTF-8",
         }
