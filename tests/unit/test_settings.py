@@ -6,7 +6,7 @@ import contextvars
 import json
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
@@ -420,8 +420,8 @@ def test_pulumi_yaml_declares_a_setting_as_the_program_reads_it(name: str) -> No
     field = Settings.model_fields[name]
     declaration = PROJECT["config"][to_camel(name)]
     default = field.get_default(call_default_factory=True)
-    kinds = {int: "integer", bool: "boolean", float | None: "number"}
-    kind = "object" if to_camel(name) in STRUCTURED else kinds.get(cast("type", field.annotation), "string")
+    kinds: dict[object, str] = {int: "integer", bool: "boolean", float | None: "number"}
+    kind = "object" if to_camel(name) in STRUCTURED else kinds.get(field.annotation, "string")
     assert declaration["type"] == kind
     assert declaration.get("secret", False) == (name == "password")
     if default in (PydanticUndefined, None):
