@@ -186,8 +186,8 @@ class Settings(_Model):
     worker_parameters: dict[str, ParameterValue] = Field(default_factory=dict)
     memory: str = ""
     """What a node may use, such as 2GB; empty for no limit."""
-    cpus: float | None = Field(default=None, ge=0.1, le=1024)
-    """What a node may use; None for no limit."""
+    cpus: str = ""
+    """What a node may use, such as 1.5; empty for no limit."""
     ready_timeout: int = Field(default=120, ge=1, le=86400)
     """Seconds."""
     worker_ports: str = "5441-5504"
@@ -240,6 +240,14 @@ class Settings(_Model):
         secret = value.get_secret_value()
         if not 1 <= len(secret) <= 1000 or any(c in secret for c in "\0\r\n"):  # noqa: PLR2004 - scram's own bound
             msg = "must be 1 to 1000 characters on one line: PostgreSQL reads it as one line of a file"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("cpus")
+    @classmethod
+    def _some_processors(cls, value: str) -> str:
+        if value and not (re.fullmatch(r"\d+(\.\d+)?", value) and 0.1 <= float(value) <= 1024):  # noqa: PLR2004
+            msg = "expected a number of processors from 0.1 to 1024, such as 1.5"
             raise ValueError(msg)
         return value
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL
+from tests.e2e.nodes import DOCKER, LOCAL, DockerNodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +101,28 @@ def test_what_needs_a_restart_restarts_workers_first_and_one_after_the_other(sta
     coordinator, *workers = started(stack)
     assert workers == sorted(workers)
     assert workers[-1] < coordinator
+    assert is_unchanged(stack)
+
+
+def test_limits_of_memory_and_processors_make_containers_again_one_after_the_other(stack: Stack, runtime: str) -> None:
+    """Buffers follow; on a runtime without limits they are refused. Without them all is as before."""
+    stack.set(memory="512MB", cpus="1.5")
+    if runtime == "local":
+        assert "citus:memory = '512MB': processes of this host have no limits" in stack.preview().errors
+        stack.set(memory=None, cpus=None)
+        return
+    assert isinstance(stack.nodes, DockerNodes)
+    before = stack.nodes.container("worker_1").id
+    done = stack.up()
+    assert done.code == 0, done.output
+    assert ask(stack, "current_setting('shared_buffers')") == ["128MB"] * 3
+    limits = stack.nodes.container("worker_1").attrs["HostConfig"]
+    assert (limits["Memory"], limits["NanoCpus"], limits["ShmSize"]) == (512 << 20, 1_500_000_000, 128 << 20)
+    assert stack.nodes.container("worker_1").id != before
+    assert is_unchanged(stack)
+    stack.set(memory=None, cpus=None)
+    done = stack.up()
+    assert done.code == 0, done.output
     assert is_unchanged(stack)
 
 

@@ -111,7 +111,7 @@ def test_parameters_that_do_not_go_together_are_refused() -> None:
         ({"memory": "100MB"}, "a node needs 256MB at least"),
         ({"memory": "2GB", "runtime": "local"}, "processes of this host have no limits: remove it"),
         ({"cpus": "2", "runtime": "local"}, "processes of this host have no limits: remove it"),
-        ({"cpus": "0"}, "greater than or equal to 0.1"),
+        ({"cpus": "0"}, "from 0.1 to 1024"),
     ],
 )
 def test_limits_that_cannot_be_are_refused(values: dict[str, str], said: str) -> None:

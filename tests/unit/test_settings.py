@@ -74,7 +74,7 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "coordinator_parameters": {},
         "worker_parameters": {},
         "memory": "",
-        "cpus": None,
+        "cpus": "",
         "ready_timeout": 120,
         "worker_ports": "5441-5504",
         "data_dir": "",
@@ -420,11 +420,11 @@ def test_pulumi_yaml_declares_a_setting_as_the_program_reads_it(name: str) -> No
     field = Settings.model_fields[name]
     declaration = PROJECT["config"][to_camel(name)]
     default = field.get_default(call_default_factory=True)
-    kinds: dict[object, str] = {int: "integer", bool: "boolean", float | None: "number"}
+    kinds: dict[object, str] = {int: "integer", bool: "boolean"}
     kind = "object" if to_camel(name) in STRUCTURED else kinds.get(field.annotation, "string")
     assert declaration["type"] == kind
     assert declaration.get("secret", False) == (name == "password")
-    if default in (PydanticUndefined, None):
+    if default is PydanticUndefined:
         assert "default" not in declaration
     else:
         assert declaration["default"] == (str(default) if isinstance(default, Path) else default)

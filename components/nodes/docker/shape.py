@@ -61,7 +61,7 @@ def get_shape(settings: Settings, shared_buffers: str, *, of_coordinator: bool) 
             *as_arguments(get_start_settings(settings, shared_buffers, of_coordinator=of_coordinator)),
         ),
         memory_mb=memory or None,
-        cpus=f"{settings.cpus:g}" if settings.cpus else None,
+        cpus=settings.cpus or None,
         shared_memory_mb=memory // 4 or SHARED_MEMORY_MB,
     )
 
