@@ -184,7 +184,7 @@ class Engine:
         }
         if settings.memory_bytes:
             shared_buffers = choose_shared_buffers(settings.memory_bytes)
-        elif there:
+        elif there and not next(iter(there.values()))["HostConfig"]["Memory"]:
             shared_buffers = get_shared_buffers(next(iter(there.values())))
         else:
             shared_buffers = choose_shared_buffers(self._info["MemTotal"] // len(names))
