@@ -22,12 +22,13 @@ SECTIONS: Final = {
     "rewritten": "Rewritten, row by row",
     "moved": "Moved or copied",
     "restarted": "Stopped and started",
+    "set": "Set, without a restart",
     "created": "Created",
     "left": "Left unchanged",
     "proved": "Verified again, nothing changed",
 }
 """The kinds of change, the most serious first."""
-Section = Literal["removed", "rewritten", "moved", "restarted", "created", "left", "proved"]
+Section = Literal["removed", "rewritten", "moved", "restarted", "set", "created", "left", "proved"]
 
 Ask = tuple[Literal["table", "node"], str]
 """A table, spelled as in SQL, or a node (`name:port`), whose size tells what a change costs."""
@@ -84,6 +85,7 @@ _JOINS: Final = (
     "Shards stay where they are until somebody runs `select citus_rebalance_start()`, except for tenants that the settings place "
     "on a new worker."
 )
+_ONE_BY_ONE: Final = "Where all are up: workers one after the other, then the coordinator."
 _DISTRIBUTES: Final = "Existing rows of a table move to its shards; writes to it wait until that is done."
 _REWRITES: Final = (
     "Every row is rewritten, in one transaction per table. Reads and writes wait until it is done, and the old rows take disk "
@@ -118,6 +120,7 @@ def _container(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
         yield Change(
             "restarted",
             f"{name} is replaced ({why} differs): the node is down meanwhile, its data stays on its volume",
+            note=_ONE_BY_ONE,
         )
 
 
@@ -137,8 +140,26 @@ def _local_node(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
     elif step.op == "delete":
         yield Change("removed", f"server `{step.old['node']}`, **with all data in its folder**")
     else:
-        why = ", ".join(step.changed("port", "database", "bindir", "running", "password_mark"))
-        yield Change("restarted", f"server `{step.new['node']}` is restarted with its data ({why} differs)")
+        why = ", ".join(step.changed("port", "database", "bindir", "citus", "settings", "running"))
+        yield Change(
+            "restarted", f"server `{step.new['node']}` is restarted with its data ({why} differs)", note=_ONE_BY_ONE
+        )
+
+
+def _password(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "update" and step.changed("mark"):
+        user = step.new["server"]["user"]
+        yield Change("set", f"the password of `{user}` becomes that of the settings, on every node at one moment")
+
+
+def _parameters(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    was, now = (
+        {(of["node"], name): value for of in props.get("nodes", ()) for name, value in of["parameters"].items()}
+        for props in (step.old, {} if step.op == "delete" else step.new)
+    )
+    for node, name in sorted(key for key in {*was, *now} if was.get(key) != now.get(key)):
+        value = now.get((node, name))
+        yield Change("set", f"`{name}` of `{node}` is {f'`{value}`' if value is not None else 'as it was before'}")
 
 
 # --- membership ------------------------------------------------------------------------------------------------------
@@ -332,9 +353,11 @@ _DESCRIBED: Final[dict[str, Callable[[Step, Mapping[str, Any]], Iterator[Change]
     "Volume": _volume,
     "Network": _network,
     "LocalNode": _local_node,
+    "UserPassword": _password,
     "WorkerNode": _worker,
     "CoordinatorNode": _coordinator,
     "ClusterHealth": _health,
+    "ServerParameters": _parameters,
     "SchemaScript": _script,
     "DistributedTable": _distributed,
     "ReferenceTable": _reference,

@@ -32,6 +32,11 @@ def placement(*workers: str, **tenants: Any) -> dict[str, Any]:
     return {"workers": list(workers), "tenants": given}
 
 
+def parameters(**set_on_w: str) -> dict[str, Any]:
+    """The inputs of a ServerParameters of one node."""
+    return {"nodes": [{"node": "w", "group": 1.0, "parameters": set_on_w}]}
+
+
 @pytest.mark.parametrize(
     ("step", "section", "said"),
     [
@@ -40,6 +45,21 @@ def placement(*workers: str, **tenants: Any) -> dict[str, Any]:
             Step("replace", "Container", "c", {"image": "a"}, {"image": "b"}),
             "restarted",
             "is replaced (image differs)",
+        ),
+        (
+            Step("update", "UserPassword", "p", {"mark": "1"}, {"mark": "2", "server": {"user": "postgres"}}),
+            "set",
+            "the password of `postgres` becomes that of the settings",
+        ),
+        (
+            Step("update", "ServerParameters", "p", parameters(work_mem="8MB"), parameters(work_mem="16MB")),
+            "set",
+            "`work_mem` of `w` is `16MB`",
+        ),
+        (
+            Step("delete", "ServerParameters", "p", parameters(work_mem="8MB")),
+            "set",
+            "`work_mem` of `w` is as it was before",
         ),
         (Step("delete", "Volume", "v"), "removed", "volume `v`, **with all data in it**"),
         (Step("delete", "LocalNode", "n", {"node": "n"}), "removed", "server `n`, **with all data in its folder**"),
