@@ -147,7 +147,7 @@ def ensure_upgraded(connection: Connection) -> list[str]:
             ask_node(connection, name, port, "alter extension citus update")
             told.append(f"{name}:{port} has the extension citus {outdated} now")
     if told:
-        connection.execute("select citus_finish_citus_upgrade()")
+        connection.execute("call citus_finish_citus_upgrade()")
     return told
 
 
