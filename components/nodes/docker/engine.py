@@ -18,7 +18,7 @@ from components.database.live import LiveCluster, get_extension_version, look_at
 from components.errors import DockerError, IdentityError, NotReadyError
 from components.logs import Log
 from components.nodes.docker.endpoint import Endpoint, connect, get_endpoint
-from components.nodes.docker.image import FoundNodes, Verdict, find_image_id, look_into
+from components.nodes.docker.image import FoundNodes, Verdict, find_image, look_into
 from components.nodes.docker.shape import Shape, get_shape, get_shared_buffers
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
 from components.nodes.look import Look
@@ -188,12 +188,24 @@ class Engine:
             shared_buffers = get_shared_buffers(next(iter(there.values())))
         else:
             shared_buffers = choose_shared_buffers(self._info["MemTotal"] // len(names))
-        image = find_image_id(self.client, settings.image)
+        images = {container["Image"]: self._image_after(settings, container["Image"]) for container in there.values()}
         for name in names:
             shape = get_shape(settings, shared_buffers, of_coordinator=name == names[0])
             self.shapes[name] = shape
-            if name in there and (why := "; ".join(shape.differences(there[name], image))):
-                self.remade[name] = why
+            if name in there:
+                differences = list(shape.differences(there[name], images[there[name]["Image"]]))
+                self.remade.update({name: "; ".join(differences)} if differences else {})
+
+    def _image_after(self, settings: Settings, now: str) -> str | None:
+        """Return the id of the image that containers of an image have after the update; None where it is to be pulled.
+
+        Pulumi compares the name of an image. One without a name was that name's until it was pulled again: it stays.
+        """
+        wanted = find_image(self.client, settings.image)
+        was = find_image(self.client, now)
+        if was is not None and not was.tags:
+            return now
+        return str(wanted.id) if wanted is not None else None
 
     def keeps(self, name: str) -> bool:
         """Tell whether a node's container is there, and stays."""

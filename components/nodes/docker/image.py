@@ -187,12 +187,12 @@ def describe_image(client: Any, name: str, environment: Mapping[str, str]) -> Im
     )
 
 
-def find_image_id(client: Any, name: str) -> str | None:
-    """Return the id of an image that the engine has; None where it does not have it yet."""
+def find_image(client: Any, name: str) -> Any:
+    """Return an image that the engine has, by its name or id; None where it does not have it."""
     import docker as sdk  # noqa: PLC0415
 
     try:
-        return str(client.images.get(name).id)
+        return client.images.get(name)
     except sdk.errors.ImageNotFound:
         return None
 
