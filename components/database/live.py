@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from components.access import Server
 from components.database import roles
 from components.database.client import connected
 from components.database.metadata import as_sharding
@@ -17,9 +18,6 @@ from components.errors import StackError
 from components.names import TableName
 from components.schema.needs import KnownServer
 from components.tables import Sharding
-
-if TYPE_CHECKING:
-    from components.access import Server
 
 __all__ = ["LiveCluster", "LiveWorker", "get_extension_version", "look_at"]
 
@@ -59,6 +57,8 @@ class LiveCluster:
     """Every table of the database except those of the system."""
     workers: tuple[LiveWorker, ...]
     server: KnownServer = field(default_factory=KnownServer)
+    reached: Server | None = None
+    """Where the coordinator answered."""
     unknown_roles: tuple[str, ...] = ()
     """A line for each role that may use sharded tables, but whose password the nodes do not know."""
 
@@ -83,7 +83,7 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
     if not row or not told:
         return None
     known = KnownServer("the running cluster", told[0], frozenset(told[1]), frozenset(told[2]))
-    return replace(_read(row[0]), unknown_roles=unknown, server=known)
+    return replace(_read(row[0]), unknown_roles=unknown, server=known, reached=server)
 
 
 def get_extension_version(server: Server, password: str) -> str:

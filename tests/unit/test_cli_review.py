@@ -9,12 +9,13 @@ import pytest
 
 from cli import cluster
 from cli.changes import UNKNOWN, Step, describe
-from cli.costs import Costs, in_words, measure
+from cli.costs import Costs, measure
 from cli.plan import Planned
 from cli.review import LONGEST, Preview, _not_refreshed, _write, markdown
 from components.errors import NotReadyError
 from components.plan.findings import Finding
 from components.reports import NotRefreshed, collected, report
+from components.sizes import in_words
 
 T = {"schema": "public", "name": "t"}
 U = {"schema": "sales", "name": "U"}
