@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from components.names import TableName
 from components.resources.tables import KINDS, get_kind
+from components.sizes import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -80,10 +81,8 @@ class Change:
     """What applies to all changes of this kind, shown once."""
 
 
-_JOINS: Final = (
-    "Shards stay where they are until somebody runs `select citus_rebalance_start()`, except for tenants that the settings place "
-    "on a new worker."
-)
+_JOINS: Final = "Shards move to workers that join where `citus:rebalance` or `citus:tenants` say so."
+_ONLINE: Final = "Shards move one after the other in the background, and reads and writes go on."
 _DISTRIBUTES: Final = "Existing rows of a table move to its shards; writes to it wait until that is done."
 _REWRITES: Final = (
     "Every row is rewritten, in one transaction per table. Reads and writes wait until it is done, and the old rows take disk "
@@ -306,6 +305,25 @@ def _tenants(table: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iter
         yield Change("moved", f"tenants {_listed(new['spread'])} of `{table}` are spread over the workers by size")
 
 
+def _rebalance(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "delete":
+        yield Change("left", "shards are no longer evened out: they stay where they are")
+        return
+    seen = step.new.get("forecast")
+    forecast = seen if isinstance(seen, Mapping) else {}
+    if forecast.get("moves"):
+        shards, moves, size = forecast["shards"], forecast["moves"], in_words(int(forecast["size"]))
+        text = f"{shards:g} shards, {size}, move in {moves:g} moves to even out the load of the workers"
+        waits = "".join(
+            f"; writes to a shard wait while it is copied: {reason}" for reason in forecast.get("waits", ())
+        )
+        yield Change("moved", f"{text}{waits}", note="" if waits else _ONLINE)
+    elif step.old.get("unbalanced"):
+        yield Change("moved", f"to even out the load of the workers: {', '.join(step.old['unbalanced'])}")
+    else:
+        yield Change("proved", "shards are evened out over the workers")
+
+
 def _name(table: Mapping[str, str]) -> str:
     return str(TableName(table["schema"], table["name"]))
 
@@ -340,4 +358,5 @@ _DESCRIBED: Final[dict[str, Callable[[Step, Mapping[str, Any]], Iterator[Change]
     "ReferenceTable": _reference,
     "LocalTable": _local_table,
     "ShardPlacement": _placement,
+    "Rebalance": _rebalance,
 }
