@@ -50,7 +50,7 @@ RELOAD_SECONDS: Final = 10
 PREVIEW_SECONDS: Final = 10
 """How long the planner may take for a preview."""
 _EACH: Final = {
-    "citus_shard_cost_by_disk_size": "pg_catalog.pg_size_bytes(pg_catalog.current_setting('citus.rebalancer_by_disk_size_base_cost'))",
+    "citus_shard_cost_by_disk_size": "pg_size_bytes(current_setting('citus.rebalancer_by_disk_size_base_cost'))",
     "citus_shard_cost_1": "1",
 }
 """What Citus's own cost functions count for each shard, whatever its size."""
