@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from components.database.rebalance import Forecast
 from components.names import TableName
 from components.resources.tables import KINDS, get_kind
-from components.sizes import in_words
+from components.resources.wire import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -82,7 +83,7 @@ class Change:
 
 
 _JOINS: Final = "Shards move to workers that join where `citus:rebalance` or `citus:tenants` say so."
-_ONLINE: Final = "Shards move one after the other in the background, and reads and writes go on."
+_ONLINE: Final = "Citus moves shards in the background, and reads and writes go on."
 _DISTRIBUTES: Final = "Existing rows of a table move to its shards; writes to it wait until that is done."
 _REWRITES: Final = (
     "Every row is rewritten, in one transaction per table. Reads and writes wait until it is done, and the old rows take disk "
@@ -310,16 +311,12 @@ def _rebalance(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
         yield Change("left", "shards are no longer evened out: they stay where they are")
         return
     seen = step.new.get("forecast")
-    forecast = seen if isinstance(seen, Mapping) else {}
-    if forecast.get("moves"):
-        shards, moves, size = forecast["shards"], forecast["moves"], in_words(int(forecast["size"]))
-        text = f"{shards:g} shards, {size}, move in {moves:g} moves to even out the load of the workers"
-        waits = "".join(
-            f"; writes to a shard wait while it is copied: {reason}" for reason in forecast.get("waits", ())
-        )
-        yield Change("moved", f"{text}{waits}", note="" if waits else _ONLINE)
+    forecast = read(Forecast, dict(seen)) if isinstance(seen, Mapping) else Forecast()
+    if forecast.moves:
+        waits = "".join(f"; writes to a shard wait while it is copied, for {reason}" for reason in forecast.waits)
+        yield Change("moved", f"rebalance: {forecast}{waits}", note="" if waits else _ONLINE)
     elif step.old.get("unbalanced"):
-        yield Change("moved", f"to even out the load of the workers: {', '.join(step.old['unbalanced'])}")
+        yield Change("moved", f"rebalance: {', '.join(step.old['unbalanced'])}")
     else:
         yield Change("proved", "shards are evened out over the workers")
 

@@ -303,7 +303,7 @@ async def _look_ahead(
         pulumi.log.warn(f"what a rebalance would move is not known: {error}")
         return write(Forecast())
     if forecast.moves:
-        pulumi.log.info(f"rebalance: {forecast} to even out the load of the workers")
+        pulumi.log.info(f"rebalance: {forecast}")
     for reason in forecast.waits:
         pulumi.log.warn(f"rebalance: writes to a shard wait while it is copied, for {reason}")
     return write(forecast)

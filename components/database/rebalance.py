@@ -86,7 +86,9 @@ class Forecast:
     """What a rebalance would do now."""
 
     moves: int = 0
+    """Shards that move, each with those that are colocated."""
     shards: int = 0
+    """All that move."""
     size: int = 0
     """Bytes."""
     waits: tuple[str, ...] = ()
