@@ -40,7 +40,7 @@ class RebalanceInputs(Access):
 
 
 class RebalanceProvider(SqlProvider[RebalanceInputs]):
-    """Shards evened out over the workers. Deleting it moves nothing."""
+    """Shards evened out over the workers."""
 
     inputs = RebalanceInputs
     compared = ("server", "policy", "worker_groups", "tenants", "unbalanced")
@@ -79,6 +79,13 @@ class RebalanceProvider(SqlProvider[RebalanceInputs]):
                 connection, policy, tenants, server=server, password=self.password, timeout=timeout
             )
         return {}
+
+    def delete(self, _id: str, _props: Props) -> None:
+        """Move nothing; take back how many moves Citus carries out at a time."""
+        parallel = self.read_inputs(_props).policy.parallel
+        if parallel:
+            with self.connection(self.as_set(_props), "taking back citus:rebalance.parallel") as connection:
+                rebalance.set_parallel(connection, None, parallel)
 
     def find(self, connection: Connection, inputs: RebalanceInputs, state: Props) -> Props:
         """Return what a rebalance would move now."""
