@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from components.database.statements import PROBE_SECONDS, statement
+from components.database.statements import PROBE_SECONDS, get_value, statement
 from components.errors import NotReadyError, StackError
 from components.sizes import in_words
 from components.waiting import wait_until
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from components.database.connections import Connection
     from components.database.stall import Process
 
-__all__ = ["Job", "Moves", "get_job", "mark", "settle", "wait_for"]
+__all__ = ["Job", "Moves", "can_rebalance", "get_job", "mark", "settle", "wait_for"]
 
 
 OURS: Final = "Rebalance all colocation groups, started by citus-pulumi"
@@ -86,6 +86,11 @@ class Moves:
         return sum(self.sizes.values())
 
 
+def can_rebalance(connection: Connection) -> bool:
+    """Tell whether Citus moves shards here; a stand-in does not."""
+    return bool(get_value(connection, "has_rebalancer"))
+
+
 def get_job(connection: Connection, job_id: int | None = None) -> Job | None:
     """Return a job; without an id, the rebalance that has not ended, whoever started it."""
     row = connection.execute(statement("get_job"), {"job": job_id}).fetchone()
@@ -105,7 +110,7 @@ def settle(connection: Connection, watch: Callable[[int], Process], *, timeout: 
     Raises:
         StackError: it makes no progress; names it.
     """
-    job = get_job(connection)
+    job = get_job(connection) if can_rebalance(connection) else None
     if job is None:
         return
     if job.ours and not keep:

@@ -17,7 +17,7 @@ from psycopg import sql
 from components.database.client import connected
 from components.database.distribute import replicate
 from components.database.drain import ensure_shards_allowed
-from components.database.jobs import Moves, mark, settle, wait_for
+from components.database.jobs import Moves, can_rebalance, mark, settle, wait_for
 from components.database.moves import (
     SMALL,
     TenantShard,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from components.database.connections import Connection
     from components.names import TableName
 
-__all__ = ["Forecast", "RebalancePolicy", "can_rebalance", "ensure_balanced", "forecast", "look_ahead", "set_parallel"]
+__all__ = ["Forecast", "RebalancePolicy", "ensure_balanced", "forecast", "look_ahead", "set_parallel"]
 
 
 ROUNDS: Final = 5
@@ -99,11 +99,6 @@ class Forecast:
     def __str__(self) -> str:
         moves = f"{self.moves} move{'s' * (self.moves != 1)}"
         return f"{self.shards} shard{'s' * (self.shards != 1)} of {in_words(self.size)} in {moves}"
-
-
-def can_rebalance(connection: Connection) -> bool:
-    """Tell whether Citus moves shards here; a stand-in does not."""
-    return bool(get_value(connection, "has_rebalancer"))
 
 
 # --- what would move ---------------------------------------------------------------------------------------------------

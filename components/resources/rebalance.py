@@ -66,7 +66,7 @@ class RebalanceProvider(SqlProvider[RebalanceInputs]):
         doing, server, timeout = "rebalancing shards", inputs.server, inputs.ready_timeout
         policy, tenants = inputs.policy, _tenants(inputs)
         with self.connection(inputs, "looking for shards to move") as connection:
-            if not rebalance.can_rebalance(connection):
+            if not jobs.can_rebalance(connection):
                 print("rebalance: nothing to do, for the stand-in for Citus moves no rows")  # noqa: T201
                 return {}
             earlier = self.read_inputs(before).policy.parallel if before else None
@@ -89,7 +89,7 @@ class RebalanceProvider(SqlProvider[RebalanceInputs]):
 
     def find(self, connection: Connection, inputs: RebalanceInputs, state: Props) -> Props:
         """Return what a rebalance would move now."""
-        if not rebalance.can_rebalance(connection):
+        if not jobs.can_rebalance(connection):
             return {"unbalanced": []}
         seen = rebalance.forecast(connection, inputs.policy, rebalance.get_fixed(connection, _tenants(inputs)))
         return {"unbalanced": [f"{seen}"] if seen.moves else []}
