@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pulumi.dynamic import DiffResult
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from components.resources.wire import Props
 
 __all__ = ["Rebalance", "RebalanceInputs"]
+
+_DONE: Final = {"forecast": write(Forecast())}
+"""What the state keeps: a forecast is of one preview, and work only there. Pulumi compares once more when it refreshes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,17 +71,17 @@ class RebalanceProvider(SqlProvider[RebalanceInputs]):
         with self.connection(inputs, "looking for shards to move") as connection:
             if not jobs.can_rebalance(connection):
                 print("rebalance: nothing to do, for the stand-in for Citus moves no rows")  # noqa: T201
-                return {}
+                return _DONE
             earlier = self.read_inputs(before).policy.parallel if before else None
             rebalance.set_parallel(connection, policy.parallel, earlier)
             fixed = rebalance.get_fixed(connection, tenants)
             if not (jobs.get_job(connection) or rebalance.get_moves(connection, policy, fixed)):
-                return {}
+                return _DONE
         with self.session(inputs, doing, on_all_nodes=True) as connection:
             rebalance.ensure_balanced(
                 connection, policy, tenants, server=server, password=self.password, timeout=timeout
             )
-        return {}
+        return _DONE
 
     def delete(self, _id: str, _props: Props) -> None:
         """Move nothing; take back how many moves Citus carries out at a time."""
@@ -90,9 +93,9 @@ class RebalanceProvider(SqlProvider[RebalanceInputs]):
     def find(self, connection: Connection, inputs: RebalanceInputs, state: Props) -> Props:
         """Return what a rebalance would move now."""
         if not jobs.can_rebalance(connection):
-            return {"unbalanced": []}
+            return {"unbalanced": [], **_DONE}
         seen = rebalance.forecast(connection, inputs.policy, rebalance.get_fixed(connection, _tenants(inputs)))
-        return {"unbalanced": [f"{seen}"] if seen.moves else []}
+        return {"unbalanced": [f"{seen}"] if seen.moves else [], **_DONE}
 
 
 def _tenants(inputs: RebalanceInputs) -> dict[TableName, Sequence[str]]:
