@@ -76,14 +76,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Moves:
-    """What a job is to move: the bytes of each shard that stands for its move; empty where that is not known."""
+    """What a job is to move; nothing where that is not known."""
 
     sizes: Mapping[int, int] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """Return the bytes of all."""
-        return sum(self.sizes.values())
+    """For each shard, the bytes of the whole move that it is part of."""
+    size: int = 0
+    """Bytes of all."""
 
 
 def can_rebalance(connection: Connection) -> bool:

@@ -16,7 +16,6 @@ from psycopg import sql
 
 from components.database.client import connected
 from components.database.distribute import replicate
-from components.database.drain import ensure_shards_allowed
 from components.database.jobs import Moves, can_rebalance, mark, settle, wait_for
 from components.database.moves import (
     SMALL,
@@ -190,7 +189,8 @@ def get_moves(
     with connection.transaction(force_rollback=True):
         for name, port in map(parse_address, joining):
             connection.execute(statement("add_expected_worker"), {"name": name, "port": port})
-        ensure_shards_allowed(connection, leaving, allowed=False)
+        for name, port in map(parse_address, leaving):
+            connection.execute(statement("expect_worker_gone"), {"name": name, "port": port})
         with _strategy(connection, policy, fixed):
             rows = connection.execute(statement("get_rebalance_moves")).fetchall()
     return [Move(group, source, target, tuple(shards)) for group, source, target, shards in rows]
@@ -317,23 +317,15 @@ def _carry_out(
             mark(connection, job)
     if job is None:  # loads changed since
         return
-    total = Forecast(len(chosen), sum(len(move.shards) for move in chosen), sum(map(_size(sizes), chosen)))
+    size = {move: sum(sizes.get(shard, 0) for shard in move.shards) for move in chosen}
+    total = Forecast(len(chosen), sum(len(move.shards) for move in chosen), sum(size.values()))
     how = "online" if mode == "auto" else "writes to a shard wait while it is copied"
     reasons = sorted({reason for group, (_, reason) in modes.items() if group in groups and reason})
     print(f"rebalance: {total}, {how}{' (' + '; '.join(reasons) + ')' if reasons else ''}: job {job}")  # noqa: T201
     began = time.monotonic()
-    wait_for(
-        connection,
-        job,
-        Moves({shard: _size(sizes)(move) for move in chosen for shard in move.shards}),
-        watch,
-        timeout=timeout,
-    )
+    planned = Moves({shard: size[move] for move in chosen for shard in move.shards}, total.size)
+    wait_for(connection, job, planned, watch, timeout=timeout)
     print(f"rebalance: {total} done in {time.monotonic() - began:.0f} s")  # noqa: T201
-
-
-def _size(sizes: Mapping[int, int]) -> Callable[[Move], int]:
-    return lambda move: sum(sizes.get(shard, 0) for shard in move.shards)
 
 
 def _ensure_room(connection: Connection) -> None:
