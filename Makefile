@@ -154,6 +154,7 @@ bench: setup ## figures as ratios, side by side in one run; needs Docker and the
 	@.venv/bin/python -m benchmarks.speed
 	@.venv/bin/python -m benchmarks.placement
 	@.venv/bin/python -m benchmarks.plans
+	@.venv/bin/python -m benchmarks.rebalance
 
 # --- for workflows -----------------------------------------------------------------------------------------------------
 

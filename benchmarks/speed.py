@@ -53,15 +53,13 @@ def succeed(run: Run) -> None:
         sys.exit(run.output)
 
 
-def plain(**environment: str) -> float:
-    """Return the seconds of the plain script, and remove what it made."""
+def run_script(script: str, **environment: str) -> None:
+    """Run one of the plain scripts."""
+    subprocess.run([script, PREFIX, str(PLAIN_PORT)], cwd=ROOT, env={**os.environ, **environment}, check=True)
 
-    def script() -> None:
-        subprocess.run(
-            ["benchmarks/plain.sh", PREFIX, str(PLAIN_PORT)], cwd=ROOT, env={**os.environ, **environment}, check=True
-        )
 
-    seconds = timed(script)
+def remove_plain() -> None:
+    """Remove what the plain scripts made."""
     engine = docker.from_env()
     label = f"bench={PREFIX}"
     for container in engine.containers.list(all=True, filters={"label": label}):
@@ -70,6 +68,12 @@ def plain(**environment: str) -> float:
         network.remove()
     for volume in engine.volumes.list(filters={"name": f"{PREFIX}_"}):
         volume.remove()
+
+
+def plain(**environment: str) -> float:
+    """Return the seconds of the plain script, and remove what it made."""
+    seconds = timed(lambda: run_script("benchmarks/plain.sh", **environment))
+    remove_plain()
     return seconds
 
 

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from components.database.rebalance import Forecast
 from components.names import TableName
 from components.resources.tables import KINDS, get_kind
+from components.resources.wire import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -81,10 +83,8 @@ class Change:
     """What applies to all changes of this kind, shown once."""
 
 
-_JOINS: Final = (
-    "Shards stay where they are until somebody runs `select citus_rebalance_start()`, except for tenants that the settings place "
-    "on a new worker."
-)
+_JOINS: Final = "Shards move to workers that join where `citus:rebalance` or `citus:tenants` say so."
+_ONLINE: Final = "Citus moves shards in the background, and reads and writes go on."
 _ONE_BY_ONE: Final = "Where all are up: workers one after the other, then the coordinator."
 _DISTRIBUTES: Final = "Existing rows of a table move to its shards; writes to it wait until that is done."
 _REWRITES: Final = (
@@ -327,6 +327,21 @@ def _tenants(table: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iter
         yield Change("moved", f"tenants {_listed(new['spread'])} of `{table}` are spread over the workers by size")
 
 
+def _rebalance(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "delete":
+        yield Change("left", "shards are no longer evened out: they stay where they are")
+        return
+    seen = step.new.get("forecast")
+    forecast = read(Forecast, dict(seen)) if isinstance(seen, Mapping) else Forecast()
+    if forecast.moves:
+        waits = "".join(f"; writes to a shard wait while it is copied, for {reason}" for reason in forecast.waits)
+        yield Change("moved", f"rebalance: {forecast}{waits}", note="" if waits else _ONLINE)
+    elif step.old.get("unbalanced"):
+        yield Change("moved", f"rebalance: {', '.join(step.old['unbalanced'])}")
+    else:
+        yield Change("proved", "shards are evened out over the workers")
+
+
 def _name(table: Mapping[str, str]) -> str:
     return str(TableName(table["schema"], table["name"]))
 
@@ -363,4 +378,5 @@ _DESCRIBED: Final[dict[str, Callable[[Step, Mapping[str, Any]], Iterator[Change]
     "ReferenceTable": _reference,
     "LocalTable": _local_table,
     "ShardPlacement": _placement,
+    "Rebalance": _rebalance,
 }

@@ -12,17 +12,17 @@ from components.database.metadata import count_rows
 from components.database.statements import regclass, statement, time_limited
 from components.errors import NotReadyError, StackError
 from components.names import TableName
+from components.sizes import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from components.database.connections import Connection
 
-__all__ = ["Costs", "in_words", "measure"]
+__all__ = ["Costs", "measure"]
 
 SECONDS: Final = 10
 """How long a single question may take: a review does not keep a cluster busy."""
-_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,3 @@ def _node(connection: Connection, address: str) -> str:
     row = connection.execute(statement("measure_node"), {"name": name, "port": int(port)}).fetchone()
     shards, size = row or (0, 0)
     return f"{shards:,} shards, {in_words(int(size))}"
-
-
-def in_words(size: int) -> str:
-    """Return a number of bytes with its unit, as PostgreSQL counts: in steps of 1024."""
-    figure, unit = float(size), 0
-    while figure >= 1024 and unit < len(_UNITS) - 1:  # noqa: PLR2004
-        figure, unit = figure / 1024, unit + 1
-    return f"{figure:.0f} {_UNITS[unit]}" if unit == 0 or figure >= 100 else f"{figure:.1f} {_UNITS[unit]}"  # noqa: PLR2004

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pulumi
 
 from components.access import Access, Server
+from components.database.rebalance import Forecast, RebalancePolicy, look_ahead
+from components.errors import StackError
 from components.nodes.look import Look
 from components.nodes.node import node_names
 from components.nodes.password import PasswordOfNode, UserPassword, UserPasswordInputs
@@ -25,15 +27,17 @@ from components.resources.membership import (
 )
 from components.resources.parameters import NodeParameters, ServerParameters, ServerParametersInputs
 from components.resources.placement import ShardPlacement, ShardPlacementInputs, TenantsInputs
+from components.resources.rebalance import Rebalance, RebalanceInputs
 from components.resources.scripts import SchemaScript, SchemaScriptInputs
 from components.resources.tables import DistributedTable, LocalTable, ReferenceTable
+from components.resources.wire import write
 from components.settings import reached_at
-from components.tables import DistributedDeclaration, ReferenceDeclaration
+from components.tables import Distributed, DistributedDeclaration, ReferenceDeclaration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from components.database.live import LiveCluster
+    from components.database.live import LiveCluster, LiveWorker
     from components.nodes.runtime import Runtime
     from components.plan.plan import PlannedTable, ShardingPlan
     from components.plan.tenants import Tenancy
@@ -156,6 +160,14 @@ class CitusCluster(pulumi.ComponentResource):
         workers = [node.address for node in nodes.workers]
         last = self._local_tables(plan, self._scripts(plan, self._parameters(name, health)))
         self.tables = self._tables(plan, last, health, [coordinator.address, *workers])
+        tenants = tuple(
+            TenantsInputs(
+                table=tenancy.table,
+                pin={value: workers[number - 1] for value, number in tenancy.pin.items()},
+                spread=tuple(tenancy.spread),
+            )
+            for tenancy in tenancies
+        )
         self.placement = ShardPlacement(
             f"{name}-placement",
             ShardPlacementInputs(
@@ -163,19 +175,25 @@ class CitusCluster(pulumi.ComponentResource):
                 workers=tuple(workers),
                 worker_groups=tuple(worker.group_id for worker in self.workers),
                 leaving=self.identity.cluster_id.apply(lambda it: _find_leaving(look.live, it, workers, self.workers)),
-                tenants=tuple(
-                    TenantsInputs(
-                        table=tenancy.table,
-                        pin={value: workers[number - 1] for value, number in tenancy.pin.items()},
-                        spread=tuple(tenancy.spread),
-                    )
-                    for tenancy in tenancies
-                ),
+                tenants=tenants,
                 groups=tuple(self.tables[str(tenancy.table)].colocation_group for tenancy in tenancies),
             ),
             self._after([last, *self.workers, *self.tables.values()]),
         )
-        nodes.guard([self.placement, last])
+        settled: list[pulumi.Resource] = [self.placement, last]
+        if settings.rebalance:
+            policy = RebalancePolicy(**settings.rebalance.model_dump())
+            rebalance = RebalanceInputs(
+                **vars(self._access),
+                policy=policy,
+                worker_groups=tuple(worker.group_id for worker in self.workers),
+                tenants=tenants,
+                forecast=self.identity.cluster_id.apply(
+                    lambda it: _look_ahead(look.live, it, settings, policy, tenants, workers, self.workers)
+                ),
+            )
+            settled.append(Rebalance(f"{name}-rebalance", rebalance, self._after([self.placement])))
+        nodes.guard(settled)
 
         user, database = quote(settings.user, safe=""), quote(settings.database, safe="")
         password = quote(settings.password.get_secret_value(), safe="")
@@ -269,17 +287,59 @@ def _name_unknown_roles(live: LiveCluster | None, cluster_id: str) -> None:
 async def _find_leaving(
     live: LiveCluster | None, cluster_id: str, addresses: Sequence[str], workers: Sequence[WorkerNode]
 ) -> tuple[str, ...]:
-    """Return the workers that are registered and not declared any more; a preview names them.
-
-    One whose group the state has is declared, whatever its address is; one that is to be made is known by its address alone.
-    """
+    """Return the workers that are registered and not declared any more; a preview names them."""
     if live is None or live.cluster_id != cluster_id:
         return ()
-    declared = {*addresses, *[await worker.id.future() for worker in workers]}
-    leaving = [it for it in live.workers if not declared & {it.address, worker_id(it.group_id)}]
+    _, leaving = await _compare_workers(live, addresses, workers)
     for worker in leaving:
         pulumi.log.warn(
             f"worker {worker.address} is registered, and no setting declares it: its {worker.shards} shards move to the other "
             "workers, then it is unregistered"
         )
     return tuple(worker.address for worker in leaving)
+
+
+async def _compare_workers(
+    live: LiveCluster, addresses: Sequence[str], workers: Sequence[WorkerNode]
+) -> tuple[list[str], list[LiveWorker]]:
+    """Return the addresses of the workers that are to join, and the registered ones that no setting declares.
+
+    One whose group the state has is declared, whatever its address is; one that is to be made is known by its address alone.
+    """
+    ids = [await worker.id.future() for worker in workers]
+    declared = {*addresses, *ids}
+    leaving = [it for it in live.workers if not declared & {it.address, worker_id(it.group_id)}]
+    known = {name for it in live.workers for name in (it.address, worker_id(it.group_id))}
+    return [address for address, id_ in zip(addresses, ids, strict=True) if not known & {address, id_}], leaving
+
+
+async def _look_ahead(
+    live: LiveCluster | None,
+    cluster_id: str,
+    settings: Settings,
+    policy: RebalancePolicy,
+    tenants: Sequence[TenantsInputs],
+    addresses: Sequence[str],
+    workers: Sequence[WorkerNode],
+) -> Any:
+    """Return what a rebalance would move, once the workers are those that are declared; a preview tells it."""
+    if live is None or live.cluster_id != cluster_id or live.reached is None:
+        return write(Forecast())
+    joining, leaving = await _compare_workers(live, addresses, workers)
+    try:
+        forecast = look_ahead(
+            live.reached,
+            settings.password.get_secret_value(),
+            policy,
+            {it.table: (*it.pin, *it.spread) for it in tenants if isinstance(live.tables.get(it.table), Distributed)},
+            joining=joining,
+            leaving=[worker.address for worker in leaving],
+        )
+    except StackError as error:
+        pulumi.log.warn(f"what a rebalance would move is not known: {error}")
+        return write(Forecast())
+    if forecast.moves:
+        pulumi.log.info(f"rebalance: {forecast}")
+    for reason in forecast.waits:
+        pulumi.log.warn(f"rebalance: writes to a shard wait while it is copied, for {reason}")
+    return write(forecast)

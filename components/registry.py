@@ -22,6 +22,7 @@ PROVIDERS: Final = {
     "LocalNodeProvider": "components.nodes.local.resources",
     "LocalTableProvider": "components.resources.tables",
     "NodeDataProvider": "components.nodes.data",
+    "RebalanceProvider": "components.resources.rebalance",
     "ReferenceTableProvider": "components.resources.tables",
     "SchemaScriptProvider": "components.resources.scripts",
     "ServerParametersProvider": "components.resources.parameters",

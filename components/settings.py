@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from components.parameters import Parameter
 
-__all__ = ["EXCLUDED", "PROJECT", "Settings", "TableSettings", "reached_at"]
+__all__ = ["EXCLUDED", "PROJECT", "RebalanceSettings", "Settings", "TableSettings", "reached_at"]
 
 
 def reached_at(address: str) -> str:
@@ -61,7 +61,8 @@ PARAMETERS: Final = ("parameters", "coordinatorParameters", "workerParameters")
 STRUCTURED: Final = {
     "tables": "table names",
     "tenants": "table names",
-    **dict.fromkeys(PARAMETERS, "names of PostgreSQL's and Citus's parameters"),
+    "rebalance": "its settings, true or false",
+    **dict.fromkeys(PARAMETERS, "names of parameters of PostgreSQL and Citus"),
 }
 """Settings that are mappings, each with what it maps."""
 
@@ -153,6 +154,19 @@ ParameterValue = Annotated[
 """As postgresql.conf takes it; a number or a truth value may stand as such."""
 
 
+class RebalanceSettings(_Model):
+    """When and how shards are evened out over the workers; what is not set is as the cluster has it."""
+
+    strategy: str | None = Field(default=None, min_length=1)
+    """Name of a strategy in pg_dist_rebalance_strategy, such as by_disk_size and by_shard_count."""
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    """By how much of the average load a worker may differ."""
+    parallel: int | None = Field(default=None, ge=1, le=128)
+    """Moves at a time at most."""
+    transfer_mode: Literal["auto", "block_writes"] = "auto"
+    """Online where the tables allow it, or with writes waiting everywhere."""
+
+
 class Settings(_Model):
     """Everything a stack may set."""
 
@@ -178,6 +192,8 @@ class Settings(_Model):
     ] = Field(default_factory=dict)
     """Tables that are sharded, each by its name."""
     tenants: dict[TableName, TenantSettings] = Field(default_factory=dict)
+    rebalance: RebalanceSettings | None = Field(default_factory=RebalanceSettings)
+    """None where shards stay where they are."""
     unsafe_triggers: bool = False
     """Sharded tables may have triggers, which fire on the workers, for the rows of one shard each."""
     parameters: dict[str, ParameterValue] = Field(default_factory=dict)
@@ -380,8 +396,8 @@ class Settings(_Model):
         problems = list(settings.find_parameter_problems(get_known())) or list(settings.find_misfits())
         if problems:
             raise SettingsError(*problems)
-        for setting in STRUCTURED:
-            known = len(getattr(settings, to_snake(setting)))
+        for setting in ("tables", "tenants"):
+            known = len(getattr(settings, setting))
             if setting == "tables":
                 known += len(settings.undistributed) + len(settings.patterns)
             if known < len(decoded.get(setting, {})):
@@ -402,10 +418,20 @@ def _decoded_object(setting: str, text: str) -> object:
         json.dumps(decoded, ensure_ascii=False).encode()  # half a surrogate pair is in no text that can be shown
     except (ValueError, RecursionError):  # numbers of thousands of digits, and nesting without end
         decoded = None
+    if setting == "rebalance" and isinstance(decoded, bool):
+        return {} if decoded else None
     if not isinstance(decoded, dict):
         msg = f"citus:{setting}: expected a mapping of {STRUCTURED[setting]}, got {text!r}"
         raise SettingsError(msg)
     return decoded
+
+
+_MODELS: Final[dict[str, tuple[str, type[_Model]]]] = {
+    "tables": ("a table", TableSettings),
+    "tenants": ("a table", TenantSettings),
+    "rebalance": ("rebalance", RebalanceSettings),
+}
+"""What each mapping holds, and the model of that."""
 
 
 def _problems(error: ValidationError, values: dict[str, str]) -> list[Problem]:
@@ -422,9 +448,9 @@ def _problems(error: ValidationError, values: dict[str, str]) -> list[Problem]:
             problems.append(Problem(f"unknown setting, remove it; valid ones are {known}", f"citus:{setting}"))
             continue
         if problem["type"] == "extra_forbidden":
-            model = TenantSettings if path[0] == "tenants" else TableSettings
+            what, model = _MODELS[path[0]]
             takes = ", ".join(map(to_camel, model.model_fields))
-            problems.append(Problem(f"citus:{setting} is unknown: a table takes {takes}"))
+            problems.append(Problem(f"citus:{setting} is unknown: {what} takes {takes}"))
             continue
         reason = problem["msg"].removeprefix("Value error, ")
         shown = "" if path[0] == "password" else _shown(path, values)

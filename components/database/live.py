@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from components.access import Server
 from components.database import roles
 from components.database.client import connected
 from components.database.metadata import as_sharding
@@ -18,9 +19,6 @@ from components.names import TableName
 from components.parameters import Parameter
 from components.schema.needs import KnownServer
 from components.tables import Sharding
-
-if TYPE_CHECKING:
-    from components.access import Server
 
 __all__ = ["LiveCluster", "LiveWorker", "get_extension_version", "look_at"]
 
@@ -62,6 +60,8 @@ class LiveCluster:
     server: KnownServer = field(default_factory=KnownServer)
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     """Those that the coordinator has."""
+    reached: Server | None = None
+    """Where the coordinator answered."""
     unknown_roles: tuple[str, ...] = ()
     """A line for each role that may use sharded tables, but whose password the nodes do not know."""
 
@@ -95,7 +95,7 @@ def _look_at(server: Server, password: str) -> LiveCluster | None:
     if not row or not told:
         return None
     known = KnownServer("the running cluster", told[0], frozenset(told[1]), frozenset(told[2]))
-    return replace(_read(row[0]), unknown_roles=unknown, server=known, parameters=parameters)
+    return replace(_read(row[0]), unknown_roles=unknown, server=known, reached=server, parameters=parameters)
 
 
 def get_extension_version(server: Server, *passwords: str) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from components.access import Server
     from components.database.connections import Connection
 
-__all__ = ["ended_when_stalled"]
+__all__ = ["Process", "ended_when_stalled"]
 
 
 END_SECONDS: Final = 20
@@ -50,7 +50,8 @@ def ended_when_stalled(
     stalled: list[str] = []
     # Where this program is killed, nobody looks any more: the server itself then ends the session.
     connection.execute("select set_config('client_connection_check_interval', '10s', false)")
-    process = _Process(connection, server, password)
+    row = connection.execute(statement("get_backend_start")).fetchone()
+    process = Process(server, password, connection.info.backend_pid, row[0] if row else None)
 
     def watch() -> None:
         highest: dict[str, float] = {}
@@ -86,14 +87,13 @@ def ended_when_stalled(
         watcher.join()
 
 
-class _Process:
-    """The coordinator's process that serves a session, seen from other sessions."""
+class Process:
+    """A process of the coordinator that moves or splits shards, seen from other sessions."""
 
-    def __init__(self, connection: Connection, server: Server, password: str) -> None:
+    def __init__(self, server: Server, password: str, pid: int, started: Any = None) -> None:
+        """Take where it is; `started` tells it from a later one with the same number, and is needed to end it."""
         self._server, self._password = server, password
-        self._pid = connection.info.backend_pid
-        row = connection.execute(statement("get_backend_start")).fetchone()
-        self._started = row[0] if row else None
+        self._pid, self._started = pid, started
 
     def look(self, highest: dict[str, float]) -> tuple[bool, str]:
         """Return whether it has made progress since the last look, and what it waits for; `highest` keeps its counters.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi.dynamic import DiffResult
 
 from components.access import Access
-from components.database import drain, moves, placement
-from components.database.stall import ended_when_stalled
+from components.database import drain, jobs, moves, placement
+from components.database.stall import Process, ended_when_stalled
 from components.names import TableName
 from components.resources.sql import SqlProvider, SqlResource
 from components.resources.wire import Given, known, write
@@ -79,6 +80,8 @@ class ShardPlacementProvider(SqlProvider[ShardPlacementInputs]):
             self.session(inputs, doing, on_all_nodes=True) as connection,
             ended_when_stalled(connection, server, self.password, doing=doing, timeout=timeout),
         ):
+            # Its moves were planned for other workers, or for tenants elsewhere.
+            jobs.settle(connection, partial(Process, server, self.password), timeout=timeout, keep=False)
             drain.ensure_shards_allowed(connection, workers)
             for tenants in inputs.tenants:
                 pin = {value: addresses[declared] for value, declared in tenants.pin.items()}

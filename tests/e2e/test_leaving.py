@@ -28,7 +28,8 @@ def stack(new_stack: Callable[..., Stack], tmp_path_factory: pytest.TempPathFact
     """Three workers with four hundred rows in a distributed table."""
     folder = tmp_path_factory.mktemp("schema")
     (folder / "010.sql").write_text(SALE)
-    stack = new_stack("leaving", tables={"sale": {"distributeBy": "country"}}, schemaDir=str(folder), workers=3)
+    declared = {"tables": {"sale": {"distributeBy": "country"}}, "schemaDir": str(folder), "workers": 3}
+    stack = new_stack("leaving", **declared, rebalance=False)  # so that a test says which shards a worker holds
     up = stack.up()
     assert up.code == 0, up.output
     stack.query("insert into sale select c, i from generate_series(1, 4) c, generate_series(1, 100) i")

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests.e2e.stack import ROOT, Run, copy_tree
+from tests.servers import find_installation
 
 pytestmark = pytest.mark.needs("pulumi", "wheel")
 
@@ -87,7 +88,11 @@ def test_a_worker_and_a_table_more(clone: Path) -> None:
     declare(clone, tables={"devolucion": {"distributeBy": "id_pais", "colocateWith": "sucursal"}}, workers=3)
     run, shown = review(clone)
     assert run.code == 0, run.output
-    assert shown == EXPECTED["joins"]
+    expected = EXPECTED["joins"]
+    if find_installation(citus=True):  # a stand-in plans no moves
+        copied = "- table `metodo_pago` is copied to `127.0.0.1:<port 0>`\n"
+        expected = expected.replace("2 moved", "3 moved").replace(copied, f"{copied}{REBALANCED}")
+    assert shown == expected
 
 
 def test_another_distribution_column_is_rewritten_where_it_is_asked_for(clone: Path) -> None:
@@ -176,6 +181,9 @@ NOTE = (
 )
 HEAD = "<!-- citus review: dev -->\n### Stack `dev`: "
 NO_ROWS = "The cost is unknown: a rehearsal has no rows; a review of the stack itself asks its cluster.\n\n"
+REBALANCED = (
+    "- rebalance: 5 shards of 104 kB in 1 move\n\nCitus moves shards in the background, and reads and writes go on.\n"
+)
 EXPECTED = {
     "joins": f"""{HEAD}2 moved, 4 created
 
@@ -193,8 +201,8 @@ EXPECTED = {
 - table `devolucion` is distributed by `id_pais`, colocated with `sucursal`; its primary key (id_devolucion) becomes \
 (id_pais, id_devolucion)
 
-Shards stay where they are until somebody runs `select citus_rebalance_start()`, except for tenants that the settings place \
-on a new worker. Existing rows of a table move to its shards; writes to it wait until that is done.
+Shards move to workers that join where `citus:rebalance` or `citus:tenants` say so. Existing rows of a table move to its shards; \
+writes to it wait until that is done.
 
 {NO_ROWS}""",
     "rewritten": f"""{HEAD}1 rewritten

@@ -12,6 +12,7 @@ from pulumi.dynamic import Config, ConfigureRequest
 
 from components.access import Access, Server
 from components.database import nodes
+from components.database.rebalance import Forecast, RebalancePolicy
 from components.logs import Log
 from components.names import TableName
 from components.plan.plan import ShardingPlan
@@ -25,6 +26,7 @@ from components.resources.membership import (
 )
 from components.resources.placement import ShardPlacementInputs, ShardPlacementProvider, TenantsInputs
 from components.resources.provider import DeclarativeProvider
+from components.resources.rebalance import RebalanceInputs, RebalanceProvider
 from components.resources.scripts import SchemaScriptInputs, SchemaScriptProvider
 from components.resources.tables import DistributedTableProvider, ReferenceTableProvider
 from components.resources.wire import write
@@ -227,6 +229,24 @@ class Cluster:
             tenants=tuple(TenantsInputs(**{**group, "table": TableName.parse(group["table"])}) for group in tenants),
         )
         return Resource(ShardPlacementProvider(), {**write(inputs), "misplaced": []})
+
+    def rebalance(
+        self,
+        *tenants: Mapping[str, Any],
+        forecast: Forecast | None = None,
+        ready_timeout: int = READY_TIMEOUT,
+        **policy: Any,
+    ) -> Resource:
+        """Declare that shards are evened out over the registered workers; tenants with shards of their own stay."""
+        groups = [group for (group,) in self.rows("select groupid from pg_dist_node where groupid > 0 order by 1")]
+        inputs = RebalanceInputs(
+            **vars(self.access(ready_timeout)),
+            policy=RebalancePolicy(**policy),
+            worker_groups=tuple(groups),
+            tenants=tuple(TenantsInputs(**{**group, "table": TableName.parse(group["table"])}) for group in tenants),
+            forecast=forecast or Forecast(),
+        )
+        return Resource(RebalanceProvider(), {**write(inputs), "unbalanced": []})
 
     def program(self, schema_dir: Path, tables: Mapping[str, Any], *, shard_count: int = 4) -> list[Resource]:
         """Declare a schema's files and its tables as the program does (cluster.py), in the order of their creation."""

@@ -9,13 +9,15 @@ import pytest
 
 from cli import cluster
 from cli.changes import UNKNOWN, Step, describe
-from cli.costs import Costs, in_words, measure
+from cli.costs import Costs, measure
 from cli.plan import Planned
 from cli.review import LONGEST, Preview, _not_refreshed, _write, markdown
 from components.errors import NotReadyError
 from components.plan.findings import Finding
 from components.reports import NotRefreshed, collected, report
+from components.sizes import in_words
 
+FORECAST = {"moves": 8.0, "shards": 24.0, "size": 1.5 * 1024**3, "waits": ["log has no replica identity"]}
 T = {"schema": "public", "name": "t"}
 U = {"schema": "sales", "name": "U"}
 WARNING = Finding("warning", "name-cut", "", None, None, "t", "63 <bytes> @all", "", "", "citus:tables.t")
@@ -132,6 +134,18 @@ def parameters(**set_on_w: str) -> dict[str, Any]:
             "moved",
             "tenants `1`, `2` of `t` are spread",
         ),
+        (
+            Step("update", "Rebalance", "r", {}, {"forecast": FORECAST}),
+            "moved",
+            "24 shards of 1.5 GB in 8 moves; writes to a shard wait while it is copied, for log has no replica identity",
+        ),
+        (
+            Step("update", "Rebalance", "r", {"unbalanced": ["2 shards of 1 MB in 1 move"]}, {"forecast": UNKNOWN}),
+            "moved",
+            "rebalance: 2 shards of 1 MB in 1 move",
+        ),
+        (Step("create", "Rebalance", "r", {}, {"forecast": {"moves": 0.0}}), "proved", "shards are evened out"),
+        (Step("delete", "Rebalance", "r"), "left", "they stay where they are"),
         (
             Step("update", "ShardPlacement", "p", placement("a:1", pin={"7": "a:1"}), placement("a:1")),
             "left",

@@ -219,6 +219,7 @@ def test_the_demonstration_is_one_coordinator_four_workers_and_six_tables() -> N
         "ReferenceTable": 2,
         "DistributedTable": 4,
         "ShardPlacement": 1,
+        "Rebalance": 1,
     }
 
 
@@ -443,7 +444,7 @@ def test_a_destroy_begins_with_a_look() -> None:
     """Nothing depends on the guard, and it depends on the last steps, so that it is deleted before anything else."""
     made = declare()
     (guard,) = made.of("DestroyGuard").values()
-    assert {"citus-placement", list(made.of("SchemaScript"))[-1], "citus-network"} <= guard.needs
+    assert {"citus-rebalance", "citus-placement", list(made.of("SchemaScript"))[-1], "citus-network"} <= guard.needs
     assert not [resource.name for resource in made.resources if guard.name in resource.needs]
 
 
@@ -495,7 +496,14 @@ def test_a_cluster_without_tables_and_files_is_a_cluster(tmp_path: Path) -> None
     """Nodes alone make a cluster, whose tables may come later."""
     kinds = {resource.kind for resource in declare(tables="{}", schemaDir=str(tmp_path)).dynamic}
     outside = {"ClusterIdentity", "NodeData", "DestroyGuard"}
-    assert kinds - outside == {"UserPassword", "CoordinatorNode", "WorkerNode", "ClusterHealth", "ShardPlacement"}
+    assert kinds - outside == {
+        "UserPassword",
+        "CoordinatorNode",
+        "WorkerNode",
+        "ClusterHealth",
+        "Rebalance",
+        "ShardPlacement",
+    }
 
 
 def test_what_lives_in_the_database_goes_with_the_coordinators_container() -> None:
@@ -688,9 +696,19 @@ def test_a_second_run_changes_nothing() -> None:
     [
         (
             {"workers": "5"},
-            {"citus-password", "citus-health", "citus-placement", "citus-guard", "cupon", "metodo_pago"},
+            {
+                "citus-password",
+                "citus-health",
+                "citus-placement",
+                "citus-rebalance",
+                "citus-guard",
+                "cupon",
+                "metodo_pago",
+            },
         ),
-        ({"tenants": json.dumps({"venta": {"pin": {"1": 2}}})}, {"citus-placement"}),
+        ({"tenants": json.dumps({"venta": {"pin": {"1": 2}}})}, {"citus-placement", "citus-rebalance"}),
+        ({"rebalance": json.dumps({"threshold": 0.2})}, {"citus-rebalance"}),
+        ({"rebalance": "false"}, set()),
         ({"readyTimeout": "60"}, set()),
         ({"password": "another"}, {"citus-password"}),
         ({"network": "other"}, {"citus-guard"}),
@@ -698,7 +716,17 @@ def test_a_second_run_changes_nothing() -> None:
         # The key of venta to it, which is local now, stands in its own turn then.
         ({"tables": json.dumps({"cupon": {"reference": True}})}, {"cupon"}),
     ],
-    ids=["workers", "tenants", "readyTimeout", "password", "network", "tables in another order", "fewer tables"],
+    ids=[
+        "workers",
+        "tenants",
+        "rebalance",
+        "no rebalance",
+        "readyTimeout",
+        "password",
+        "network",
+        "tables in another order",
+        "fewer tables",
+    ],
 )
 def test_a_changed_setting_touches_only_what_it_concerns(values: dict[str, str], touched: set[str]) -> None:
     """A setting makes work for the resources that depend on it, and for no other that is there already."""

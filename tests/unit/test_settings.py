@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from components.errors import SettingsError
 from components.names import ColumnName, TableName
-from components.settings import STRUCTURED, Settings, TableSettings
+from components.settings import STRUCTURED, RebalanceSettings, Settings, TableSettings
 from components.stack_config import load_settings
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "schema_dir": Path("sql/schema"),
         "tables": {},
         "tenants": {},
+        "rebalance": RebalanceSettings().model_dump(),
         "parameters": {},
         "coordinator_parameters": {},
         "worker_parameters": {},
@@ -111,6 +112,14 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         ("dataDir", "/srv/data", "/srv/data"),
         ("standIn", "true", True),
         ("tables", "{}", {}),
+        ("rebalance", "true", RebalanceSettings()),
+        ("rebalance", "{}", RebalanceSettings()),
+        ("rebalance", "false", None),
+        (
+            "rebalance",
+            '{"strategy": "by_shard_count", "threshold": 0.25, "parallel": 4, "transferMode": "block_writes"}',
+            RebalanceSettings(strategy="by_shard_count", threshold=0.25, parallel=4, transferMode="block_writes"),
+        ),
         (
             "tables",
             tables({'App."Línea"': {"distributeBy": "ID", "colocateWith": "venta", "primaryKey": ["id", '"N"']}}),
@@ -229,6 +238,24 @@ def test_each_wrong_setting_has_a_line_of_its_own() -> None:
     """A person sees everything that is wrong at once."""
     lines = refusal(workers="0", port="x", nope="1").splitlines()
     assert sorted(line.split()[0].rstrip(":") for line in lines) == ["citus:nope", "citus:port", "citus:workers"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("yes", "citus:rebalance: expected a mapping of its settings, true or false, got 'yes'"),
+        ("[0.1]", "citus:rebalance: expected a mapping of its settings, true or false, got '[0.1]'"),
+        ('{"threshold": 10}', "citus:rebalance.threshold = 10: Input should be less than or equal to 1"),
+        ('{"threshold": NaN}', "citus:rebalance.threshold = NaN"),
+        ('{"parallel": 0}', "citus:rebalance.parallel = 0: Input should be greater than or equal to 1"),
+        ('{"strategy": ""}', "citus:rebalance.strategy = ''"),
+    ],
+)
+def test_a_wrong_rebalance_is_refused_by_the_part_that_is_wrong(text: str, said: str) -> None:
+    """One line, with what it takes."""
+    message = refusal(rebalance=text)
+    assert said in message
+    assert message.count("\n") == 0
 
 
 @pytest.mark.parametrize(
@@ -422,7 +449,11 @@ def test_pulumi_yaml_declares_a_setting_as_the_program_reads_it(name: str) -> No
     default = field.get_default(call_default_factory=True)
     kinds: dict[object, str] = {int: "integer", bool: "boolean"}
     kind = "object" if to_camel(name) in STRUCTURED else kinds.get(field.annotation, "string")
-    assert declaration["type"] == kind
+    if name == "rebalance":  # a mapping or a boolean: Pulumi has no type for that
+        assert "type" not in declaration
+        default = True
+    else:
+        assert declaration["type"] == kind
     assert declaration.get("secret", False) == (name == "password")
     if default is PydanticUndefined:
         assert "default" not in declaration

@@ -1,0 +1,109 @@
+"""Rebalance: shards evened out over the workers, as a dynamic resource. Lifecycle only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pulumi.dynamic import DiffResult
+
+from components.access import Access
+from components.database import jobs, rebalance
+from components.database.rebalance import Forecast, RebalancePolicy
+from components.resources.placement import TenantsInputs
+from components.resources.sql import SqlProvider, SqlResource
+from components.resources.wire import Given, known, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pulumi
+
+    from components.database.connections import Connection
+    from components.names import TableName
+    from components.resources.wire import Props
+
+__all__ = ["Rebalance", "RebalanceInputs"]
+
+_DONE: Final = {"forecast": write(Forecast())}
+"""What the state keeps: a forecast is of one preview, and work only there. Pulumi compares once more when it refreshes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RebalanceInputs(Access):
+    """Inputs of Rebalance."""
+
+    policy: RebalancePolicy
+    worker_groups: tuple[Given[int], ...]
+    """The groups of the declared workers."""
+    tenants: tuple[TenantsInputs, ...] = ()
+    """Those whose shards stay where they are."""
+    forecast: Given[Forecast]
+    """What it would do, as the program's look at the running cluster had it."""
+
+
+class RebalanceProvider(SqlProvider[RebalanceInputs]):
+    """Shards evened out over the workers."""
+
+    inputs = RebalanceInputs
+    compared = ("server", "policy", "worker_groups", "tenants", "unbalanced")
+
+    def refuse(self, before: Props, inputs: RebalanceInputs) -> Iterator[str]:
+        """Refuse, before anything is touched, what the running cluster has no way to do."""
+        seen = known(inputs.forecast)
+        if seen is not None and seen.obstacle:
+            yield seen.obstacle
+
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
+        """Compare; shards that are to move are work, whatever the state knew of them."""
+        compared = super().diff(_id, _olds, _news)
+        seen = known(self.read_inputs(_news).forecast)
+        return DiffResult(changes=bool(compared.changes or (seen and seen.moves)), replaces=compared.replaces)
+
+    def identify(self, inputs: RebalanceInputs, outputs: Props) -> str:
+        """Return the only id there is."""
+        return "rebalance"
+
+    def ensure(self, inputs: RebalanceInputs, before: Props) -> Props:
+        """Have Citus move shards until its plan is empty; costs one look where there is nothing to move."""
+        doing, server, timeout = "rebalancing shards", inputs.server, inputs.ready_timeout
+        policy, tenants = inputs.policy, _tenants(inputs)
+        with self.connection(inputs, "looking for shards to move") as connection:
+            if not jobs.can_rebalance(connection):
+                print("rebalance: nothing to do, for the stand-in for Citus moves no rows")  # noqa: T201
+                return _DONE
+            earlier = self.read_inputs(before).policy.parallel if before else None
+            rebalance.set_parallel(connection, policy.parallel, earlier)
+            fixed = rebalance.get_fixed(connection, tenants)
+            if not (jobs.get_job(connection) or rebalance.get_moves(connection, policy, fixed)):
+                return _DONE
+        with self.session(inputs, doing, on_all_nodes=True) as connection:
+            rebalance.ensure_balanced(
+                connection, policy, tenants, server=server, password=self.password, timeout=timeout
+            )
+        return _DONE
+
+    def delete(self, _id: str, _props: Props) -> None:
+        """Move nothing; take back how many moves Citus carries out at a time."""
+        parallel = self.read_inputs(_props).policy.parallel
+        if parallel:
+            with self.connection(self.as_set(_props), "taking back citus:rebalance.parallel") as connection:
+                rebalance.set_parallel(connection, None, parallel)
+
+    def find(self, connection: Connection, inputs: RebalanceInputs, state: Props) -> Props:
+        """Return what a rebalance would move now."""
+        if not jobs.can_rebalance(connection):
+            return {"unbalanced": [], **_DONE}
+        seen = rebalance.forecast(connection, inputs.policy, rebalance.get_fixed(connection, _tenants(inputs)))
+        return {"unbalanced": [f"{seen}"] if seen.moves else [], **_DONE}
+
+
+def _tenants(inputs: RebalanceInputs) -> dict[TableName, Sequence[str]]:
+    return {it.table: (*it.pin, *it.spread) for it in inputs.tenants}
+
+
+class Rebalance(SqlResource, module="citus", name="Rebalance"):
+    """Shards evened out over the workers, by Citus's own planner and background job."""
+
+    def __init__(self, name: str, inputs: RebalanceInputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(RebalanceProvider(), name, {**write(inputs), "unbalanced": []}, opts)

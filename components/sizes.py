@@ -1,0 +1,17 @@
+"""Sizes as a person reads them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["in_words"]
+
+_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def in_words(size: int) -> str:
+    """Return a number of bytes with its unit, as PostgreSQL counts: in steps of 1024."""
+    figure, unit = float(size), 0
+    while figure >= 1024 and unit < len(_UNITS) - 1:  # noqa: PLR2004
+        figure, unit = figure / 1024, unit + 1
+    return f"{figure:.0f} {_UNITS[unit]}" if unit == 0 or figure >= 100 else f"{figure:.1f} {_UNITS[unit]}"  # noqa: PLR2004

@@ -1,0 +1,1 @@
+select pg_catalog.citus_job_cancel(%(job)s)
