@@ -189,7 +189,7 @@ class CitusCluster(pulumi.ComponentResource):
                 worker_groups=tuple(worker.group_id for worker in self.workers),
                 tenants=tenants,
                 forecast=self.identity.cluster_id.apply(
-                    lambda it: _look_ahead(look.live, it, settings, policy, tenants, workers, self.workers)
+                    lambda it: _look_ahead(look.live, it, policy, tenants, workers, self.workers)
                 ),
             )
             settled.append(Rebalance(f"{name}-rebalance", rebalance, self._after([self.placement])))
@@ -316,7 +316,6 @@ async def _compare_workers(
 async def _look_ahead(
     live: LiveCluster | None,
     cluster_id: str,
-    settings: Settings,
     policy: RebalancePolicy,
     tenants: Sequence[TenantsInputs],
     addresses: Sequence[str],
@@ -329,7 +328,7 @@ async def _look_ahead(
     try:
         forecast = look_ahead(
             live.reached,
-            settings.password.get_secret_value(),
+            live.password,
             policy,
             {it.table: (*it.pin, *it.spread) for it in tenants if isinstance(live.tables.get(it.table), Distributed)},
             joining=joining,

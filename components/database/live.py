@@ -62,6 +62,8 @@ class LiveCluster:
     """Those that the coordinator has."""
     reached: Server | None = None
     """Where the coordinator answered."""
+    password: str = field(default="", repr=False)
+    """The one that it took: another than that of the settings, where that is still to be changed."""
     unknown_roles: tuple[str, ...] = ()
     """A line for each role that may use sharded tables, but whose password the nodes do not know."""
 
@@ -95,7 +97,9 @@ def _look_at(server: Server, password: str) -> LiveCluster | None:
     if not row or not told:
         return None
     known = KnownServer("the running cluster", told[0], frozenset(told[1]), frozenset(told[2]))
-    return replace(_read(row[0]), unknown_roles=unknown, server=known, reached=server, parameters=parameters)
+    return replace(
+        _read(row[0]), unknown_roles=unknown, server=known, reached=server, password=password, parameters=parameters
+    )
 
 
 def get_extension_version(server: Server, *passwords: str) -> str:
