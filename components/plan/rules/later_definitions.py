@@ -22,7 +22,7 @@ LATER_ALTER: Final = Rule(
     "later-alter",
     "error",
     what="A later file alters a sharded table in a way that Citus does not propagate to the shards, such as SET "
-    "STATISTICS, SET STORAGE, CLUSTER ON, INHERIT or ALTER CONSTRAINT.",
+    "STATISTICS, SET STORAGE, CLUSTER ON, INHERIT, ALTER CONSTRAINT or DETACH PARTITION CONCURRENTLY.",
     why="Citus propagates a fixed list of subcommands, and refuses the others.",
     remedy="As the finding says: another statement, or none.",
     source="ErrorIfUnsupportedAlterTableStmt",
@@ -149,6 +149,9 @@ def _check_subcommand(table: TableName, command: Any, known: LaterTables) -> Ite
         what, remedy = _UNSUPPORTED[action]
         message = f"{known.describe(table)}, and Citus does not propagate {what} to its shards"
         yield LATER_ALTER.finding(table, message, remedy)
+    elif getattr(command, "def").partition_cmd.concurrent:
+        message = f"{known.describe(table)}, and Citus does not detach its partitions CONCURRENTLY"
+        yield LATER_ALTER.finding(table, message, "remove CONCURRENTLY: shards of a partition are detached at once")
     elif action in _TRIGGERS and known.kind(table) != Kind.MANAGED:
         message = f"{known.describe(table)}, and Citus supports no triggers there"
         yield LATER_ALTER.finding(table, message, "remove it")
