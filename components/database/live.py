@@ -15,7 +15,7 @@ from components.database.metadata import as_sharding
 from components.database.statements import statement
 from components.errors import StackError
 from components.names import TableName
-from components.schema.needs import KnownServer
+from components.schema.needs import KnownServer, parse_release
 from components.tables import Sharding
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
         return None
     if not row or not told:
         return None
-    known = KnownServer("the running cluster", told[0], frozenset(told[1]), frozenset(told[2]))
+    known = KnownServer("the running cluster", told[0], frozenset(told[1]), frozenset(told[2]), parse_release(told[3]))
     return replace(_read(row[0]), unknown_roles=unknown, server=known)
 
 

@@ -18,7 +18,7 @@ from psycopg import sql
 from components.database import constraints, roles
 from components.database.connections import is_lost
 from components.database.metadata import get_table
-from components.database.statements import regclass, sequentially, statement
+from components.database.statements import get_value, regclass, sequentially, statement
 from components.database.without_transaction import Progress, Remnant, find_index, find_invalid
 from components.errors import DriftError, StackError
 from components.names import TableName
@@ -267,6 +267,8 @@ class _FileRun:
         kind, tree = parsed
         if not dump.is_for_server(kind, tree, part.at):
             return
+        if "columnar" in part.text.lower() and kind != "create_extension_stmt":
+            self._make_columnar()
         with _off(self._connection, "citus.enable_ddl_propagation", when=self._is_for_coordinator(kind, tree)):
             raw = self._without_missing_roles(part.raw, kind, tree)
             self._as_written = raw is part.raw
@@ -276,6 +278,11 @@ class _FileRun:
                 self._connection.execute(raw)
             elif not self._later.run(raw, kind, tree):
                 self._as_written = False
+
+    def _make_columnar(self) -> None:
+        """Create the extension of columnar tables where Citus has not: from 13.2 on it does so no more."""
+        if get_value(self._connection, "lacks_columnar"):
+            self._connection.execute("create extension citus_columnar")
 
     def _without_missing_roles(self, raw: bytes, kind: str, tree: Any) -> bytes | None:
         """Return the statement without roles that are not there, which its tree loses too; None where nothing is left of it."""

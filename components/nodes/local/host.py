@@ -24,7 +24,7 @@ from components.nodes.look import Look
 from components.nodes.node import node_names
 from components.nodes.versions import get_extension_problem
 from components.resources.remains import Remnant, Remnants
-from components.schema.needs import KnownServer
+from components.schema.needs import KnownServer, parse_release
 
 if TYPE_CHECKING:
     from components.access import Access
@@ -81,7 +81,8 @@ class LocalHost:
         except HostError:
             return KnownServer()
         extensions = frozenset({*installation.get_extensions(), "citus"})  # the stand-in brings its own
-        return KnownServer(f"{installation}", installation.major, extensions, frozenset({settings.user}))
+        release = parse_release(installation.citus)
+        return KnownServer(f"{installation}", installation.major, extensions, frozenset({settings.user}), release)
 
     def log(self, settings: Settings, node: str) -> Log:
         """Return where a node's log is."""

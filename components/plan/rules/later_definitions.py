@@ -80,11 +80,15 @@ LATER_TABLESPACE: Final = Rule(
 LATER_GRANT: Final = Rule(
     "later-grant",
     "error",
-    what="A later file grants or revokes privileges on single columns of a sharded table.",
-    why="Citus propagates only privileges on whole tables.",
+    what="A later file grants or revokes privileges on single columns of a sharded table, and Citus is older than 13.1.",
+    why="Until then, Citus propagates only privileges on whole tables.",
     remedy="Grant on the table, or on a view of these columns.",
     source="PreprocessGrantStmt",
 )
+
+
+_PRIVILEGES_ON_COLUMNS: Final = (13, 1)
+"""First release of Citus that propagates them."""
 
 
 _UNSUPPORTED: Final = {
@@ -216,6 +220,8 @@ def _check_index(statement: Any, known: LaterTables) -> Iterator[Finding]:
 
 
 def _check_grant(statement: Any, known: LaterTables) -> Iterator[Finding]:
+    if known.citus is not None and known.citus >= _PRIVILEGES_ON_COLUMNS:
+        return
     if not any(node.access_priv.cols for node in statement.privileges):
         return
     for node in statement.objects:
