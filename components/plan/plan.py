@@ -152,7 +152,12 @@ def _planned(name: TableName, layout: Layout, shard_count: int) -> PlannedTable:
     key = table.primary_key if table else None
     column = layout.distribution_column(name)
     new_key = layout.primary_key(name) if key else None
-    sharded: dict[str, Any] = {"table": name, "rewrite": settings.rewrite, "declared_keys": DeclaredKeys(new_key)}
+    sharded: dict[str, Any] = {
+        "table": name,
+        "rewrite": settings.rewrite,
+        "declared_keys": DeclaredKeys(new_key),
+        "created_by": table.at.file if table else None,
+    }
     declaration: DistributedDeclaration | ReferenceDeclaration
     if settings.distribute_by is None:
         declaration = ReferenceDeclaration(**sharded)

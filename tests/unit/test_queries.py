@@ -335,7 +335,7 @@ def test_the_plan_shows_the_queries_in_every_format(
     ],
 )
 def test_an_outer_join_keeps_rows_of_a_reference_table_by_release(query: str, steps: int) -> None:
-    """From Citus 13.2 on, the shards do so where it is by the distribution column; before, or where that is unknown, none does."""
+    """From Citus 13.2 on, the shards do so where it is by the distribution column; before, or where it is unknown, none does."""
     tree = postgast.parse(query).stmts[0].stmt
     assert judge(tree, layout(citus=(13, 2))).steps == steps
     assert judge(tree, layout(citus=(13, 1))).steps > 0
