@@ -146,8 +146,9 @@ test: check ## everything, on whichever genuine parts this machine has; ends wit
 	@.venv/bin/pytest -n auto --dist loadscope tests/provider tests/e2e
 
 .PHONY: corpus
-corpus: setup ## every statement of the corpus of later files, and every mend of the corpus, against genuine Citus; some minutes
-	@CITUS_PULUMI_STRIDE=1 .venv/bin/pytest tests/provider/test_later_corpus.py tests/provider/test_mend.py
+corpus: setup ## all of the corpus against each release of Citus that this machine has, or CITUS_PULUMI_PG_BIN=<folder>:<folder>; some minutes
+	@set -e; for bin in $$(.venv/bin/python -m tests.servers); do CITUS_PULUMI_PG_BIN="$$bin" CITUS_PULUMI_STRIDE=1 .venv/bin/pytest \
+	  $(addprefix tests/provider/test_,corpus.py later_corpus.py mend.py queries.py without_transaction.py); done
 
 .PHONY: bench
 bench: setup ## figures as ratios, side by side in one run; needs Docker and the image

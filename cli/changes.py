@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from components.database.rebalance import Forecast
 from components.names import TableName
-from components.resources.tables import KINDS, get_kind
+from components.resources.tables import KINDS, get_kind, is_created_again
 from components.resources.wire import read
 
 if TYPE_CHECKING:
@@ -100,6 +100,9 @@ def describe(steps: Sequence[Step], planned: Iterable[Mapping[str, Any]]) -> lis
     for step in sorted(steps, key=lambda step: step.rank):
         if step.op == "update" and step.kind in KINDS and get_kind(step.old) != step.kind:
             changes.append(_another_kind(step))
+        elif step.op == "update" and step.kind in KINDS and is_created_again(step.old, step.new):
+            text = f"table `{_name(step.new['table'])}`: `{step.new['created_by']}` creates it again, and the new one is sharded"
+            changes.append(Change("created", text, note=_DISTRIBUTES))
         else:
             changes += _DESCRIBED[step.kind](step, tables.get(step.name, {}))
     order = list(SECTIONS)

@@ -111,6 +111,8 @@ class ShardedDeclaration(Declaration):
     """Whether Citus may rewrite the table, row by row, where it is sharded in another way than declared."""
     declared_keys: DeclaredKeys = DeclaredKeys()  # noqa: RUF009 - frozen
     """Keys that are there once the table is sharded."""
+    created_by: str | None = field(default=None, metadata=_HOW)
+    """The file that creates the table: where another one does, that is another table, which is to be sharded again."""
 
 
 @dataclass(frozen=True, kw_only=True)

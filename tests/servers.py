@@ -25,6 +25,7 @@ from psycopg import sql
 from components.nodes.local.folders import reachable_installation
 from components.nodes.local.installation import Installation, folders, give, unprivileged, wheel_folders
 from components.nodes.local.server import node_options
+from components.schema.needs import parse_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,8 @@ __all__ = [
     "USER",
     "PostgresServer",
     "find_installation",
+    "find_release",
+    "find_releases",
     "find_wheel",
     "free_port",
     "running_servers",
@@ -74,11 +77,29 @@ _CITUS_SETTINGS: Final = {
 def find_installation(*, citus: bool = False) -> Installation | None:
     """Return the PostgreSQL to use, with Citus where that is asked for; None where this machine has none.
 
-    That of CITUS_PULUMI_PG_BIN alone where it is set; else the first that the project itself would find.
+    The first of CITUS_PULUMI_PG_BIN alone where it is set; else the first that the project itself would find.
     """
-    named = os.environ.get("CITUS_PULUMI_PG_BIN", "")
-    found = [installation for folder in folders(named) if (installation := Installation.at(folder))]
-    return next((installation for installation in found if installation.citus or not citus), None)
+    return next((installation for installation in _find_all() if installation.citus or not citus), None)
+
+
+def _find_all() -> Iterator[Installation]:
+    named = os.environ.get("CITUS_PULUMI_PG_BIN", "").split(os.pathsep)
+    return (installation for it in named for folder in folders(it) if (installation := Installation.at(folder)))
+
+
+def find_releases() -> list[Installation]:
+    """Return one PostgreSQL for each release of Citus that this machine has, or that CITUS_PULUMI_PG_BIN names."""
+    found: dict[tuple[int, int] | None, Installation] = {}
+    for installation in _find_all():
+        if installation.citus:
+            found.setdefault(parse_release(installation.citus), installation)
+    return list(found.values())
+
+
+def find_release() -> tuple[int, int] | None:
+    """Return the release of the local Citus that tests use; None where this machine has none."""
+    found = find_installation(citus=True)
+    return parse_release(found.citus) if found else None
 
 
 def find_wheel() -> Installation | None:
@@ -304,3 +325,8 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+
+
+if __name__ == "__main__":
+    for each in find_releases():
+        print(each.bindir)  # noqa: T201 - for `make corpus`

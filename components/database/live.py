@@ -17,7 +17,7 @@ from components.database.statements import statement
 from components.errors import StackError
 from components.names import TableName
 from components.parameters import Parameter
-from components.schema.needs import KnownServer
+from components.schema.needs import KnownServer, parse_release
 from components.tables import Sharding
 
 __all__ = ["LiveCluster", "LiveWorker", "get_extension_version", "look_at"]
@@ -96,7 +96,7 @@ def _look_at(server: Server, password: str) -> LiveCluster | None:
         return None
     if not row or not told:
         return None
-    known = KnownServer("the running cluster", told[0], frozenset(told[1]), frozenset(told[2]))
+    known = KnownServer("the running cluster", told[0], frozenset(told[1]), frozenset(told[2]), parse_release(told[3]))
     return replace(
         _read(row[0]), unknown_roles=unknown, server=known, reached=server, password=password, parameters=parameters
     )

@@ -1,12 +1,14 @@
 """Files of the schema: each runs once, in one transaction, and is written down in a ledger with the hash of its text.
 
+A file that says that it runs outside a transaction runs statement by statement, each of which is written down.
+
 Takes a connection; knows nothing of Pulumi.
 """
 
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
@@ -16,11 +18,14 @@ from psycopg import sql
 from components.database import constraints, roles
 from components.database.connections import is_lost
 from components.database.metadata import get_table
-from components.database.statements import regclass, sequentially, statement
+from components.database.statements import get_value, regclass, sequentially, statement
+from components.database.without_transaction import Progress, Remnant, find_index, find_invalid
 from components.errors import DriftError, StackError
 from components.names import TableName
 from components.schema import passwords
 from components.schema.rewriting import Kind
+from components.schema.rewriting.text import deparsed
+from components.schema.transactions import is_alone, is_of_session, read_mark
 from components.tables import Distributed, Reference
 
 if TYPE_CHECKING:
@@ -54,6 +59,9 @@ def _refuse_edited(file_name: str, applied: str, digest: str) -> None:
 def ensure_script(connection: Connection, file: SqlFile, *, to_shard: Collection[TableName] = ()) -> list[str]:
     """Run a schema file in one transaction and write it into the ledger; nothing happens where it stands there.
 
+    One that says that it runs outside a transaction (schema/transactions.py) runs each statement for itself; where a run before
+    was interrupted, it goes on with the first that has not run, and an INVALID index that this one left is made again.
+
     Statement by statement, and one shard after the other: of a sharded table, Citus sends some changes to the workers with all
     the text that they came with, and where foreign keys tie tables to reference tables, it takes nothing else. A statement
     that Citus takes in another form alone runs in that form (rewriting.py). Rows of COPY are sent on as they are read.
@@ -65,27 +73,30 @@ def ensure_script(connection: Connection, file: SqlFile, *, to_shard: Collection
     file that holds a password runs, the server writes no statement into its log.
 
     Returns:
-        a line for each kind of what was passed over: owners and grants of roles that are not there.
+        a line for each kind of what was passed over: owners and grants of roles that are not there; and what became of an
+        interrupted run.
 
     Raises:
-        DriftError: the file was applied with another text.
+        DriftError: the file, or a statement of it that has run, was applied with another text.
         StackError: the database refuses a statement, with file, line and column; or the file was edited while it ran. Nothing of
-            it remains.
+            it remains; of a file outside a transaction, what ran before.
     """
     applied = get_script(connection, file.name)
     if applied is not None:
         _refuse_edited(file.name, applied, file.digest)
         return []
-    if file.text is None or passwords.mention(file.text):
+    is_alone = read_mark(file.comments)
+    if is_alone or file.text is None or passwords.mention(file.text):
         roles.make_ledger(connection)
     run = _FileRun(connection, file, to_shard)
-    with sequentially(connection):
-        run.run()
-        if file.text is None and replace(file).digest != file.digest:
-            msg = f"{file.name} was edited while it ran: nothing of it was applied; run the update again"
-            raise StackError(msg)
-        connection.execute(statement("record_script"), {"file_name": file.name, "sha256": file.digest})
-    return run.passed_over()
+    if is_alone:
+        told = run.run_each()
+    else:
+        told = []
+        with sequentially(connection):
+            run.run()
+            run.record()
+    return [*told, *run.passed_over()]
 
 
 class _FileRun:
@@ -102,6 +113,8 @@ class _FileRun:
         """Views that hold a place, and views that show those."""
         self._as_written = True
         """Whether the current statement runs as it is written."""
+        self._ending = "; nothing of this file was applied"
+        """What became of what ran before a failure."""
         self._left_out: dict[str, int] = {}
         """How many statements named a role that is not there."""
 
@@ -114,22 +127,115 @@ class _FileRun:
 
     def run(self) -> None:
         """Run all statements, and write down what is to be known of them later."""
+        self._begin()
+        dump = self._dump()
+        for part in self._parts(dump):
+            self._run_part(part, dump)
+        self._connection.execute(_RESET)
+        self._end()
+
+    def run_each(self) -> list[str]:
+        """Run each statement for itself, but those that a run before has done; return a line for what that run left.
+
+        Session settings are set again. What fails leaves what ran before it.
+        """
+        progress = Progress(self._connection, self._file.name)
+        told = [f"{self._file.name}: goes on after {progress.done} statements"] if progress.done else []
+        dump = self._dump()
+        for number, part in enumerate(self._parts(dump), 1):
+            kind, tree = _parse(part.text) or ("", None)
+            if progress.is_done(number, part) and not is_of_session(kind, tree):
+                continue
+            if number > 1:
+                self._ending = f"; the {number - 1} statements before it stay applied"
+            if is_alone(kind, tree):
+                told += self._run_alone(number, part, dump, progress, kind, tree)
+                continue
+            with sequentially(self._connection):
+                self._begin()
+                self._run_part(part, dump)
+                self._end()
+                progress.finish(number, part)
+        self._connection.execute(_RESET)
+        with self._connection.transaction():
+            self.record()
+            progress.forget()
+        return told
+
+    def record(self) -> None:
+        """Write the file into the ledger.
+
+        Raises:
+            StackError: it was edited while it ran.
+        """
+        if self._file.text is None and replace(self._file).digest != self._file.digest:
+            msg = f"{self._file.name} was edited while it ran{self._ending}; run the update again"
+            raise StackError(msg)
+        row = {"file_name": self._file.name, "sha256": self._file.digest}
+        self._connection.execute(statement("record_script"), row)
+
+    def _dump(self) -> Dump:
         from components.schema.dumps import Dump  # noqa: PLC0415 - takes a while, and an update seldom has files to run
 
-        if self._is_secret:
-            roles.keep_out_of_log(self._connection)
-        if self._later:
-            self._connection.execute("set local citus.enable_repartition_joins = on")
-        dump = Dump(_refuse, self._knows_parameter)
+        return Dump(_refuse, self._knows_parameter)
+
+    def _parts(self, dump: Dump) -> Iterator[Statement]:
+        """Yield what is not a command of psql."""
         for part in self._file.read():
             if part.is_command:
                 dump.command(part)
             else:
-                self._run_part(part, dump)
-        self._connection.execute("reset all; reset session authorization; reset role")
+                yield part
+
+    def _begin(self) -> None:
+        """Begin a transaction's work."""
+        if self._is_secret:
+            roles.keep_out_of_log(self._connection)
+        if self._later:
+            self._connection.execute("set local citus.enable_repartition_joins = on")
+
+    def _end(self) -> None:
+        """Write down what is to be known later of what has run."""
         if self._later:
             self._later.set_aside()
         roles.record(self._connection, self._learned)
+
+    def _run_alone(
+        self, number: int, part: Statement, dump: Dump, progress: Progress, kind: str, tree: Any
+    ) -> Iterator[str]:
+        """Run a statement that PostgreSQL runs outside a transaction alone; yield what an interrupted run left of it.
+
+        Raises:
+            StackError: it is refused. What it left INVALID is dropped.
+        """
+        connection, left = self._connection, progress.remnant(number)
+        if dropped := left and left.drop(connection):
+            yield f"{part.at}: dropped what an interrupted run left: {dropped}"
+        remnant = _remnant(kind, tree, _Live(connection, ()))
+        if remnant and remnant.kind == "index" and find_index(connection, remnant.name):
+            if left == remnant:
+                progress.finish(number, part)
+                return
+            where = find_invalid(connection, remnant.name) if tree.if_not_exists else ""
+            if where:
+                msg = (
+                    f"{part.at}: the index {remnant.name} is there, but {where}, and IF NOT EXISTS would leave it so. Drop it "
+                    f"(drop index concurrently {remnant.name}), then run the update again"
+                )
+                raise StackError(msg)
+            remnant = None  # one that was there before
+        if kind == "drop_stmt" and progress.is_begun(number) and not tree.missing_ok:
+            tree.missing_ok = True
+            part = replace(part, raw=deparsed(kind, tree).encode())
+        progress.begin(number, part, remnant)
+        try:
+            self._run_part(part, dump)
+        except StackError:
+            if remnant:
+                with suppress(psycopg.Error):  # the next run tries again
+                    remnant.drop(connection)
+            raise
+        progress.finish(number, part)
 
     def _run_part(self, part: Statement, dump: Dump) -> None:
         self._as_written = True
@@ -148,7 +254,7 @@ class _FileRun:
         except psycopg.Error as error:
             if is_lost(error):
                 raise
-            located = _located(part, error, as_written=self._as_written)
+            located = f"{_located(part, error, as_written=self._as_written)}{self._ending}"
             raise StackError(located) from (None if self._is_secret else error)
 
     def _run_statement(self, part: Statement, dump: Dump) -> None:
@@ -161,6 +267,8 @@ class _FileRun:
         kind, tree = parsed
         if not dump.is_for_server(kind, tree, part.at):
             return
+        if "columnar" in part.text.lower() and kind != "create_extension_stmt":
+            self._make_columnar()
         with _off(self._connection, "citus.enable_ddl_propagation", when=self._is_for_coordinator(kind, tree)):
             raw = self._without_missing_roles(part.raw, kind, tree)
             self._as_written = raw is part.raw
@@ -171,10 +279,14 @@ class _FileRun:
             elif not self._later.run(raw, kind, tree):
                 self._as_written = False
 
+    def _make_columnar(self) -> None:
+        """Create the extension of columnar tables where Citus has not: from 13.2 on it does so no more."""
+        if get_value(self._connection, "lacks_columnar"):
+            self._connection.execute("create extension citus_columnar")
+
     def _without_missing_roles(self, raw: bytes, kind: str, tree: Any) -> bytes | None:
         """Return the statement without roles that are not there, which its tree loses too; None where nothing is left of it."""
         from components.schema.dumps import roles_of, without_roles  # noqa: PLC0415
-        from components.schema.rewriting.text import deparsed  # noqa: PLC0415
 
         missing = [role for role in dict.fromkeys(roles_of(kind, tree)) if not self._has_role(role)]
         if not missing:
@@ -210,6 +322,8 @@ class _FileRun:
         return self._connection.execute(statement("has_parameter"), {"name": name}).fetchone() == (True,)
 
 
+_RESET: Final = "reset all; reset session authorization; reset role"
+
 _ROWS: Final = re.compile(r"insert\s", re.IGNORECASE)
 
 
@@ -224,6 +338,17 @@ def _parse(text: str) -> tuple[str, Any] | None:
         return None
     kind = raw.WhichOneof("node") or ""
     return kind, getattr(raw, kind)
+
+
+def _remnant(kind: str, tree: Any, known: _Live) -> Remnant | None:
+    """Return what a statement outside a transaction leaves if it is interrupted."""
+    if kind == "index_stmt":
+        return Remnant("index", TableName(known.name(tree.relation).schema, tree.idxname))
+    if kind != "reindex_stmt":
+        return None
+    name = known.name(tree.relation)
+    index = find_index(known.connection, name)
+    return Remnant("reindex", index.table if index else name)
 
 
 def _refuse(at: Position, message: str) -> None:
@@ -313,11 +438,11 @@ class _Live:
     """`Known` (rewriting.py) from the catalogue, as it is now."""
 
     def __init__(self, connection: Connection, to_shard: Collection[TableName]) -> None:
-        self._connection = connection
+        self.connection = connection
         self._to_shard = to_shard
 
     def _find(self, name: str) -> tuple[Any, ...] | None:
-        return self._connection.execute(statement("get_known_table"), {"name": name}).fetchone()
+        return self.connection.execute(statement("get_known_table"), {"name": name}).fetchone()
 
     def name(self, relation: Any) -> TableName:
         """Return the table that a RangeVar means; one that is not there yet is made in the current schema."""
@@ -325,7 +450,7 @@ class _Live:
         found = self._find(sql.Identifier(*parts).as_string(None))
         if found is not None:
             return TableName(found[0], found[1])
-        row = self._connection.execute("select current_schema()").fetchone()
+        row = self.connection.execute("select current_schema()").fetchone()
         return TableName(relation.schemaname or (row and row[0]) or "public", relation.relname)
 
     def kind(self, table: TableName) -> Kind:
@@ -345,7 +470,7 @@ class _Live:
 
     def distribution_column(self, table: TableName) -> str | None:
         """Return its distribution column."""
-        state = get_table(self._connection, table)
+        state = get_table(self.connection, table)
         return state.sharding.column if state and isinstance(state.sharding, Distributed) else None
 
     def is_pending(self, table: TableName) -> bool:
@@ -355,7 +480,7 @@ class _Live:
     def constraint(self, table: TableName, name: str) -> tuple[str, str, str | None]:
         """Return a constraint's kind, definition and comment."""
         named = {"table": regclass(table), "name": name}
-        return self._connection.execute(statement("get_constraint"), named).fetchone() or ("", "", None)
+        return self.connection.execute(statement("get_constraint"), named).fetchone() or ("", "", None)
 
     def free_name(self, table: TableName, columns: str, suffix: str) -> str:
         """Return the name that PostgreSQL would give a constraint or a sequence of the table."""
@@ -365,7 +490,7 @@ class _Live:
         while True:
             name = default_name(table.name, columns, f"{suffix}{number or ''}")
             taken = {"schema": table.schema, "name": name}
-            if self._connection.execute(statement("is_name_taken"), taken).fetchone() == (False,):
+            if self.connection.execute(statement("is_name_taken"), taken).fetchone() == (False,):
                 return name
             number += 1
 
@@ -383,4 +508,4 @@ def _located(part: Statement, error: psycopg.Error, *, as_written: bool) -> str:
     hint = f"; {diagnosis.message_hint}" if diagnosis.message_hint else ""
     message = passwords.without_constants(diagnosis.message_primary or " ".join(str(error).split()))
     code = f" [SQLSTATE {error.sqlstate}]" if error.sqlstate else ""
-    return f"{where}: {message}{detail}{hint}{code}; nothing of this file was applied"
+    return f"{where}: {message}{detail}{hint}{code}"

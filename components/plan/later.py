@@ -38,17 +38,21 @@ _CHECKS: Final = {**later_definitions.CHECKS, **later_rows.CHECKS}
 
 
 def check_later(
-    files: Iterable[SqlFile], standing: Standing, declared: Collection[TableName] = ()
+    files: Iterable[SqlFile],
+    standing: Standing,
+    declared: Collection[TableName] = (),
+    citus: tuple[int, int] | None = None,
 ) -> Iterator[Finding]:
     """Yield what Citus would refuse of the files that are not applied yet.
 
-    `declared` are the tables that the settings shard: until then, a new one is kept out of Citus's metadata.
+    `declared` are the tables that the settings shard: until then, a new one is kept out of Citus's metadata. `citus` is the
+    release of Citus, where it is known.
     """
     files = list(files)
     if all(file.name in standing.files for file in files):
         return
     sharded = {name: how for name, how in standing.tables.items() if how != Local()}
-    known = LaterTables(sharded, declared)
+    known = LaterTables(sharded, declared, citus)
     for file in sorted(files, key=lambda it: it.name not in standing.files):
         known.reader = reader = FileReader(known.relations, Problems())
         is_later = file.name not in standing.files

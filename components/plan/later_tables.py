@@ -63,7 +63,9 @@ class _FollowedRelations(Relations):
 class LaterTables:
     """`Known` (schema/rewriting) from the files, with the kinds that the tables have in the cluster."""
 
-    def __init__(self, sharded: dict[TableName, Sharding], declared: Collection[TableName]) -> None:
+    def __init__(
+        self, sharded: dict[TableName, Sharding], declared: Collection[TableName], citus: tuple[int, int] | None = None
+    ) -> None:
         self.relations = _FollowedRelations(sharded)
         self.reader: FileReader
         """Of the current file."""
@@ -73,6 +75,8 @@ class LaterTables:
         """Sequences that a serial column still owns, though its default no longer uses them."""
         self.dropped: set[TableName] = set()
         """Sequences."""
+        self.citus = citus
+        """Release of Citus; None where it is not known."""
         self._declared = declared
         self._managed: set[TableName] | None = None
         """Local tables in Citus's metadata; None while unknown."""

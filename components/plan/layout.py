@@ -23,12 +23,19 @@ class Layout:
     """The schema's tables with the settings that apply to each. A partition is placed as its partitioned table is."""
 
     def __init__(
-        self, schema: Relations, settings: Mapping[TableName, TableSettings], *, unsafe_triggers: bool = False
+        self,
+        schema: Relations,
+        settings: Mapping[TableName, TableSettings],
+        *,
+        unsafe_triggers: bool = False,
+        citus: tuple[int, int] | None = None,
     ) -> None:
         self.schema = schema
         self.settings = settings
         self.unsafe_triggers = unsafe_triggers
         """Whether sharded tables may have triggers."""
+        self.citus = citus
+        """Release of Citus, such as (13, 2); None where it is not known."""
 
     def root(self, name: TableName) -> TableName:
         """Return the partitioned table that a table is a partition of, through others too; else the table itself."""

@@ -129,15 +129,16 @@ class ShardingPlan:
         expansion = expand_patterns(schema, tables, settings.undistributed, settings.patterns)
         tables = expansion.tables
         findings += expansion.findings
-        layout = Layout(schema, tables, unsafe_triggers=settings.unsafe_triggers)
+        server = server or KnownServer()
+        layout = Layout(schema, tables, unsafe_triggers=settings.unsafe_triggers, citus=server.citus)
         planned = tuple(_in_order({name: _planned(name, layout, settings.shard_count) for name in tables}))
         findings += check_settings(layout)
         if not any(finding.severity == "error" for finding in findings):
             findings += check_plan(layout, {table.name: number for number, table in enumerate(planned)})
         applied = standing.files if standing else ()
-        findings = [*check_files(schema, server or KnownServer(), applied), *findings]
+        findings = [*check_files(schema, server, applied), *findings]
         if standing is not None:
-            findings = [*check_later(schema.files, standing, tables), *findings]
+            findings = [*check_later(schema.files, standing, tables, server.citus), *findings]
         turns = _with_pending(list(_with_foreign_keys(planned, layout)), expansion.undistributed, layout)
         return cls(tuple(schema.files), *turns, tuple(map(expansion.placed, findings)), expansion.patterns, layout)
 
@@ -151,7 +152,12 @@ def _planned(name: TableName, layout: Layout, shard_count: int) -> PlannedTable:
     key = table.primary_key if table else None
     column = layout.distribution_column(name)
     new_key = layout.primary_key(name) if key else None
-    sharded: dict[str, Any] = {"table": name, "rewrite": settings.rewrite, "declared_keys": DeclaredKeys(new_key)}
+    sharded: dict[str, Any] = {
+        "table": name,
+        "rewrite": settings.rewrite,
+        "declared_keys": DeclaredKeys(new_key),
+        "created_by": table.at.file if table else None,
+    }
     declaration: DistributedDeclaration | ReferenceDeclaration
     if settings.distribute_by is None:
         declaration = ReferenceDeclaration(**sharded)

@@ -6,7 +6,7 @@ What each step does to the database is in components/database/. Deleting any of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import pulumi
 from pulumi.dynamic import DiffResult
@@ -75,11 +75,20 @@ class TableProvider(SqlProvider[I]):
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         """Compare, and say what another kind means for the rows."""
         was = get_kind(_olds)
+        if was == self.kind and is_created_again(_olds, _news):
+            print(f"{self.read_inputs(_news).table}: {_news['created_by']} creates it again, and it is sharded again")  # noqa: T201
+            return DiffResult(changes=True, replaces=[])
         if was == self.kind:
             return super().diff(_id, _olds, _news)
         rewritten = "" if was == "LocalTable" else ": its rows are rewritten, and it is locked meanwhile"
         print(f"{self.read_inputs(_news).table}: was {KINDS[was]}, becomes {KINDS[self.kind]}{rewritten}")  # noqa: T201
         return DiffResult(changes=True, replaces=[])
+
+
+def is_created_again(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Tell whether another file creates the table than the state says; a state of an older version says nothing."""
+    files = (olds.get("created_by"), news.get("created_by"))
+    return None not in files and files[0] != files[1]
 
 
 def _of_any_kind(table: TableName, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
@@ -132,6 +141,8 @@ class DistributedTableProvider(TableProvider[DistributedTableInputs]):
         if not before or get_kind(before) != self.kind:
             yield from super().refuse(before, inputs)
             return
+        if is_created_again(before, {"created_by": inputs.created_by}):
+            return
         was = self.read_inputs(before)
         if inputs.rewrite:
             return
@@ -145,7 +156,7 @@ class DistributedTableProvider(TableProvider[DistributedTableInputs]):
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         """Compare, and say what a change of the sharding means."""
-        if get_kind(_olds) != self.kind:
+        if get_kind(_olds) != self.kind or is_created_again(_olds, _news):
             return super().diff(_id, _olds, _news)
         was, declared = self.read_inputs(_olds), self.read_inputs(_news)
         if was.distribution_column in declared.former_columns:
@@ -159,6 +170,8 @@ class DistributedTableProvider(TableProvider[DistributedTableInputs]):
 
     def ensure(self, inputs: DistributedTableInputs, before: Props) -> Props:
         """Distribute the table, or bring it to what is declared where it is distributed already."""
+        if is_created_again(before, {"created_by": inputs.created_by}):
+            before = {}
         left = None if inputs.colocate_with else before.get("colocate_with")
         with self.session(inputs, f"distributing table {inputs.table}", on_all_nodes=True) as connection:
             state = distribute.ensure_distributed(connection, inputs, leaves=TableName(**left) if left else None)
@@ -256,6 +269,8 @@ class ReferenceTableProvider(TableProvider[ReferenceTableInputs]):
 
     def ensure(self, inputs: ReferenceTableInputs, before: Props) -> Props:
         """Replicate the table, to the nodes that lack it where it is a reference table already."""
+        if is_created_again(before, {"created_by": inputs.created_by}):
+            before = {}
         with self.session(inputs, f"replicating table {inputs.table}", on_all_nodes=True) as connection:
             state = distribute.ensure_reference(connection, inputs)
             keys = _restore_keys(connection, inputs, before)

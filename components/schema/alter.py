@@ -113,6 +113,9 @@ def _drop_of(scope: Scope, name: TableName, dropped: str) -> None:
 
 def _rename(scope: Scope, statement: Any) -> None:
     kind = object_type(statement.rename_type)
+    if kind == "OBJECT_SCHEMA":
+        scope.relations.rename_schema(statement.subname, statement.newname)
+        return
     name = scope.name(statement.relation)
     if kind == "OBJECT_INDEX":
         scope.relations.rename_index(name, statement.newname)

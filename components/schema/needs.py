@@ -5,6 +5,7 @@ The grammar that reads the files is that of the newest PostgreSQL; a server of a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -16,7 +17,7 @@ from components.schema.relations import Position
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-__all__ = ["KnownServer", "Need", "find_needs"]
+__all__ = ["KnownServer", "Need", "find_needs", "parse_release"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class KnownServer:
     extensions: frozenset[str] | None = None
     """Those that it has, made or not."""
     roles: frozenset[str] | None = None
+    citus: tuple[int, int] | None = None
+    """Release of Citus, such as (13, 2). Where it is not known, the oldest that is supported is meant."""
 
     def or_else(self, other: KnownServer) -> KnownServer:
         """Return what is known here, and what only the other knows."""
@@ -50,7 +53,14 @@ class KnownServer:
             self.postgres or other.postgres,
             other.extensions if self.extensions is None else self.extensions,
             other.roles if self.roles is None else self.roles,
+            self.citus or other.citus,
         )
+
+
+def parse_release(version: str | None) -> tuple[int, int] | None:
+    """Return the release of a version of Citus, such as 13.2-1 or 13.2.2; None where it is none."""
+    found = re.match(r"(\d+)\.(\d+)", version or "")
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def find_needs(kind: str, statement: Any, text: str, at: Position, functions: Collection[str] = ()) -> Iterator[Need]:

@@ -37,16 +37,7 @@ __all__ = [
     "tables_named",
     "timing_of",
     "types_named",
-    "why_not_in_transaction",
 ]
-
-
-_NOT_IN_TRANSACTION: Final = {
-    "transaction_stmt": "undoes a part of a transaction, or prepares it for another session",
-    "vacuum_stmt": "cannot run in a transaction",
-    "create_table_space_stmt": "cannot run in a transaction",
-    "alter_system_stmt": "cannot run in a transaction",
-}
 
 
 BUILT_IN_OPERATORS: Final = frozenset(
@@ -115,33 +106,6 @@ def set_strings(listed: Any, texts: Iterable[str]) -> None:
     del listed[:]
     for text in texts:
         listed.add().string.sval = text
-
-
-def why_not_in_transaction(kind: str, statement: Any) -> str | None:
-    """Return why a file may not contain a statement, which PostgreSQL runs outside a transaction alone; None where it may."""
-    if _is_concurrent(kind, statement):
-        return "uses CONCURRENTLY, which cannot run in a transaction"
-    if kind == "transaction_stmt":
-        ending = postgast.pg_query_pb2.TransactionStmtKind.Name(statement.kind)
-        return _NOT_IN_TRANSACTION[kind] if "ROLLBACK" in ending or "PREPARE" in ending else None
-    if kind == "vacuum_stmt" and not statement.is_vacuumcmd:
-        return None
-    alone = kind == "cluster_stmt" and not statement.HasField("relation")
-    if kind == "reindex_stmt":
-        alone = postgast.pg_query_pb2.ReindexObjectType.Name(statement.kind).split("_")[-1] not in ("INDEX", "TABLE")
-    if kind == "create_subscription_stmt":
-        alone = not {node.def_elem.defname for node in statement.options} & {"connect", "create_slot"}
-    return "cannot run in a transaction" if alone else _NOT_IN_TRANSACTION.get(kind)
-
-
-def _is_concurrent(kind: str, statement: Any) -> bool:
-    if kind in ("index_stmt", "drop_stmt"):
-        return bool(statement.concurrent)
-    if kind == "reindex_stmt":
-        return any(param.def_elem.defname == "concurrently" for param in statement.params)
-    if kind == "alter_table_stmt":
-        return any(getattr(node.alter_table_cmd, "def").partition_cmd.concurrent for node in statement.cmds)
-    return False
 
 
 def constraints_of(nodes: Iterable[Any]) -> Iterator[tuple[Any, tuple[str, ...]]]:

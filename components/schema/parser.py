@@ -15,15 +15,17 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from components.schema import alter, create
 from components.schema.dumps import Dump
 from components.schema.needs import find_needs
-from components.schema.parse_tree import tables_named, types_named, why_not_in_transaction
+from components.schema.parse_tree import tables_named, types_named
 from components.schema.passwords import without_constants
+from components.schema.relations import Position
 from components.schema.scope import Scope
+from components.schema.transactions import MARK, find_problem, read_mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from components.errors import Problem
-    from components.schema.relations import Position, Relations
+    from components.schema.relations import Relations
     from components.schema.scope import Handler
     from components.schema.statements import SqlFile, Statement
 
@@ -71,17 +73,22 @@ class FileReader(Scope):
     def parse(self, file: SqlFile) -> Iterator[tuple[str, Any]]:
         """Yield each statement that the server is to run, as its kind and its tree; the current one is known as `statement`."""
         dump = Dump(self.problems.add)
+        is_marked = read_mark(file.comments)
+        if is_marked is None:
+            at, message = (
+                Position(file.name, 1, 1),
+                f"a comment at the beginning looks like {MARK}: write it so, or leave it out",
+            )
+            self.problems.add(at, message)
         for statement in file.read():
             self.statement = statement
             if statement.is_command:
                 dump.command(statement)
                 continue
             for kind, tree in self._parsed(statement):
-                why = why_not_in_transaction(kind, tree)
-                if why is not None:
-                    self.problems.add(
-                        self.at, f"this statement {why}, but each file runs as one transaction: remove it"
-                    )
+                problem = find_problem(kind, tree, is_marked=bool(is_marked)) or self._find_partitioned(kind, tree)
+                if problem is not None:
+                    self.problems.add(self.at, problem)
                 elif dump.is_for_server(kind, tree, self.at):
                     yield kind, tree
         dump.finish()
@@ -107,6 +114,20 @@ class FileReader(Scope):
             kind = raw.stmt.WhichOneof("node")
             if kind is not None:
                 yield kind, getattr(raw.stmt, kind)
+
+    def _find_partitioned(self, kind: str, statement: Any) -> str | None:
+        """Return why an index of a partitioned table cannot be made or rebuilt as a statement does it, and what to do."""
+        table = self.table(statement.relation) if kind in ("index_stmt", "reindex_stmt") else None
+        if table is None or not table.partitioned:
+            return None
+        if kind == "reindex_stmt":
+            return f"{table.name} is partitioned, and REINDEX of all partitions is no one transaction: reindex each partition"
+        if not statement.concurrent:
+            return None
+        return (
+            f"{table.name} is partitioned, and PostgreSQL creates no index on it CONCURRENTLY: create it on only {table.name} "
+            "without CONCURRENTLY, on each partition CONCURRENTLY, then alter index … attach partition …"
+        )
 
     def apply(self, kind: str, statement: Any) -> None:
         """Apply the current statement; kinds that have no handler change no relation."""

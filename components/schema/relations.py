@@ -500,6 +500,16 @@ class Relations:
                 uses = frozenset(name if used == table.name else used for used in relation.uses)
                 self.others[view] = replace(relation, keys=keys, uses=uses, source=None)
 
+    def rename_schema(self, old: str, new: str) -> None:
+        """Rename a schema, with all that is in it."""
+        for table in list(self.tables.values()):
+            if table.name.schema == old:
+                self.move(table, TableName(new, table.name.name))
+        others: tuple[dict[TableName, Any], ...] = (self.others, self.sequences, self.types)
+        for known in others:
+            for name in [it for it in known if it.schema == old]:
+                known[TableName(new, name.name)] = known.pop(name)
+
     def rename_column(self, table: Table, old: str, new: str) -> None:
         """Rename a column, also in keys and in the foreign keys that reference it."""
 

@@ -78,6 +78,17 @@ class SqlFile:
         else:
             yield from _Splitter(self.name, io.BytesIO((self.text or "").encode())).split()
 
+    @property
+    def comments(self) -> str:
+        """Return the comments that the file begins with, of the first 256 KiB."""
+        if self.text is not None or self.path is None:
+            head = (self.text or "").removeprefix("\ufeff").encode()
+        else:
+            with self.path.open("rb") as stream:
+                head = stream.read(_CHUNK).removeprefix(codecs.BOM_UTF8)
+        found = _BLANK.match(head)
+        return found.group().decode(errors="replace") if found else ""
+
     @cached_property
     def digest(self) -> str:
         """The hash by which the ledger knows the file: SHA-256 in hexadecimal, whichever system wrote its lines."""

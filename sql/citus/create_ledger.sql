@@ -1,6 +1,7 @@
 -- What this project remembers in the cluster itself, on the coordinator only: which stack manages it, which schema
--- files ran, the foreign keys that are set aside while the tables at their ends are being sharded, and the roles whose
--- passwords the nodes know (the passwords themselves are in pg_dist_authinfo).
+-- files ran, how far one has come that runs outside a transaction, the foreign keys that are set aside while the tables
+-- at their ends are being sharded, and the roles whose passwords the nodes know (the passwords themselves are in
+-- pg_dist_authinfo).
 set local citus.enable_ddl_propagation = off;
 set local client_min_messages = warning;
 
@@ -16,6 +17,15 @@ create table if not exists citus_pulumi.script (
     file_name  text primary key,
     sha256     text not null,
     applied_at timestamptz not null default now()
+);
+
+create table if not exists citus_pulumi.statement (
+    file_name  text not null,
+    number     int not null,
+    sha256     text not null,
+    done       boolean not null,
+    leaves     text,
+    primary key (file_name, number)
 );
 
 create table if not exists citus_pulumi.foreign_key (

@@ -20,6 +20,7 @@ from components.schema.statements import SqlFile
 from components.settings import Settings
 from tests.corpus.generated_queries import generate_queries
 from tests.corpus.runner import carry_out
+from tests.servers import find_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Family:
     @property
     def layout(self) -> Layout:
         """Return what the judge knows of it."""
-        return Layout(Schema([SqlFile("1.sql", self.sql)]), self._settings.tables)
+        return Layout(Schema([SqlFile("1.sql", self.sql)]), self._settings.tables, citus=find_release())
 
     @property
     def plan(self) -> ShardingPlan:

@@ -17,10 +17,12 @@ from components.names import TableName
 from components.plan.later import Standing
 from components.plan.plan import ShardingPlan
 from components.schema.files import Schema
+from components.schema.needs import KnownServer
 from components.schema.statements import SqlFile
 from components.settings import Settings
 from components.tables import Distributed, Reference, Sharding
 from tests.corpus.runner import carry_out
+from tests.servers import find_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +73,7 @@ def later_cases() -> Iterator[LaterCase]:
 def _draft(files: list[SqlFile], tables: dict[str, Any], standing: Standing | None) -> tuple[ShardingPlan, list[str]]:
     settings = Settings.parse({"password": "x", "tables": json.dumps(tables), "shardCount": "4"}, stack="test")
     schema = Schema(files)
-    plan = ShardingPlan.draft(schema, settings, standing)
+    plan = ShardingPlan.draft(schema, settings, standing, KnownServer(citus=find_release()))
     return plan, [*map(str, schema.problems), *map(str, plan.errors)]
 
 

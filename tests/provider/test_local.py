@@ -373,8 +373,9 @@ def test_another_locale_than_the_datas_is_refused(
 
 
 @pytest.mark.needs("citus")
-def test_a_postgresql_with_citus_is_taken_before_one_without(base: Path) -> None:
+def test_a_postgresql_with_citus_is_taken_before_one_without(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of all that this host has; the stand-in is for where there is none."""
+    monkeypatch.delenv("CITUS_PULUMI_PG_BIN", raising=False)  # which is for tests alone
     found = find_installation(citus=True)
     assert LocalHost(STACK, base).installation(settings(base)) == found
 

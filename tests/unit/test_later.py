@@ -17,6 +17,7 @@ from components.plan.plan import ShardingPlan
 from components.plan.rules import RULES
 from components.resources.tables import DistributedTableProvider
 from components.schema.files import Schema
+from components.schema.needs import KnownServer, parse_release
 from components.schema.rewriting import computed_first, default_name, rewritten
 from components.schema.rewriting.text import compose, quote_literal
 from components.schema.statements import SqlFile
@@ -33,13 +34,16 @@ STANDING = Standing({"1.sql"}, {TableName("public", "kind"): Reference(), TableN
 
 
 def plan(
-    *files: tuple[str, str], tables: dict[str, Any] | None = None, standing: Standing | None = STANDING
+    *files: tuple[str, str],
+    tables: dict[str, Any] | None = None,
+    standing: Standing | None = STANDING,
+    server: KnownServer | None = None,
 ) -> ShardingPlan:
     """Return the plan of the first file and others."""
     given = {"password": "x", "tables": json.dumps(tables or {"t": {"distributeBy": "x"}, "kind": {"reference": True}})}
     schema = Schema([SqlFile("1.sql", FIRST), *(SqlFile(name, text) for name, text in files)])
     assert schema.problems == []
-    return ShardingPlan.draft(schema, Settings.parse(given, stack="test"), standing)
+    return ShardingPlan.draft(schema, Settings.parse(given, stack="test"), standing, server)
 
 
 def found(*files: tuple[str, str], **more: Any) -> list[str]:
@@ -305,3 +309,19 @@ def test_a_state_tells_what_stands() -> None:
     ]
     assert standing_of(resources) == Standing({"1.sql"}, {TableName("public", "t"): Distributed("x")})
     assert standing_of(resources[1:]) is None
+
+
+@pytest.mark.parametrize(("version", "errors"), [("12.1-1", 1), ("13.0.4", 1), ("13.1-1", 0), ("13.2-1", 0), ("", 1)])
+def test_what_a_later_release_takes_is_judged_by_the_servers(version: str, errors: int) -> None:
+    """Privileges on columns go through from Citus 13.1 on; a version that is not known is taken for the oldest."""
+    file = ("2.sql", "grant select (kind) on t to public")
+    assert len(found(file, server=KnownServer(citus=parse_release(version)))) == errors
+
+
+def test_a_partition_is_not_detached_concurrently() -> None:
+    """Citus detaches a sharded one in a transaction alone; one of a local table is PostgreSQL's own."""
+    mark = "-- citus: no transaction\n"
+    detach = "alter table t detach partition t1 concurrently"
+    assert found(("2.sql", f"{mark}{detach}")) == ["2.sql:2:1 later-alter"]
+    local = "create table p (x int) partition by range (x); create table p1 partition of p for values from (1) to (2);"
+    assert found(("2.sql", f"{mark}{local}alter table p detach partition p1 concurrently")) == []

@@ -37,10 +37,10 @@ SETTINGS = {
 }
 
 
-def layout(sql: str = "", tables: dict[str, Any] | None = None) -> Layout:
+def layout(sql: str = "", tables: dict[str, Any] | None = None, *, citus: tuple[int, int] | None = None) -> Layout:
     """Return the tables above, with more SQL."""
     settings = Settings.parse({"password": "x", "tables": json.dumps(tables or SETTINGS)}, stack="test")
-    return Layout(Schema([SqlFile("1.sql", TABLES + sql)]), settings.tables)
+    return Layout(Schema([SqlFile("1.sql", TABLES + sql)]), settings.tables, citus=citus)
 
 
 def verdict(query: str, sql: str = "", **more: Any) -> Verdict:
@@ -321,3 +321,22 @@ def test_the_plan_shows_the_queries_in_every_format(
         )
     else:
         assert shown.splitlines()[-1] == "2 queries: 1 single shard, 1 repartition"
+
+
+@pytest.mark.parametrize(
+    ("query", "steps"),
+    [
+        ("select * from r left join a on r.id = a.k", 0),
+        ("select * from a right join r on r.id = a.k and a.x > 1", 0),
+        ("select * from r left join (select k, count(*) from a group by k) s on s.k = r.id", 0),
+        ("select * from r left join a on r.id = a.x", 1),
+        ("select * from r left join a on r.id = a.k left join b on r.id = b.k", 2),
+        ("select * from (select * from r) s left join a on s.id = a.k", 1),
+    ],
+)
+def test_an_outer_join_keeps_rows_of_a_reference_table_by_release(query: str, steps: int) -> None:
+    """From Citus 13.2 on, the shards do so where it is by the distribution column; before, or where it is unknown, none does."""
+    tree = postgast.parse(query).stmts[0].stmt
+    assert judge(tree, layout(citus=(13, 2))).steps == steps
+    assert judge(tree, layout(citus=(13, 1))).steps > 0
+    assert judge(tree, layout()).steps > 0

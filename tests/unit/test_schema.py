@@ -474,32 +474,100 @@ def test_a_syntax_error_is_found_behind_any_text(prefix: str) -> None:
     assert problem(f"{before}from from").startswith(f"1.sql:{line}:{column + 5}: syntax error")
 
 
-TRANSACTIONS = "undoes a part of a transaction, or prepares it for another session"
-ALONE = "cannot run in a transaction"
-CONCURRENTLY = "uses CONCURRENTLY, which cannot run in a transaction"
+UNDOES = "undoes a part of a transaction, or prepares it for another session, but each file runs as one transaction: remove it"
+ALONE = (
+    "cannot run in a transaction, but each file runs as one: put it into a file of its own whose first line is "
+    "-- citus: no transaction"
+)
+CONCURRENTLY = f"uses CONCURRENTLY, which {ALONE}"
+MARKED = "-- for the report\n-- citus: no transaction\n"
 
 
 @pytest.mark.parametrize(
     ("statement", "why"),
     [
-        ("rollback to savepoint a", TRANSACTIONS),
-        ("rollback", TRANSACTIONS),
-        ("prepare transaction 'a'", TRANSACTIONS),
+        ("rollback to savepoint a", UNDOES),
+        ("rollback", UNDOES),
+        ("prepare transaction 'a'", UNDOES),
         ("vacuum", ALONE),
         ("vacuum (analyze) t", ALONE),
-        ("create tablespace s location '/x'", ALONE),
-        ("alter system set work_mem = '1MB'", ALONE),
         ("create index concurrently on t (a)", CONCURRENTLY),
         ("create unique index concurrently i on t (a)", CONCURRENTLY),
         ("drop index concurrently i", CONCURRENTLY),
         ("reindex table concurrently t", CONCURRENTLY),
         ("alter table t detach partition p concurrently", CONCURRENTLY),
+        (
+            "create tablespace s location '/x'",
+            "makes a folder of one server a tablespace, which no shard is in: remove it",
+        ),
+        ("reindex schema public", "reindexes what the coordinator has alone, and no shard: reindex each table"),
+        ("cluster", "cannot run in a transaction: name one table, or remove it"),
+        (
+            "alter system set work_mem = '1MB'",
+            "changes a parameter of the coordinator alone, outside every transaction: set it by citus:parameters",
+        ),
     ],
 )
 def test_what_cannot_run_in_a_files_transaction_is_refused(statement: str, why: str) -> None:
-    """A statement that needs to be alone, or ends the transaction of its file, is refused where it stands."""
+    """A statement that needs to be alone, or ends the transaction of its file, is refused where it stands, with the way."""
     text = f"create table t (a int); -- ñ\n/* x */  {statement};"
-    assert problem(text) == f"1.sql:2:10: this statement {why}, but each file runs as one transaction: remove it"
+    assert problem(text) == f"1.sql:2:10: this statement {why}"
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "-- citus: no transaction",
+        "--citus:no-transaction",
+        "-- Citus: NO TRANSACTION\r",
+        "\ufeff/* x */\n-- citus: no transaction",
+    ],
+)
+def test_a_file_may_say_that_it_runs_outside_a_transaction(mark: str) -> None:
+    """The mark is one of the comments that the file begins with."""
+    text = f"{mark}\nvacuum; create index concurrently i on t (a); alter type m add value 'x'; set work_mem = '8MB'"
+    assert Schema([SqlFile("1.sql", text)]).problems == []
+    assert "whose first line is" in problem("select 1; -- citus: no transaction\nvacuum")
+
+
+@pytest.mark.parametrize(
+    "mark", ["-- citus: notransaction", "-- citus no transaction", "-- citus: no transactions please"]
+)
+def test_a_mark_that_is_misspelled_is_refused(mark: str) -> None:
+    """A comment that looks like the mark is one, or none."""
+    assert problem(f"{mark}\nselect 1") == (
+        "1.sql:1:1: a comment at the beginning looks like -- citus: no transaction: write it so, or leave it out"
+    )
+    assert Schema([SqlFile("1.sql", "-- citus: distributed by a\nselect 1")]).problems == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("begin", "begins or ends a transaction"),
+        ("savepoint a", "begins or ends a transaction"),
+        ("lock table t", "locks a table until the end of a transaction"),
+        ("create index concurrently on t (a)", "leaves the index's name to PostgreSQL: name it"),
+        ("set local work_mem = '8MB'", "lasts until the end of a transaction"),
+        ("set role reader", "lets another role write down what has run"),
+        ("create temp table x (a int)", "makes a temporary table"),
+        ("create temp table x as select 1", "makes a temporary table"),
+        ("alter system set work_mem = '1MB'", "changes a parameter of the coordinator alone"),
+    ],
+)
+def test_what_cannot_run_statement_by_statement_is_refused(statement: str, why: str) -> None:
+    """What needs a transaction, or is lost with the session, is refused in a file that has none."""
+    assert problem(f"{MARKED}create table t (a int);\n{statement}").startswith(f"1.sql:4:1: this statement {why}")
+
+
+def test_a_partitioned_table_takes_no_index_concurrently() -> None:
+    """PostgreSQL refuses it, and a REINDEX of all partitions in a transaction: each says what to do instead."""
+    table = f"{MARKED}create table t (a int, b int) partition by range (a);\n"
+    assert "1.sql:4:1: t is partitioned, and PostgreSQL creates no index on it" in problem(
+        f"{table}create index concurrently i on t (b)"
+    )
+    assert "reindex each partition" in problem(f"{table}reindex table concurrently t")
+    assert Schema([SqlFile("1.sql", f"{table}create index i on only t (b)")]).problems == []
 
 
 @pytest.mark.parametrize(

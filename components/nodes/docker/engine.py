@@ -27,7 +27,7 @@ from components.nodes.passfile import find_passwords
 from components.nodes.server_settings import choose_shared_buffers
 from components.nodes.versions import get_newest_postgres
 from components.resources.remains import Remnant, Remnants
-from components.schema.needs import KnownServer
+from components.schema.needs import KnownServer, parse_release
 from components.settings import reached_at
 from components.stack_config import get_engine_settings
 from components.waiting import wait_until
@@ -74,9 +74,10 @@ class Engine:
         return cls(stack, settings.adopt)
 
     def expect(self, settings: Settings) -> KnownServer:
-        """Return the newest PostgreSQL that the image can have, by its name."""
-        newest = get_newest_postgres(settings.image)
-        return KnownServer(f"the image {settings.image}", newest, roles=frozenset({settings.user}))
+        """Return the newest PostgreSQL that the image can have, and its Citus, by its name."""
+        newest, citus = get_newest_postgres(settings.image), parse_release(settings.image.rpartition(":")[2])
+        release = citus if newest else None  # the tag of another image is not the version of Citus
+        return KnownServer(f"the image {settings.image}", newest, roles=frozenset({settings.user}), citus=release)
 
     def log(self, settings: Settings, node: str) -> Log:
         """Return where a node's log is."""

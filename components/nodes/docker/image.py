@@ -19,7 +19,7 @@ import pulumi
 
 from components.nodes.locales import choose_locale, get_initial_locale, lacks_locale
 from components.nodes.versions import describe_upgrade, get_extension_problem, get_major
-from components.schema.needs import KnownServer
+from components.schema.needs import KnownServer, parse_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,7 +70,12 @@ class Image:
     @property
     def server(self) -> KnownServer:
         """Return what it tells of servers that are made of it."""
-        return KnownServer(f"the image {self.name}", get_major(self.postgres), frozenset(self.extensions))
+        return KnownServer(
+            f"the image {self.name}",
+            get_major(self.postgres),
+            frozenset(self.extensions),
+            citus=parse_release(self.citus),
+        )
 
 
 @dataclass(frozen=True)

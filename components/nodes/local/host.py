@@ -27,7 +27,7 @@ from components.nodes.server_settings import choose_shared_buffers, get_start_se
 from components.nodes.versions import describe_upgrade, get_extension_problem
 from components.parameters import REFUSED, SERVER_SETTINGS, needs_restart
 from components.resources.remains import Remnant, Remnants
-from components.schema.needs import KnownServer
+from components.schema.needs import KnownServer, parse_release
 
 if TYPE_CHECKING:
     from components.access import Access
@@ -86,7 +86,8 @@ class LocalHost:
         except HostError:
             return KnownServer()
         extensions = frozenset({*installation.get_extensions(), "citus"})  # the stand-in brings its own
-        return KnownServer(f"{installation}", installation.major, extensions, frozenset({settings.user}))
+        release = parse_release(installation.citus)
+        return KnownServer(f"{installation}", installation.major, extensions, frozenset({settings.user}), release)
 
     def log(self, settings: Settings, node: str) -> Log:
         """Return where a node's log is."""

@@ -38,6 +38,10 @@ class Function:
     of_files: bool = False
 
 
+_KEPT_BY_SHARDS: Final = (13, 2)
+"""First release of Citus in which an outer join keeps the rows of a reference table on the shards."""
+
+
 class Catalog:
     """The relations and functions of a layout, by the name that a query gives them."""
 
@@ -95,6 +99,7 @@ class Catalog:
                 columns.append(column)
                 source.types.append("")
             source.distribution_column = columns.index(column)
+        source.is_kept_by_shards = kind == Kind.REFERENCE and (layout.citus or (0, 0)) >= _KEPT_BY_SHARDS
         for key in table.keys:
             if key.kind == "exclude" or not set(key.columns) <= set(columns) or not key.referable:
                 continue

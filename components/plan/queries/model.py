@@ -66,6 +66,8 @@ class Source:
     """Columns of a table that have a value where none is given."""
     volatile_defaults: set[str] = field(default_factory=set)
     """Those whose value is another each time, as that of a sequence."""
+    is_kept_by_shards: bool = False
+    """Of a reference table: whether each shard can tell which of its rows it keeps in an outer join (Citus 13.2)."""
     replaced: TableName | None = None
     """The local table that it was before it ran."""
     is_stored_view: bool = False

@@ -11,9 +11,11 @@ from components.names import ColumnName, listed
 from components.plan.queries.equivalence import Equivalence, contains_union, is_distribution_column
 from components.plan.queries.model import (
     Call,
+    Join,
     Query,
     Source,
     SubLink,
+    Var,
     any_table,
     expressions,
     is_correlated,
@@ -239,7 +241,10 @@ def check_subqueries(query: Query, planned: Planned) -> None:
 def _check_recurring_joins(planned: Planned) -> None:
     """Raise Refusal for a lateral join of a distributed subquery to rows that repeat on every shard."""
     for level in planned.levels:
+        kept = find_kept_by_shards(level.query)
         for join in level.joins:
+            if join.kind == "left" and join.left <= kept:
+                continue
             if join.kind in ("left", "full") and not any_table(list(join.left), is_distributed):
                 if any_table(list(join.right), is_distributed):
                     what = _recurring(join.left) or "a subquery"
@@ -254,6 +259,27 @@ def _check_recurring_joins(planned: Planned) -> None:
                 merge = _needs_merge(source.query)
                 if merge:
                     raise Refusal(f"a lateral subquery has {merge}, and refers to rows that repeat on every shard")
+
+
+def find_kept_by_shards(query: Query) -> set[Source]:
+    """Return the reference tables whose rows outer joins with a distributed table keep, each shard its own.
+
+    Citus takes one reference table and one distributed table or subquery, equal in its distribution column, without LATERAL
+    (CanPushdownRecurringOuterJoin).
+    """
+    found = set()
+    for join in query.tree:
+        if not isinstance(join, Join) or join.kind not in ("left", "right"):
+            continue
+        kept, other = (join.left, join.right) if join.kind == "left" else (join.right, join.left)
+        if not isinstance(kept, Source) or not isinstance(other, Source) or not kept.is_kept_by_shards or other.lateral:
+            continue
+        for qual in join.quals:
+            sides = qual.arguments if isinstance(qual, Call) and qual.name == "=" else []
+            own = [it for it in sides if isinstance(it, Var) and it.source is kept]
+            if len(own) == 1 and any(isinstance(it, Var) and is_distribution_column(it) for it in sides):
+                found.add(kept)
+    return found
 
 
 def check_query(query: Query) -> None:

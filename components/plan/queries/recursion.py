@@ -24,7 +24,7 @@ from components.plan.queries.model import (
     is_correlated,
     walk,
 )
-from components.plan.queries.pushdown import can_push_down, is_distributed, union_can_push_down
+from components.plan.queries.pushdown import can_push_down, find_kept_by_shards, is_distributed, union_can_push_down
 from components.plan.queries.verdict import Refusal
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class _Steps:
         if _mixes_local(query.sources):
             self._run_local(query)
         if self.planned.has_outer_join:
-            for node in query.tree:
+            for node in _without_kept_by_shards(query):
                 self._run_outer(node)
         if query.sublinks and not any_table(query.sources, is_distributed):
             links = [
@@ -292,6 +292,12 @@ def _direct(query: Query) -> Iterator[Query]:
         if source.query is not None:
             yield source.query
     yield from (it.query for it in query.sublinks)
+
+
+def _without_kept_by_shards(query: Query) -> list[Node]:
+    """Return what is joined, but for outer joins that the shards do as they are."""
+    kept = find_kept_by_shards(query)
+    return [node for node in query.tree if not (isinstance(node, Join) and {node.left, node.right} & kept)]
 
 
 def _conditions(query: Query) -> Iterator[Expr]:

@@ -22,7 +22,7 @@ LATER_ALTER: Final = Rule(
     "later-alter",
     "error",
     what="A later file alters a sharded table in a way that Citus does not propagate to the shards, such as SET "
-    "STATISTICS, SET STORAGE, CLUSTER ON, INHERIT or ALTER CONSTRAINT.",
+    "STATISTICS, SET STORAGE, CLUSTER ON, INHERIT, ALTER CONSTRAINT or DETACH PARTITION CONCURRENTLY.",
     why="Citus propagates a fixed list of subcommands, and refuses the others.",
     remedy="As the finding says: another statement, or none.",
     source="ErrorIfUnsupportedAlterTableStmt",
@@ -80,11 +80,15 @@ LATER_TABLESPACE: Final = Rule(
 LATER_GRANT: Final = Rule(
     "later-grant",
     "error",
-    what="A later file grants or revokes privileges on single columns of a sharded table.",
-    why="Citus propagates only privileges on whole tables.",
+    what="A later file grants or revokes privileges on single columns of a sharded table, and Citus is older than 13.1.",
+    why="Until then, Citus propagates only privileges on whole tables.",
     remedy="Grant on the table, or on a view of these columns.",
     source="PreprocessGrantStmt",
 )
+
+
+_PRIVILEGES_ON_COLUMNS: Final = (13, 1)
+"""First release of Citus that propagates them."""
 
 
 _UNSUPPORTED: Final = {
@@ -149,6 +153,9 @@ def _check_subcommand(table: TableName, command: Any, known: LaterTables) -> Ite
         what, remedy = _UNSUPPORTED[action]
         message = f"{known.describe(table)}, and Citus does not propagate {what} to its shards"
         yield LATER_ALTER.finding(table, message, remedy)
+    elif getattr(command, "def").partition_cmd.concurrent:
+        message = f"{known.describe(table)}, and Citus does not detach its partitions CONCURRENTLY"
+        yield LATER_ALTER.finding(table, message, "remove CONCURRENTLY: shards of a partition are detached at once")
     elif action in _TRIGGERS and known.kind(table) != Kind.MANAGED:
         message = f"{known.describe(table)}, and Citus supports no triggers there"
         yield LATER_ALTER.finding(table, message, "remove it")
@@ -213,6 +220,8 @@ def _check_index(statement: Any, known: LaterTables) -> Iterator[Finding]:
 
 
 def _check_grant(statement: Any, known: LaterTables) -> Iterator[Finding]:
+    if known.citus is not None and known.citus >= _PRIVILEGES_ON_COLUMNS:
+        return
     if not any(node.access_priv.cols for node in statement.privileges):
         return
     for node in statement.objects:
