@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from components.errors import Problem, SettingsError
-from components.names import IDENTIFIER_BYTES, ColumnName, TableName, TablePattern
+from components.names import IDENTIFIER_BYTES, ColumnName, SchemaName, TableName, TablePattern
 
 __all__ = ["EXCLUDED", "PROJECT", "Settings", "TableSettings", "reached_at"]
 
@@ -51,7 +51,7 @@ LOCALE: Final = r"C|POSIX|[A-Za-z_]+\.(UTF-8|utf-?8)(@[a-z]+)?"
 """As `locale -a` lists them; all data is UTF-8."""
 
 
-STRUCTURED: Final = {"tables": "table names", "tenants": "table names"}
+STRUCTURED: Final = {"schemas": "schema names", "tables": "table names", "tenants": "table names"}
 """Settings that are mappings, each with what it maps."""
 
 
@@ -132,6 +132,26 @@ class TenantSettings(_Model):
         return self
 
 
+UNDISTRIBUTABLE: Final = r"public|information_schema|pg_.*|citus|citus_internal|citus_pulumi|columnar|columnar_internal"
+"""Schemas that Citus, or this project, keeps to itself; public has what all tenants share."""
+
+
+class SchemaSettings(_Model):
+    """A schema that is distributed as a whole: all its tables are together on one worker."""
+
+    worker: int | None = Field(default=None, ge=1)
+    """The number of the worker; without it the schema is wherever Citus puts it."""
+    undistribute: bool = False
+    """The tables of the schema are to be local again."""
+
+    @model_validator(mode="after")
+    def _alone(self) -> SchemaSettings:
+        if self.undistribute and self.worker is not None:
+            msg = "undistribute: true makes the schema's tables local, and stands alone: remove it, or worker"
+            raise ValueError(msg)
+        return self
+
+
 class Settings(_Model):
     """Everything a stack may set."""
 
@@ -156,6 +176,8 @@ class Settings(_Model):
         Annotated[TableSettings, WrapValidator(lambda value, read: EXCLUDED if value is False else read(value))],
     ] = Field(default_factory=dict)
     """Tables that are sharded, each by its name."""
+    schemas: dict[SchemaName, SchemaSettings] = Field(default_factory=dict)
+    """Schemas that are distributed as a whole, each by its name."""
     tenants: dict[TableName, TenantSettings] = Field(default_factory=dict)
     unsafe_triggers: bool = False
     """Sharded tables may have triggers, which fire on the workers, for the rows of one shard each."""
@@ -213,6 +235,26 @@ class Settings(_Model):
             msg = "must be 1 to 1000 characters on one line: PostgreSQL reads it as one line of a file"
             raise ValueError(msg)
         return value
+
+    @field_validator("schemas")
+    @classmethod
+    def _distributable(cls, value: dict[SchemaName, SchemaSettings]) -> dict[SchemaName, SchemaSettings]:
+        for schema in value:
+            if re.fullmatch(UNDISTRIBUTABLE, schema.name):
+                msg = f"the schema {schema} cannot be distributed: put the tables into a schema of their own, or remove it"
+                raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _fit_for_workers(self) -> Settings:
+        for schema, settings in self.schemas.items():
+            if settings.worker is not None and settings.worker > self.workers:
+                msg = (
+                    f"schemas.{schema}.worker = {settings.worker}: there are workers 1 to {self.workers}: name one of them, or "
+                    "remove it for Citus to choose"
+                )
+                raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _fit_for_local(self) -> Settings:
@@ -288,7 +330,8 @@ class Settings(_Model):
             if setting == "tables":
                 known += len(settings.undistributed) + len(settings.patterns)
             if known < len(decoded.get(setting, {})):
-                msg = f"citus:{setting} names a table twice: unquoted names are folded to lower case; remove one"
+                what = "schema" if setting == "schemas" else "table"
+                msg = f"citus:{setting} names a {what} twice: unquoted names are folded to lower case; remove one"
                 raise SettingsError(msg)
         if stack != SEED_STACK and settings.password.get_secret_value() == SEED_PASSWORD:
             msg = (
@@ -325,9 +368,10 @@ def _problems(error: ValidationError, values: dict[str, str]) -> list[Problem]:
             problems.append(Problem(f"unknown setting, remove it; valid ones are {known}", f"citus:{setting}"))
             continue
         if problem["type"] == "extra_forbidden":
-            model = TenantSettings if path[0] == "tenants" else TableSettings
+            model = {"tenants": TenantSettings, "schemas": SchemaSettings}.get(path[0], TableSettings)
             takes = ", ".join(map(to_camel, model.model_fields))
-            problems.append(Problem(f"citus:{setting} is unknown: a table takes {takes}"))
+            what = "a schema" if model is SchemaSettings else "a table"
+            problems.append(Problem(f"citus:{setting} is unknown: {what} takes {takes}"))
             continue
         reason = problem["msg"].removeprefix("Value error, ")
         shown = "" if path[0] == "password" else _shown(path, values)
