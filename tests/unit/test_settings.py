@@ -70,6 +70,7 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "schema_dir": Path("sql/schema"),
         "tables": {},
         "tenants": {},
+        "schemas": {},
         "ready_timeout": 120,
         "worker_ports": "5441-5504",
         "data_dir": "",
@@ -416,7 +417,7 @@ def test_pulumi_yaml_declares_a_setting_as_the_program_reads_it(name: str) -> No
     declaration = PROJECT["config"][to_camel(name)]
     default = field.get_default(call_default_factory=True)
     kinds = {int: "integer", bool: "boolean"}
-    kind = "object" if name in ("tables", "tenants") else kinds.get(cast("type", field.annotation), "string")
+    kind = "object" if name in ("schemas", "tables", "tenants") else kinds.get(cast("type", field.annotation), "string")
     assert declaration["type"] == kind
     assert declaration.get("secret", False) == (name == "password")
     if default is PydanticUndefined:

@@ -95,6 +95,8 @@ class Catalog:
                 columns.append(column)
                 source.types.append("")
             source.distribution_column = columns.index(column)
+        elif kind == Kind.SINGLE_SHARD:
+            source.group = TableName(name.schema, "")
         for key in table.keys:
             if key.kind == "exclude" or not set(key.columns) <= set(columns) or not key.referable:
                 continue
