@@ -39,7 +39,7 @@ union all
 select format('drop schema %I cascade', nspname) from pg_namespace
 where nspname !~ '^(pg_|information_schema|citus|columnar|public)'
 union all
-select format('drop extension %I cascade', extname) from pg_extension
+select format('drop extension if exists %I cascade', extname) from pg_extension
 where extname not in ('citus', 'citus_columnar', 'plpgsql')
 union all
 select format('drop type if exists %s cascade', reltype::regtype) from relation where relkind = 'c'

@@ -189,8 +189,9 @@ def _check_of_schema(layout: Layout, table: Table, fk: ForeignKey, key: str) -> 
     """Check what EnsureFKeysForTenantTable demands of a foreign key that a table of a distributed schema is an end of."""
     child, parent = layout.root(table.name), layout.root(fk.parent)
     if child.schema == parent.schema:
-        if table.partition and child < parent:
-            message = f"{key}: {parent} is distributed after this partition"
+        is_later = child < parent or (child == parent and fk.parent not in (parent, table.name))
+        if table.partition and is_later:
+            message = f"{key}: {fk.parent} is not distributed before this partition"
             yield _partition_finding(layout, table, fk, message)
     elif layout.kind(fk.parent) != Kind.REFERENCE:
         message = (

@@ -177,7 +177,9 @@ def _check_lookups(statement: Any, joined: Iterable[Any], known: LaterTables) ->
         else:
             allowed = _WITH_EACH_ROW[kind] | _BEFORE[kind]
         apart |= {it for it in names if known.kind(it) not in allowed}
-        if allowed is _WITH_EACH_ROW[Kind.SINGLE_SHARD]:
+        if kind == Kind.SINGLE_SHARD and link_type == "EXISTS_SUBLINK":  # a join, which is computed beforehand
+            apart = {it for it in apart if known.kind(it) != Kind.DISTRIBUTED}
+        elif allowed is _WITH_EACH_ROW[Kind.SINGLE_SHARD]:
             apart |= {it for it in names if known.kind(it) == kind and it.schema != table.schema}
     for other in sorted(apart)[:1]:
         message = (

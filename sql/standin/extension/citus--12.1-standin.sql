@@ -59,6 +59,11 @@ create table citus.pg_dist_colocation (
     distributioncolumncollation oid not null
 );
 
+create table citus.pg_dist_schema (
+    schemaid     regnamespace primary key,
+    colocationid int not null
+);
+
 create table citus.pg_dist_partition (
     logicalrelid  regclass primary key,
     partmethod    "char" not null,
