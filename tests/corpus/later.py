@@ -101,7 +101,10 @@ def try_out(connection: Connection, case: LaterCase, plan: ShardingPlan) -> tupl
     """Run a case on the tables of `make_base` and undo it; return what was refused, and what its table looks like then."""
     try:
         with connection.transaction(force_rollback=True):
-            to_shard = [*(it.name for it in plan.tables), *(it for schema in plan.schemas for it in schema.declaration.tables)]
+            to_shard = [
+                *(it.name for it in plan.tables),
+                *(it for schema in plan.schemas for it in schema.declaration.tables),
+            ]
             ensure_script(connection, SqlFile("020.sql", case.sql), to_shard=to_shard)
             seen = _look_at(connection, case) if case.table else None
             refused = carry_out(connection, plan) if case.new_tables else ""

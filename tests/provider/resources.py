@@ -25,6 +25,7 @@ from components.resources.membership import (
 )
 from components.resources.placement import ShardPlacementInputs, ShardPlacementProvider, TenantsInputs
 from components.resources.provider import DeclarativeProvider
+from components.resources.schemas import DistributedSchemaProvider, SchemaInputs
 from components.resources.scripts import SchemaScriptInputs, SchemaScriptProvider
 from components.resources.tables import DistributedTableProvider, ReferenceTableProvider
 from components.resources.wire import write
@@ -215,6 +216,26 @@ class Cluster:
             return Resource(DistributedTableProvider(), inputs)
         nodes = [f"{HOST}:{server.port}" for server in self.servers]
         return Resource(ReferenceTableProvider(), {**inputs, "nodes": nodes, "missing": 0})
+
+    def schema(
+        self,
+        schema: str,
+        *,
+        tables: Sequence[str] = (),
+        worker: PostgresServer | None = None,
+        undistribute: bool = False,
+    ) -> Resource:
+        """Declare a schema that is distributed as a whole, on a worker or wherever Citus puts it."""
+        groups = dict(self.rows("select nodeport, groupid from pg_dist_node where groupid > 0"))
+        inputs = SchemaInputs(
+            **vars(self.access()),
+            schema=schema,
+            tables=tuple(TableName(schema, table) for table in tables),
+            undistribute=undistribute,
+            worker=f"{HOST}:{worker.port}" if worker else None,
+            worker_group=groups[worker.port] if worker else None,
+        )
+        return Resource(DistributedSchemaProvider(), {**write(inputs), "misplaced": False})
 
     def placement(self, *tenants: Mapping[str, Any], workers: Sequence[PostgresServer] | None = None) -> Resource:
         """Declare where tenants lie, and which workers hold shards; by default all of them."""

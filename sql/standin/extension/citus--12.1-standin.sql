@@ -467,7 +467,7 @@ create function citus_standin.place_reference_tables() returns void language sql
     insert into pg_dist_placement (shardid, groupid)
     select s.shardid, n.groupid
     from pg_dist_partition t join pg_dist_shard s using (logicalrelid), pg_dist_node n
-    where t.partmethod = 'n' and n.isactive and n.noderole = 'primary'
+    where t.repmodel = 't' and n.isactive and n.noderole = 'primary'
     order by s.shardid, n.nodeid
     on conflict (shardid, groupid) do nothing
 $$;
@@ -818,7 +818,7 @@ begin
     if (select relkind from pg_class where oid = table_name) = 'p' then
         raise 'a partitioned table cannot be a reference table' using errcode = '0A000';
     end if;
-    select colocationid into colocation from pg_dist_colocation where distributioncolumntype = 0;
+    select colocationid into colocation from pg_dist_colocation where replicationfactor = -1;
     if not found then
         insert into pg_dist_colocation values (default, 1, -1, 0, 0) returning colocationid into colocation;
     end if;
@@ -832,7 +832,9 @@ create function citus_standin.forget(gone oid) returns void language sql as $$
     delete from pg_dist_placement where shardid in (select shardid from pg_dist_shard where logicalrelid = gone);
     delete from pg_dist_shard where logicalrelid = gone;
     delete from pg_dist_partition where logicalrelid = gone;
-    delete from pg_dist_colocation where colocationid not in (select colocationid from pg_dist_partition);
+    delete from pg_dist_colocation where colocationid not in (
+        select colocationid from pg_dist_partition union all select colocationid from pg_dist_schema
+    );
 $$;
 
 create function pg_catalog.undistribute_table(table_name regclass, cascade_via_foreign_keys bool default false)
@@ -861,6 +863,57 @@ begin
     end loop;
 end $$;
 
+create function citus_standin.take_tables_of_schemas() returns void language plpgsql as $$
+declare
+    groups int[] := array(select groupid from pg_dist_node where isactive and shouldhaveshards order by nodename, nodeport);
+    taken record;
+begin
+    for taken in
+        select c.oid::regclass as name, s.colocationid as id
+        from pg_class c join pg_dist_schema s on s.schemaid = c.relnamespace
+        where c.relkind in ('r', 'p') and c.oid not in (select logicalrelid from pg_dist_partition)
+    loop
+        insert into pg_dist_partition values (taken.name, 'n', null, taken.id, 's');
+        insert into pg_dist_shard (logicalrelid) values (taken.name);
+        insert into pg_dist_placement (shardid, groupid)
+        select s.shardid, coalesce(
+            (select p.groupid from pg_dist_partition t join pg_dist_shard using (logicalrelid) join pg_dist_placement p using (shardid)
+             where t.colocationid = taken.id limit 1),
+            groups[1 + taken.id % cardinality(groups)])
+        from pg_dist_shard s where s.logicalrelid = taken.name;
+    end loop;
+end $$;
+
+create function pg_catalog.citus_schema_distribute(schemaname regnamespace) returns void language plpgsql as $$
+declare
+    colocation int;
+begin
+    perform citus_standin.begin_change();
+    perform citus_standin.require_nodes();
+    if exists (select from pg_dist_schema where schemaid = schemaname) then
+        return;
+    elsif exists (
+        select from pg_dist_partition join pg_class c on c.oid = logicalrelid
+        where c.relnamespace = schemaname and colocationid <> 0
+    ) then
+        raise 'distributed schema cannot have distributed tables' using errcode = 'XX000';
+    end if;
+    insert into pg_dist_colocation values (default, 1, 1, 0, 0) returning colocationid into colocation;
+    insert into pg_dist_schema values (schemaname, colocation);
+    perform citus_standin.take_tables_of_schemas();
+end $$;
+
+create function pg_catalog.citus_schema_undistribute(schemaname regnamespace) returns void language plpgsql as $$
+begin
+    perform citus_standin.begin_change();
+    perform citus_standin.require_nodes();
+    if not exists (select from pg_dist_schema where schemaid = schemaname) then
+        raise 'schema % is not distributed', schemaname using errcode = 'XX000';
+    end if;
+    delete from pg_dist_schema where schemaid = schemaname;
+    perform citus_standin.forget(c.oid) from pg_class c where c.relnamespace = schemaname and c.relkind in ('r', 'p');
+end $$;
+
 -- There is nothing to truncate: the local rows are all the rows there are.
 create function pg_catalog.truncate_local_data_after_distributing_table(function_name regclass) returns void
 language plpgsql as $$
@@ -883,6 +936,7 @@ language plpgsql security definer set search_path = pg_catalog as $$
 declare
     changed record;
 begin
+    perform citus_standin.take_tables_of_schemas();
     for changed in
         select distinct t.*
         from pg_event_trigger_ddl_commands() d
