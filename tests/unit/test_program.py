@@ -55,6 +55,7 @@ OUTPUTS: dict[str, dict[str, Any]] = {
     "WorkerNode": {"node_id": 1, "group_id": 1, "server_id": "2"},
     "DistributedTable": {"colocation_group": 1, "shards": 32},
     "ReferenceTable": {"colocation_group": 2, "placements": 5},
+    "DistributedSchema": {"node": "citus_worker_2:5432", "colocation_group": 3},
     "ShardPlacement": {"residency": {"sucursal": {"1": "citus_worker_1:5432"}}},
 }
 """What the mocked providers answer beside the inputs."""
@@ -599,7 +600,7 @@ def test_the_psql_command_carries_no_password() -> None:
 def test_outputs_tell_the_cluster() -> None:
     """A person or another program learns the nodes, the versions and how each table is sharded."""
     outputs = declare().outputs
-    assert outputs.keys() == {"dsn", "psql", "coordinator", "workers", "versions", "tables", "residency"}
+    assert outputs.keys() == {"dsn", "psql", "coordinator", "workers", "versions", "tables", "schemas", "residency"}
     assert outputs["coordinator"] == "citus_coordinator-id"
     assert outputs["workers"] == [f"citus_worker_{number}:5432" for number in range(1, 5)]
     assert outputs["versions"] == {"citus": "12.1-1", "postgres": "16.6"}
