@@ -21,7 +21,7 @@ from components.schema.rewriting import computed_first, default_name, rewritten
 from components.schema.rewriting.text import compose, quote_literal
 from components.schema.statements import SqlFile
 from components.settings import Settings
-from components.tables import Distributed, DistributedDeclaration, Kind, Reference, SingleShard
+from components.tables import Distributed, DistributedDeclaration, Kind, Reference, Sharding, SingleShard
 
 FIRST = """\
 create table kind (id int primary key);
@@ -30,14 +30,12 @@ create table t1 partition of t for values from (1) to (9);
 create table l (x int, kind int references kind);
 create schema a; create table a.s (id int primary key);
 """
-STANDING = Standing(
-    {"1.sql"},
-    {
-        TableName("public", "kind"): Reference(),
-        TableName("public", "t"): Distributed("x"),
-        TableName("a", "s"): SingleShard(),
-    },
-)
+SHARDED: dict[TableName, Sharding] = {
+    TableName("public", "kind"): Reference(),
+    TableName("public", "t"): Distributed("x"),
+    TableName("a", "s"): SingleShard(),
+}
+STANDING = Standing({"1.sql"}, SHARDED)
 
 
 def plan(

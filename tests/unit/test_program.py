@@ -614,6 +614,29 @@ def test_outputs_tell_the_cluster() -> None:
     }
 
 
+def test_a_schema_is_declared_with_its_worker_behind_the_tables_that_it_references(tmp_path: Path) -> None:
+    """Files know its tables, shards are placed behind it, and one that comes back comes before all tables."""
+    (tmp_path / "1.sql").write_text(
+        "create table r (id int primary key); create schema a; create table a.t (r int references r); create schema b;",
+        "utf-8",
+    )
+    declared = {"a": {"worker": 2}, "b": {"undistribute": True}}
+    given = {"schemas": json.dumps(declared), "tables": json.dumps({"r": {"reference": True}})}
+    made = declare(schemaDir=str(tmp_path), **given)
+    schemas = made.of("DistributedSchema")
+    assert schemas["a"].plain["worker"] == "citus_worker_2:5432"
+    assert schemas["a"].plain["tables"] == [{"schema": "a", "name": "t"}]
+    assert schemas["a"].needs >= {"r", "b", "citus_worker_2"}
+    assert made.of("ReferenceTable")["r"].needs >= {"b"}
+    assert {"schema": "a", "name": "t"} in made.of("SchemaScript")["1.sql"].plain["to_shard"]
+    (placement,) = made.of("ShardPlacement").values()
+    assert placement.needs >= {"a", "b"}
+    assert made.outputs["schemas"] == {
+        "a": {"kind": "distributed", "node": "citus_worker_2:5432", "tables": 1, "pinned": True},
+        "b": {"kind": "local"},
+    }
+
+
 @pytest.mark.parametrize(
     ("tenants", "pins", "spread"),
     [
