@@ -29,9 +29,10 @@ insert into "tenant B".sale select i, 1 from generate_series(1, 50) i;
 }
 TABLES = {"kind": {"reference": True}}
 PLACED = (
-    "select n.nspname, string_agg(distinct p.nodename || ':' || p.nodeport, ' ') from pg_dist_schema s"
-    " join pg_namespace n on n.oid = s.schemaid join pg_dist_partition t using (colocationid)"
-    " join pg_dist_shard using (logicalrelid) join pg_dist_shard_placement p using (shardid) group by 1 order by 1"
+    "select n.nspname, string_agg(distinct w.nodename || ':' || w.nodeport, ' ') from pg_dist_schema s"
+    " join pg_namespace n on n.oid = s.schemaid join pg_dist_partition using (colocationid)"
+    " join pg_dist_shard using (logicalrelid) join pg_dist_placement using (shardid) join pg_dist_node w using (groupid)"
+    " group by 1 order by 1"
 )
 
 
