@@ -306,6 +306,20 @@ def _schema(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
         yield Change("proved", f"schema `{step.name}` is distributed as declared")
 
 
+# --- functions -------------------------------------------------------------------------------------------------------
+
+
+def _function(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "delete":
+        yield Change("left", f"function `{step.name}` was removed from the settings: its calls run where they are made")
+        return
+    argument = step.new.get("argument")
+    of = f"the worker of its `{argument}`" if argument else "the worker"
+    text = f"calls of the function `{step.name}` run on {of}, with `{_name(step.new['colocate_with'])}`"
+    is_new = step.op == "create" or step.changed("argument", "colocate_with", "force_delegation")
+    yield Change("created" if is_new else "proved", text)
+
+
 # --- placement -------------------------------------------------------------------------------------------------------
 
 
@@ -371,5 +385,6 @@ _DESCRIBED: Final[dict[str, Callable[[Step, Mapping[str, Any]], Iterator[Change]
     "ReferenceTable": _reference,
     "LocalTable": _local_table,
     "DistributedSchema": _schema,
+    "DistributedFunction": _function,
     "ShardPlacement": _placement,
 }

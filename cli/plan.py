@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from components.errors import InputError
     from components.keys import PlannedForeignKey
+    from components.plan.functions import PlannedFunction
     from components.plan.plan import PlannedSchema, PlannedTable
     from components.plan.tenants import Tenancy
 
@@ -225,6 +226,7 @@ def _steps(
         {"kind": "table", **_table(table, shard_count), "pattern": by_pattern.get(table.name)} for table in plan.tables
     ]
     steps += [{"kind": "schema", **_schema(it)} for it in plan.schemas if not it.declaration.undistribute]
+    steps += [{"kind": "function", **_function(it)} for it in plan.functions]
     steps += [
         {"kind": "tenants", "table": str(it.table), "pin": dict(it.pin), "spread": list(it.spread)} for it in tenancies
     ]
@@ -254,6 +256,16 @@ def _schema(schema: PlannedSchema) -> dict[str, Any]:
         "worker": schema.worker,
         "tables": [str(name) for name in schema.declaration.tables],
         "after": [str(name) for name in schema.after],
+    }
+
+
+def _function(function: PlannedFunction) -> dict[str, Any]:
+    declared = function.declaration
+    return {
+        "function": function.signature,
+        "argument": declared.argument,
+        "colocateWith": str(declared.colocate_with),
+        "forceDelegation": declared.force_delegation,
     }
 
 
@@ -331,6 +343,9 @@ def _step(step: dict[str, Any]) -> Iterator[str]:
             yield f"schema {step['schema']}: distributed as a whole, {where}"
             if step["tables"]:
                 yield f"tables: {', '.join(step['tables'])}"
+        case "function":
+            of = f" of its {step['argument']}" if step["argument"] else ""
+            yield f"function {step['function']}: runs on the worker{of}, with {step['colocateWith']}"
         case "tenants":
             yield f"tenants of {step['table']}: {'; '.join(_placements(step))}"
         case _:

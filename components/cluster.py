@@ -8,8 +8,10 @@ from urllib.parse import quote
 import pulumi
 
 from components.access import Access, Server
+from components.names import SchemaName
 from components.nodes.look import Look
 from components.nodes.node import node_names
+from components.resources.functions import DistributedFunction, FunctionInputs
 from components.resources.identity import ClusterIdentity, ClusterIdentityInputs
 from components.resources.membership import (
     ClusterHealth,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from components.database.live import LiveCluster
     from components.nodes.runtime import Runtime
+    from components.plan.functions import PlannedFunction
     from components.plan.plan import PlannedSchema, PlannedTable, ShardingPlan
     from components.plan.tenants import Tenancy
     from components.resources.remains import Remnants
@@ -138,6 +141,7 @@ class CitusCluster(pulumi.ComponentResource):
         last = self._schemas(returned, last, workers) or last
         self.tables = self._tables(plan, last, health, [coordinator.address, *workers])
         self._schemas([it for it in plan.schemas if it not in returned], last, workers)
+        self._functions(plan)
         self.placement = ShardPlacement(
             f"{name}-placement",
             ShardPlacementInputs(
@@ -174,6 +178,7 @@ class CitusCluster(pulumi.ComponentResource):
                 **{str(it.table): {"kind": "local"} for it in plan.undistributed},
                 **{str(table.name): self._describe(table) for table in plan.tables},
             },
+            "functions": {it.signature: self._describe_function(it) for it in plan.functions},
             "schemas": {it.name: self._describe_schema(it) for it in plan.schemas},
             "residency": self.placement.residency,
         }
@@ -228,6 +233,23 @@ class CitusCluster(pulumi.ComponentResource):
                     group = made[str(target)].colocation_group if target else None
                     made[name] = DistributedTable(name, table.declaration, self._access, group, opts)
         return made
+
+    def _functions(self, plan: ShardingPlan) -> None:
+        sharded: list[pulumi.Resource] = [*self.tables.values(), *self.schemas.values()]
+        for function in plan.functions:
+            target = function.declaration.colocate_with
+            table = self.tables.get(str(target)) or self.schemas[str(SchemaName(target.schema))]
+            inputs = FunctionInputs(
+                **vars(function.declaration),
+                **vars(self._access),
+                signature=function.signature,
+                target_group=table.colocation_group,
+            )
+            sharded.append(DistributedFunction(function.signature, inputs, self._after(sharded)))
+
+    def _describe_function(self, function: PlannedFunction) -> dict[str, pulumi.Input[str]]:
+        argument, table = function.declaration.argument, str(function.declaration.colocate_with)
+        return {"argument": argument, "colocateWith": table} if argument else {"colocateWith": table}
 
     def _describe_schema(self, schema: PlannedSchema) -> dict[str, pulumi.Input[str | int | bool]]:
         if schema.declaration.undistribute:

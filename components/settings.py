@@ -51,7 +51,12 @@ LOCALE: Final = r"C|POSIX|[A-Za-z_]+\.(UTF-8|utf-?8)(@[a-z]+)?"
 """As `locale -a` lists them; all data is UTF-8."""
 
 
-STRUCTURED: Final = {"schemas": "schema names", "tables": "table names", "tenants": "table names"}
+STRUCTURED: Final = {
+    "functions": "signatures of functions",
+    "schemas": "schema names",
+    "tables": "table names",
+    "tenants": "table names",
+}
 """Settings that are mappings, each with what it maps."""
 
 
@@ -152,6 +157,17 @@ class SchemaSettings(_Model):
         return self
 
 
+class FunctionSettings(_Model):
+    """A function whose calls run on the worker of the tenant that they name."""
+
+    distribute_by: str | None = Field(default=None, min_length=1, validation_alias=AliasChoices("distributeBy", "by"))
+    """The argument that has the tenant, by its name as in SQL, or as $1."""
+    colocate_with: TableName
+    """The sharded table on whose worker it runs."""
+    force_delegation: bool = False
+    """It also runs there when it is called within a transaction, and may reach this one shard only."""
+
+
 class Settings(_Model):
     """Everything a stack may set."""
 
@@ -178,6 +194,8 @@ class Settings(_Model):
     """Tables that are sharded, each by its name."""
     schemas: dict[SchemaName, SchemaSettings] = Field(default_factory=dict)
     """Schemas that are distributed as a whole, each by its name."""
+    functions: dict[Annotated[str, Field(pattern=r"^[^()]+\(.*\)\s*$")], FunctionSettings] = Field(default_factory=dict)
+    """Functions that run on the worker of a tenant, each by its signature as in SQL."""
     tenants: dict[TableName, TenantSettings] = Field(default_factory=dict)
     unsafe_triggers: bool = False
     """Sharded tables may have triggers, which fire on the workers, for the rows of one shard each."""
@@ -368,9 +386,10 @@ def _problems(error: ValidationError, values: dict[str, str]) -> list[Problem]:
             problems.append(Problem(f"unknown setting, remove it; valid ones are {known}", f"citus:{setting}"))
             continue
         if problem["type"] == "extra_forbidden":
-            model = {"tenants": TenantSettings, "schemas": SchemaSettings}.get(path[0], TableSettings)
+            models = {"tenants": TenantSettings, "schemas": SchemaSettings, "functions": FunctionSettings}
+            model = models.get(path[0], TableSettings)
             takes = ", ".join(map(to_camel, model.model_fields))
-            what = "a schema" if model is SchemaSettings else "a table"
+            what = {"schemas": "a schema", "functions": "a function"}.get(path[0], "a table")
             problems.append(Problem(f"citus:{setting} is unknown: {what} takes {takes}"))
             continue
         reason = problem["msg"].removeprefix("Value error, ")

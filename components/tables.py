@@ -13,6 +13,7 @@ __all__ = [
     "Declaration",
     "Distributed",
     "DistributedDeclaration",
+    "FunctionDeclaration",
     "Kind",
     "Local",
     "LocalDeclaration",
@@ -168,6 +169,20 @@ class SchemaDeclaration:
     tables: tuple[TableName, ...] = ()
     """Those that the files create in it, without partitions: one that is new shows, and is proved to be there."""
     undistribute: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionDeclaration:
+    """A function whose calls run on the worker of the tenant that they name."""
+
+    function: str
+    """Its signature, as a value that casts to regprocedure."""
+    argument: str | None = None
+    """The argument that has the tenant: its name as the catalogue has it, or $1; None for a table that has no column."""
+    colocate_with: TableName
+    force_delegation: bool = False
+    definition: str = ""
+    """Hash of the statement that creates it: one that is another shows, and the function is proved to be distributed still."""
 
 
 def get_compared(declaration: type[Any]) -> tuple[str, ...]:

@@ -13,10 +13,12 @@ from components.errors import PlanError
 from components.keys import DeclaredKeys, PlannedForeignKey
 from components.names import SchemaName, TableName
 from components.plan.findings import Finding, by_kind, listed_findings
+from components.plan.functions import PlannedFunction, plan_function
 from components.plan.later import check_later
 from components.plan.layout import Layout
 from components.plan.patterns import ExpandedPattern, expand_patterns
 from components.plan.rules import RULES, check_files, check_plan, check_settings
+from components.plan.rules import functions as function_rules
 from components.plan.rules import schemas as schema_rules
 from components.plan.rules.names import truncate_names
 from components.schema.needs import KnownServer
@@ -106,6 +108,7 @@ class ShardingPlan:
     undistributed: tuple[LocalDeclaration, ...] = ()
     """Tables that are to be local again."""
     schemas: tuple[PlannedSchema, ...] = ()
+    functions: tuple[PlannedFunction, ...] = ()
     findings: tuple[Finding, ...] = ()
     patterns: tuple[ExpandedPattern, ...] = ()
     """What each pattern of the settings came to."""
@@ -164,6 +167,7 @@ class ShardingPlan:
         if not any(finding.severity == "error" for finding in findings):
             in_order = [*(table.name for table in planned), *layout.single_shard]
             findings += check_plan(layout, {name: number for number, name in enumerate(in_order)})
+            findings += function_rules.check_functions(layout, settings.functions)
         applied = standing.files if standing else ()
         findings = [*check_files(schema, server or KnownServer(), applied), *findings]
         if standing is not None:
@@ -172,7 +176,8 @@ class ShardingPlan:
         turns = _with_pending(list(_with_foreign_keys(planned, layout)), expansion.undistributed, layout)
         placed = tuple(map(expansion.placed, findings))
         schemas = tuple(_planned_schema(it, how, layout) for it, how in settings.schemas.items())
-        return cls(tuple(schema.files), *turns, schemas, placed, expansion.patterns, layout)
+        functions = tuple(plan_function(schema, signature, how) for signature, how in settings.functions.items())
+        return cls(tuple(schema.files), *turns, schemas, functions, placed, expansion.patterns, layout)
 
 
 def _planned_schema(schema: SchemaName, settings: SchemaSettings, layout: Layout) -> PlannedSchema:

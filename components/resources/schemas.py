@@ -121,7 +121,7 @@ class DistributedSchema(SqlResource, module="citus", name="DistributedSchema"):
 
     node: pulumi.Output[str]
     """`name:port` of the worker; empty where the schema has no table, or is local."""
-    colocation_group: pulumi.Output[int | None]
+    colocation_group: pulumi.Output[int]
 
     def __init__(self, name: str, inputs: SchemaInputs, opts: pulumi.ResourceOptions | None = None) -> None:
         props = {**write(inputs), "misplaced": False, **dict.fromkeys(DistributedSchemaProvider.outputs)}

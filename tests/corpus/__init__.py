@@ -36,6 +36,7 @@ class Case:
     sql: str
     tables: dict[str, Any]
     schemas: dict[str, Any] = field(default_factory=dict)
+    functions: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.family}: {self.name}"
@@ -60,7 +61,14 @@ def mends() -> Iterator[Mend]:
 def cases() -> Iterator[Case]:
     """Yield every case of the corpus, the same on every machine and in every run."""
     for edge in yaml.safe_load((_FOLDER / "edges.yaml").read_text("utf-8")):
-        yield Case("edges", edge["name"], edge["sql"], edge.get("tables", {}), edge.get("schemas", {}))
+        yield Case(
+            "edges",
+            edge["name"],
+            edge["sql"],
+            edge.get("tables", {}),
+            edge.get("schemas", {}),
+            edge.get("functions", {}),
+        )
     for path in sorted(_FOLDER.glob("*/plans.yaml")):
         yield from _family(path)
     for number, (sql, tables) in enumerate(generate(GENERATED)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from components.database import schemas
+from components.database import functions, schemas
 from components.database.distribute import ensure_distributed, ensure_reference
 from components.database.scripts import ensure_script
 from components.errors import StackError
@@ -64,7 +64,7 @@ def draft(case: Case, *more: str) -> ShardingPlan:
     schema = Schema([SqlFile(f"{number}.sql", text) for number, text in enumerate((case.sql, *more), 1)])
     assert schema.problems == [], case
     given = {"password": "x", "tables": json.dumps(case.tables), "shardCount": _SHARDS}
-    given |= {"schemas": json.dumps(case.schemas)} if case.schemas else {}
+    given |= {"schemas": json.dumps(case.schemas), "functions": json.dumps(case.functions)}
     return ShardingPlan.draft(schema, Settings.parse(given, stack="test"))
 
 
@@ -88,6 +88,8 @@ def carry_out(connection: Connection, plan: ShardingPlan) -> str:
         for schema in plan.schemas:
             if not schema.declaration.undistribute:
                 schemas.ensure_distributed(connection, schema.declaration.schema)
+        for function in plan.functions:
+            functions.ensure_distributed(connection, function.declaration)
     except (StackError, psycopg.Error) as error:
         return " ".join(str(error).split())
     left = connection.execute("select name from citus_pulumi.foreign_key").fetchall()

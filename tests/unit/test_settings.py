@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from components.errors import SettingsError
 from components.names import ColumnName, TableName
-from components.settings import Settings, TableSettings
+from components.settings import STRUCTURED, Settings, TableSettings
 from components.stack_config import load_settings
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "tables": {},
         "tenants": {},
         "schemas": {},
+        "functions": {},
         "ready_timeout": 120,
         "worker_ports": "5441-5504",
         "data_dir": "",
@@ -417,7 +418,7 @@ def test_pulumi_yaml_declares_a_setting_as_the_program_reads_it(name: str) -> No
     declaration = PROJECT["config"][to_camel(name)]
     default = field.get_default(call_default_factory=True)
     kinds = {int: "integer", bool: "boolean"}
-    kind = "object" if name in ("schemas", "tables", "tenants") else kinds.get(cast("type", field.annotation), "string")
+    kind = "object" if name in STRUCTURED else kinds.get(cast("type", field.annotation), "string")
     assert declaration["type"] == kind
     assert declaration.get("secret", False) == (name == "password")
     if default is PydanticUndefined:

@@ -13,6 +13,7 @@ from components.plan.rules import (
     distribution_column,
     files,
     foreign_keys,
+    functions,
     keys,
     later_definitions,
     later_rows,
@@ -45,6 +46,7 @@ SUBJECTS: Final = {
         "Foreign keys": (foreign_keys,),
         "Joins": (advice,),
         "Views, functions and policies": (queries,),
+        "Functions that run on workers": (functions,),
         "Later files": (later_definitions, later_rows),
     }.items()
 }
