@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -157,6 +158,17 @@ class SchemaSettings(_Model):
         return self
 
 
+def _signature(value: str) -> str:
+    if not re.fullmatch(r"[^()]+\(.*\)\s*", value, re.DOTALL):
+        msg = "expected a signature: the function's name and the types of its arguments, such as sell(int, text)"
+        raise ValueError(msg)
+    return value
+
+
+Signature = Annotated[str, AfterValidator(_signature)]
+"""Of a function, spelled as in SQL."""
+
+
 class FunctionSettings(_Model):
     """A function whose calls run on the worker of the tenant that they name."""
 
@@ -194,7 +206,7 @@ class Settings(_Model):
     """Tables that are sharded, each by its name."""
     schemas: dict[SchemaName, SchemaSettings] = Field(default_factory=dict)
     """Schemas that are distributed as a whole, each by its name."""
-    functions: dict[Annotated[str, Field(pattern=r"^[^()]+\(.*\)\s*$")], FunctionSettings] = Field(default_factory=dict)
+    functions: dict[Signature, FunctionSettings] = Field(default_factory=dict)
     """Functions that run on the worker of a tenant, each by its signature as in SQL."""
     tenants: dict[TableName, TenantSettings] = Field(default_factory=dict)
     unsafe_triggers: bool = False

@@ -25,9 +25,16 @@ insert into tenant_a.item select id, 1 from tenant_a.sale;
 create schema "tenant B";
 create table "tenant B".sale (id int primary key, kind int references kind);
 insert into "tenant B".sale select i, 1 from generate_series(1, 50) i;
+create table refund (country int, id int, primary key (country, id));
+create function give_back(country int, id int) returns int language plpgsql as $$
+begin
+    insert into refund values (country, id);
+    return current_setting('port');
+end $$;
 """,
 }
-TABLES = {"kind": {"reference": True}}
+TABLES = {"kind": {"reference": True}, "refund": {"distributeBy": "country"}}
+FUNCTIONS = {"give_back(integer, integer)": {"distributeBy": "country", "colocateWith": "refund"}}
 PLACED = (
     "select n.nspname, string_agg(distinct w.nodename || ':' || w.nodeport, ' ') from pg_dist_schema s"
     " join pg_namespace n on n.oid = s.schemaid join pg_dist_partition using (colocationid)"
@@ -40,7 +47,7 @@ PLACED = (
 def stack(new_stack: Callable[..., Stack]) -> Stack:
     """Two tenants with a schema each, one of them on the second worker."""
     schemas = {"tenant_a": {"worker": 2}, '"tenant B"': {}}
-    stack = new_stack("schemas", schemaDir="tenants", tables=TABLES, schemas=schemas)
+    stack = new_stack("schemas", schemaDir="tenants", tables=TABLES, schemas=schemas, functions=FUNCTIONS)
     (stack.folder / "tenants").mkdir()
     for name, text in FILES.items():
         (stack.folder / "tenants" / name).write_text(text)
@@ -79,6 +86,16 @@ def test_each_schema_is_on_one_worker(stack: Stack, runtime: str) -> None:
     with pytest.raises(Exception, match="violates foreign key constraint"):
         stack.query("insert into tenant_a.sale (kind) values (7)")
     assert is_settled(stack)
+
+
+def test_a_function_runs_on_the_worker_of_its_tenant(stack: Stack, runtime: str) -> None:
+    """In one round trip, with all that it writes."""
+    assert stack.outputs()["functions"] == {"give_back(int4, int4)": {"argument": "country", "colocateWith": "refund"}}
+    if runtime == "local":
+        of_shard = "select nodeport from pg_dist_placement join pg_dist_node using (groupid) where shardid = "
+        for country in range(1, 5):
+            (worker,) = stack.query(f"{of_shard} get_shard_id_for_distribution_column('refund', {country})")
+            assert stack.query(f"select give_back({country}, 1)") == [worker]
 
 
 def test_people_see_the_schemas(stack: Stack, runtime: str) -> None:

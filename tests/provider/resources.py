@@ -15,6 +15,7 @@ from components.database import nodes
 from components.logs import Log
 from components.names import TableName
 from components.plan.plan import ShardingPlan
+from components.resources.functions import DistributedFunctionProvider, FunctionInputs
 from components.resources.membership import (
     ClusterHealthInputs,
     ClusterHealthProvider,
@@ -236,6 +237,25 @@ class Cluster:
             worker_group=groups[worker.port] if worker else None,
         )
         return Resource(DistributedSchemaProvider(), {**write(inputs), "misplaced": False})
+
+    def function(
+        self, function: str, argument: str | None, table: str, *, force_delegation: bool = False, definition: str = "1"
+    ) -> Resource:
+        """Declare a function that runs on the worker of a tenant."""
+        target = TableName.parse(table)
+        inputs = FunctionInputs(
+            **vars(self.access()),
+            function=function,
+            argument=argument,
+            colocate_with=target,
+            force_delegation=force_delegation,
+            definition=definition,
+            signature=function,
+            target_group=self.value(
+                "select colocationid from pg_dist_partition where logicalrelid = %s::regclass", table
+            ),
+        )
+        return Resource(DistributedFunctionProvider(), {**write(inputs), "released": False})
 
     def placement(self, *tenants: Mapping[str, Any], workers: Sequence[PostgresServer] | None = None) -> Resource:
         """Declare where tenants lie, and which workers hold shards; by default all of them."""

@@ -842,7 +842,8 @@ def test_every_rule_has_a_case() -> None:
     of_servers = {"newer-server", "missing-extension", "unsafe-trigger"}  # below
     of_queries = {rule.slug for rule in SUBJECTS["Views, functions and policies"]}  # test_queries.py
     of_schemas = {rule.slug for rule in SUBJECTS["Distributed schemas"]} | {"foreign-key-of-schema"}  # test_schemas.py
-    tested = {slug for slug, *_ in RULE_CASES} | of_servers | of_queries | of_schemas
+    of_functions = {rule.slug for rule in SUBJECTS["Functions that run on workers"]}  # test_functions.py
+    tested = {slug for slug, *_ in RULE_CASES} | of_servers | of_queries | of_schemas | of_functions
     assert tested == {slug for slug in RULES if not slug.startswith("later-")}
 
 

@@ -600,7 +600,17 @@ def test_the_psql_command_carries_no_password() -> None:
 def test_outputs_tell_the_cluster() -> None:
     """A person or another program learns the nodes, the versions and how each table is sharded."""
     outputs = declare().outputs
-    assert outputs.keys() == {"dsn", "psql", "coordinator", "workers", "versions", "tables", "schemas", "functions", "residency"}
+    assert outputs.keys() == {
+        "dsn",
+        "psql",
+        "coordinator",
+        "workers",
+        "versions",
+        "tables",
+        "schemas",
+        "functions",
+        "residency",
+    }
     assert outputs["coordinator"] == "citus_coordinator-id"
     assert outputs["workers"] == [f"citus_worker_{number}:5432" for number in range(1, 5)]
     assert outputs["versions"] == {"citus": "12.1-1", "postgres": "16.6"}

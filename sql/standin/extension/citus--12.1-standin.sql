@@ -59,6 +59,16 @@ create table citus.pg_dist_colocation (
     distributioncolumncollation oid not null
 );
 
+create table citus.pg_dist_object (
+    classid                     oid not null,
+    objid                       oid not null,
+    objsubid                    int not null default 0,
+    distribution_argument_index int,
+    colocationid                int,
+    force_delegation            bool,
+    primary key (classid, objid, objsubid)
+);
+
 create table citus.pg_dist_schema (
     schemaid     regnamespace primary key,
     colocationid int not null
@@ -912,6 +922,37 @@ begin
     end if;
     delete from pg_dist_schema where schemaid = schemaname;
     perform citus_standin.forget(c.oid) from pg_class c where c.relnamespace = schemaname and c.relkind in ('r', 'p');
+end $$;
+
+-- Calls run where they are made: the rows are there.
+create function pg_catalog.create_distributed_function(
+    function_name regprocedure, distribution_arg_name text default null, colocate_with text default 'default',
+    force_delegation bool default null
+) returns void language plpgsql as $$
+declare
+    place int := case
+        when distribution_arg_name ~ '^\$[0-9]+$' then substr(distribution_arg_name, 2)::int
+        else array_position((select proargnames from pg_proc where oid = function_name), distribution_arg_name)
+    end;
+    colocation int;
+begin
+    perform citus_standin.begin_change();
+    perform citus_standin.require_nodes();
+    if distribution_arg_name is not null and place is null then
+        raise 'cannot distribute the function "%" since the distribution argument is not valid', function_name
+            using errcode = '22023';
+    end if;
+    if colocate_with <> 'default' then
+        select colocationid into colocation from pg_dist_partition where logicalrelid = colocate_with::regclass;
+        if not found then
+            raise 'relation % is not distributed', colocate_with using errcode = 'XX000';
+        end if;
+    end if;
+    insert into pg_dist_object
+    values ('pg_proc'::regclass, function_name, 0, place - 1, colocation, create_distributed_function.force_delegation)
+    on conflict (classid, objid, objsubid) do update
+    set distribution_argument_index = excluded.distribution_argument_index, colocationid = excluded.colocationid,
+        force_delegation = excluded.force_delegation;
 end $$;
 
 -- There is nothing to truncate: the local rows are all the rows there are.
