@@ -299,6 +299,51 @@ def _forgotten(step: Step) -> Change:
     return Change("left", f"table `{step.name}` was removed from the settings: it stays as it is, with its rows")
 
 
+# --- schemas ---------------------------------------------------------------------------------------------------------
+
+
+def _schema(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "delete":
+        yield Change("left", f"schema `{step.name}` was removed from the settings: it stays as it is, with its rows")
+        return
+    tables = [_name(table) for table in step.new["tables"] or ()]
+    old = [_name(table) for table in step.old.get("tables") or ()]
+    asks: tuple[Ask, ...] = tuple(("table", name) for name in (tables or old))
+    worker = step.new.get("worker")
+    where = f"on `{worker}`" if worker else "on a worker that Citus chooses"
+    if step.new.get("undistribute"):
+        if step.op == "create" or not step.old.get("undistribute"):
+            text = f"schema `{step.name}` becomes local: its rows move back to the coordinator"
+            yield Change("rewritten", text, asks, _REWRITES)
+        else:
+            yield Change("proved", f"schema `{step.name}` is local")
+    elif step.op == "create" or step.old.get("undistribute"):
+        text = f"schema `{step.name}` is distributed as a whole, {where}: {_listed(tables) or 'no table yet'}"
+        yield Change("created", text, asks, _DISTRIBUTES)
+    elif worker and (step.changed("worker") or step.old.get("misplaced")):
+        yield Change(
+            "moved", f"schema `{step.name}` moves to `{worker}`, with {_listed(tables) or 'no table yet'}", asks
+        )
+    elif added := [table for table in tables if table not in old]:
+        yield Change("proved", f"schema `{step.name}` has {_listed(added)}, {where}")
+    else:
+        yield Change("proved", f"schema `{step.name}` is distributed as declared")
+
+
+# --- functions -------------------------------------------------------------------------------------------------------
+
+
+def _function(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "delete":
+        yield Change("left", f"function `{step.name}` was removed from the settings: its calls run where they are made")
+        return
+    argument = step.new.get("argument")
+    of = f"the worker of its `{argument}`" if argument else "the worker"
+    text = f"calls of the function `{step.name}` run on {of}, with `{_name(step.new['colocate_with'])}`"
+    is_new = step.op == "create" or step.changed("argument", "colocate_with", "force_delegation")
+    yield Change("created" if is_new else "proved", text)
+
+
 # --- placement -------------------------------------------------------------------------------------------------------
 
 
@@ -380,6 +425,8 @@ _DESCRIBED: Final[dict[str, Callable[[Step, Mapping[str, Any]], Iterator[Change]
     "DistributedTable": _distributed,
     "ReferenceTable": _reference,
     "LocalTable": _local_table,
+    "DistributedSchema": _schema,
+    "DistributedFunction": _function,
     "ShardPlacement": _placement,
     "Rebalance": _rebalance,
 }

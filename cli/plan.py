@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
     from components.errors import InputError
     from components.keys import PlannedForeignKey
-    from components.plan.plan import PlannedTable
+    from components.plan.functions import PlannedFunction
+    from components.plan.plan import PlannedSchema, PlannedTable
     from components.plan.tenants import Tenancy
 
 __all__ = ["FORMATS", "Planned", "plan_command", "read_plan"]
@@ -190,7 +191,7 @@ def _line(finding: Finding, text: str) -> int:
     prefix = f"{PROJECT}:tables.{finding.table}."
     if finding.setting.startswith(prefix):
         path.append(finding.setting.removeprefix(prefix).partition(" ")[0])
-    elif not finding.table:
+    elif not finding.table or finding.setting.startswith(f"{PROJECT}:schemas."):
         name, _, table = finding.setting.partition(" = ")[0].partition(".")
         path = ["config", name, table, table.partition(".pin.")[0]]
     node, line = yaml.compose(text, Loader=yaml.SafeLoader), 1
@@ -219,10 +220,13 @@ def _steps(
     """Yield what an update does, in its order (components/cluster.py)."""
     steps: list[dict[str, Any]] = [{"kind": "file", "file": str(folder / file.name)} for file in plan.files]
     steps += [{"kind": "local", "table": str(it.table)} for it in plan.undistributed]
+    steps += [{"kind": "localSchema", "schema": it.name} for it in plan.schemas if it.declaration.undistribute]
     by_pattern = {table: str(it.pattern) for it in plan.patterns for table in it.tables}
     steps += [
         {"kind": "table", **_table(table, shard_count), "pattern": by_pattern.get(table.name)} for table in plan.tables
     ]
+    steps += [{"kind": "schema", **_schema(it)} for it in plan.schemas if not it.declaration.undistribute]
+    steps += [{"kind": "function", **_function(it)} for it in plan.functions]
     steps += [
         {"kind": "tenants", "table": str(it.table), "pin": dict(it.pin), "spread": list(it.spread)} for it in tenancies
     ]
@@ -243,6 +247,25 @@ def _table(table: PlannedTable, shard_count: int) -> dict[str, Any]:
         "after": [str(name) for name in table.after],
         "setAside": [_foreign_key(key) for key in table.set_aside],
         "restored": [_foreign_key(key) for key in table.restored],
+    }
+
+
+def _schema(schema: PlannedSchema) -> dict[str, Any]:
+    return {
+        "schema": schema.name,
+        "worker": schema.worker,
+        "tables": [str(name) for name in schema.declaration.tables],
+        "after": [str(name) for name in schema.after],
+    }
+
+
+def _function(function: PlannedFunction) -> dict[str, Any]:
+    declared = function.declaration
+    return {
+        "function": function.signature,
+        "argument": declared.argument,
+        "colocateWith": str(declared.colocate_with),
+        "forceDelegation": declared.force_delegation,
     }
 
 
@@ -313,6 +336,16 @@ def _step(step: dict[str, Any]) -> Iterator[str]:
             yield f"run {step['file']}"
         case "local":
             yield f"{step['table']}: local again, on the coordinator only"
+        case "localSchema":
+            yield f"schema {step['schema']}: its tables local again, on the coordinator only"
+        case "schema":
+            where = f"on worker {step['worker']}" if step["worker"] else "on a worker that Citus chooses"
+            yield f"schema {step['schema']}: distributed as a whole, {where}"
+            if step["tables"]:
+                yield f"tables: {', '.join(step['tables'])}"
+        case "function":
+            of = f" of its {step['argument']}" if step["argument"] else ""
+            yield f"function {step['function']}: runs on the worker{of}, with {step['colocateWith']}"
         case "tenants":
             yield f"tenants of {step['table']}: {'; '.join(_placements(step))}"
         case _:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.plan.later import Standing
 from components.resources.wire import read
-from components.tables import DistributedDeclaration, LocalDeclaration, ReferenceDeclaration, Sharding
+from components.tables import (
+    DistributedDeclaration,
+    LocalDeclaration,
+    ReferenceDeclaration,
+    SchemaDeclaration,
+    Sharding,
+    SingleShard,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,4 +66,7 @@ def standing_of(resources: Iterable[dict[str, Any]]) -> Standing | None:
         elif kind in _KINDS:
             declared: DistributedDeclaration | ReferenceDeclaration | LocalDeclaration = read(_KINDS[kind], known)
             tables[declared.table] = declared.sharding
+        elif kind == "DistributedSchema":
+            schema = read(SchemaDeclaration, known)
+            tables |= {} if schema.undistribute else dict.fromkeys(schema.tables, SingleShard())
     return Standing(files, tables) if files else None

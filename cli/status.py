@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.cluster import connected_to, is_stand_in
+from components.database import schemas
 from components.database.moves import get_residency
 from components.database.statements import statement
 from components.errors import StackError
-from components.names import TableName
+from components.names import SchemaName, TableName
 
 if TYPE_CHECKING:
     from pulumi.automation import Stack
@@ -60,8 +61,9 @@ def show_residency(stack: Stack) -> bool:
     console = Console(highlight=False)
     outputs = {name: output.value for name, output in stack.outputs().items()}
     declared: dict[str, dict[str, str]] = outputs.get("residency") or {}
-    if not declared:
-        console.print("no tenant has a worker of its own: citus:tenants gives it one")
+    distributed = {it: how for it, how in (outputs.get("schemas") or {}).items() if how["kind"] == "distributed"}
+    if not (declared or distributed):
+        console.print("no tenant has a worker of its own: citus:tenants, or citus:schemas, gives it one")
         return True
     if is_stand_in(outputs):
         console.print("this is a stand-in for Citus, which moves no rows: nothing to count")
@@ -73,6 +75,12 @@ def show_residency(stack: Stack) -> bool:
                 for table, value, node, count in get_residency(connection, TableName.parse(name), list(nodes)):
                     right = right and node == nodes[value]
                     rows.append((value, table, count, node, "" if node == nodes[value] else f"not on {nodes[value]}"))
+            named = {SchemaName.parse(it).name: how for it, how in distributed.items()}
+            for schema, name, node, count in schemas.count_rows(connection, list(named)):
+                is_right = node == named[schema]["node"] or not named[schema]["pinned"]
+                right = right and is_right
+                wrong = "" if is_right else f"not on {named[schema]['node']}"
+                rows.append((str(SchemaName(schema)), str(TableName(schema, name)), count, node, wrong))
     except StackError as error:
         console.print(f"the rows cannot be counted: {error}", soft_wrap=True, markup=False)
         return False

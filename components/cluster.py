@@ -11,10 +11,12 @@ import pulumi
 from components.access import Access, Server
 from components.database.rebalance import Forecast, RebalancePolicy, look_ahead
 from components.errors import StackError
+from components.names import SchemaName
 from components.nodes.look import Look
 from components.nodes.node import node_names
 from components.nodes.password import PasswordOfNode, UserPassword, UserPasswordInputs
 from components.nodes.server_settings import get_reloaded
+from components.resources.functions import DistributedFunction, FunctionInputs
 from components.resources.identity import ClusterIdentity, ClusterIdentityInputs
 from components.resources.membership import (
     ClusterHealth,
@@ -28,6 +30,7 @@ from components.resources.membership import (
 from components.resources.parameters import NodeParameters, ServerParameters, ServerParametersInputs
 from components.resources.placement import ShardPlacement, ShardPlacementInputs, TenantsInputs
 from components.resources.rebalance import Rebalance, RebalanceInputs
+from components.resources.schemas import DistributedSchema, SchemaInputs
 from components.resources.scripts import SchemaScript, SchemaScriptInputs
 from components.resources.tables import DistributedTable, LocalTable, ReferenceTable
 from components.resources.wire import write
@@ -39,7 +42,8 @@ if TYPE_CHECKING:
 
     from components.database.live import LiveCluster, LiveWorker
     from components.nodes.runtime import Runtime
-    from components.plan.plan import PlannedTable, ShardingPlan
+    from components.plan.functions import PlannedFunction
+    from components.plan.plan import PlannedSchema, PlannedTable, ShardingPlan
     from components.plan.tenants import Tenancy
     from components.resources.remains import Remnants
     from components.settings import Settings
@@ -51,7 +55,7 @@ class CitusCluster(pulumi.ComponentResource):
     """A coordinator, its workers, and a schema sharded over them.
 
     Order: containers, then the coordinator, then the workers, then the proof that all reach each other, then the schema
-    files one after the other, then the tables that become local, then the sharded ones, each after those it needs.
+    files one after the other, then the tables and schemas that become local, then the sharded ones, each after those it needs.
     """
 
     dsn: pulumi.Output[str]
@@ -159,7 +163,12 @@ class CitusCluster(pulumi.ComponentResource):
         )
         workers = [node.address for node in nodes.workers]
         last = self._local_tables(plan, self._scripts(plan, self._parameters(name, health)))
+        self.schemas: dict[str, DistributedSchema] = {}
+        returned = [it for it in plan.schemas if it.declaration.undistribute]
+        last = self._schemas(returned, last, workers) or last
         self.tables = self._tables(plan, last, health, [coordinator.address, *workers])
+        self._schemas([it for it in plan.schemas if it not in returned], last, workers)
+        self._functions(plan)
         tenants = tuple(
             TenantsInputs(
                 table=tenancy.table,
@@ -178,7 +187,7 @@ class CitusCluster(pulumi.ComponentResource):
                 tenants=tenants,
                 groups=tuple(self.tables[str(tenancy.table)].colocation_group for tenancy in tenancies),
             ),
-            self._after([last, *self.workers, *self.tables.values()]),
+            self._after([last, *self.workers, *self.tables.values(), *self.schemas.values()]),
         )
         settled: list[pulumi.Resource] = [self.placement, last]
         if settings.rebalance:
@@ -210,6 +219,8 @@ class CitusCluster(pulumi.ComponentResource):
                 **{str(it.table): {"kind": "local"} for it in plan.undistributed},
                 **{str(table.name): self._describe(table) for table in plan.tables},
             },
+            "functions": {it.signature: self._describe_function(it) for it in plan.functions},
+            "schemas": {it.name: self._describe_schema(it) for it in plan.schemas},
             "residency": self.placement.residency,
         }
         self.register_outputs(self.outputs)
@@ -233,13 +244,33 @@ class CitusCluster(pulumi.ComponentResource):
 
     def _scripts(self, plan: ShardingPlan, last: pulumi.Resource) -> pulumi.Resource:
         for file in plan.files:
-            inputs = SchemaScriptInputs.of(self._access, file, (table.name for table in plan.tables))
+            to_shard = [table.name for table in plan.tables]
+            to_shard += [table for schema in plan.schemas for table in schema.declaration.tables]
+            inputs = SchemaScriptInputs.of(self._access, file, to_shard)
             last = SchemaScript(file.name, inputs, self._after([last]))
         return last
 
     def _local_tables(self, plan: ShardingPlan, last: pulumi.Resource) -> pulumi.Resource:
         for declaration in plan.undistributed:
             last = LocalTable(str(declaration.table), declaration, self._access, self._after([last]))
+        return last
+
+    def _schemas(
+        self, planned: Sequence[PlannedSchema], before: pulumi.Resource, workers: Sequence[str]
+    ) -> pulumi.Resource | None:
+        """Declare the schemas one after the other, since one run changes a cluster in one place at a time; return the last."""
+        last: pulumi.Resource | None = None
+        for schema in planned:
+            number = schema.worker
+            inputs = SchemaInputs(
+                **vars(schema.declaration),
+                **vars(self._access),
+                worker=workers[number - 1] if number else None,
+                worker_group=self.workers[number - 1].group_id if number else None,
+            )
+            after = [last or before, *(self.tables[str(table)] for table in schema.after)]
+            last = DistributedSchema(schema.name, inputs, self._after([*after, *self.workers]))
+            self.schemas[schema.name] = last
         return last
 
     def _tables(
@@ -256,6 +287,34 @@ class CitusCluster(pulumi.ComponentResource):
                     group = made[str(target)].colocation_group if target else None
                     made[name] = DistributedTable(name, table.declaration, self._access, group, opts)
         return made
+
+    def _functions(self, plan: ShardingPlan) -> None:
+        sharded: list[pulumi.Resource] = [*self.tables.values(), *self.schemas.values()]
+        for function in plan.functions:
+            target = function.declaration.colocate_with
+            table = self.tables.get(str(target)) or self.schemas[str(SchemaName(target.schema))]
+            inputs = FunctionInputs(
+                **vars(function.declaration),
+                **vars(self._access),
+                signature=function.signature,
+                target_group=table.colocation_group,
+            )
+            sharded.append(DistributedFunction(function.signature, inputs, self._after(sharded)))
+
+    def _describe_function(self, function: PlannedFunction) -> dict[str, pulumi.Input[str]]:
+        argument, table = function.declaration.argument, str(function.declaration.colocate_with)
+        return {"argument": argument, "colocateWith": table} if argument else {"colocateWith": table}
+
+    def _describe_schema(self, schema: PlannedSchema) -> dict[str, pulumi.Input[str | int | bool]]:
+        if schema.declaration.undistribute:
+            return {"kind": "local"}
+        made = self.schemas[schema.name]
+        return {
+            "kind": "distributed",
+            "node": made.node,
+            "tables": len(schema.declaration.tables),
+            "pinned": schema.worker is not None,
+        }
 
     def _describe(self, table: PlannedTable) -> dict[str, pulumi.Input[str | int]]:
         made = self.tables[str(table.name)]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "IDENTIFIER_BYTES",
     "ColumnName",
+    "SchemaName",
     "TableName",
     "TablePattern",
     "default_name",
@@ -179,6 +180,22 @@ class ColumnName(_SqlName):
 
     @classmethod
     def parse(cls, text: str) -> ColumnName:
+        """Read `name` or `"Quoted Name"`; raises ValueError."""
+        return cls(*_parse(text, most=1))
+
+    def __str__(self) -> str:
+        """Return the name as it is spelled in SQL."""
+        return _quoted(self.name)
+
+
+@dataclass(frozen=True, order=True)
+class SchemaName(_SqlName):
+    """A schema's name, as the catalogue has it."""
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> SchemaName:
         """Read `name` or `"Quoted Name"`; raises ValueError."""
         return cls(*_parse(text, most=1))
 

@@ -18,6 +18,8 @@ PROVIDERS: Final = {
     "ClusterIdentityProvider": "components.resources.identity",
     "CoordinatorNodeProvider": "components.resources.membership",
     "DestroyGuardProvider": "components.nodes.docker.destroy_guard",
+    "DistributedFunctionProvider": "components.resources.functions",
+    "DistributedSchemaProvider": "components.resources.schemas",
     "DistributedTableProvider": "components.resources.tables",
     "LocalNodeProvider": "components.nodes.local.resources",
     "LocalTableProvider": "components.resources.tables",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -25,7 +26,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel, to_snake
 
 from components.errors import Problem, SettingsError
-from components.names import IDENTIFIER_BYTES, ColumnName, TableName, TablePattern
+from components.names import IDENTIFIER_BYTES, ColumnName, SchemaName, TableName, TablePattern
 from components.parameters import SERVER_SETTINGS, as_bytes, as_text, find_problem, get_known, in_bytes
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ LOCALE: Final = r"C|POSIX|[A-Za-z_]+\.(UTF-8|utf-?8)(@[a-z]+)?"
 
 PARAMETERS: Final = ("parameters", "coordinatorParameters", "workerParameters")
 STRUCTURED: Final = {
+    "functions": "signatures of functions",
+    "schemas": "schema names",
     "tables": "table names",
     "tenants": "table names",
     "rebalance": "its settings, true or false",
@@ -167,6 +170,48 @@ class RebalanceSettings(_Model):
     """Online where the tables allow it, or with writes waiting everywhere."""
 
 
+UNDISTRIBUTABLE: Final = r"public|information_schema|pg_.*|citus|citus_internal|citus_pulumi|columnar|columnar_internal"
+"""Schemas that Citus, or this project, keeps to itself; public has what all tenants share."""
+
+
+class SchemaSettings(_Model):
+    """A schema that is distributed as a whole: all its tables are together on one worker."""
+
+    worker: int | None = Field(default=None, ge=1)
+    """The number of the worker; without it the schema is wherever Citus puts it."""
+    undistribute: bool = False
+    """The tables of the schema are to be local again."""
+
+    @model_validator(mode="after")
+    def _alone(self) -> SchemaSettings:
+        if self.undistribute and self.worker is not None:
+            msg = "undistribute: true makes the schema's tables local, and stands alone: remove it, or worker"
+            raise ValueError(msg)
+        return self
+
+
+def _signature(value: str) -> str:
+    if not re.fullmatch(r"[^()]+\(.*\)\s*", value, re.DOTALL):
+        msg = "expected a signature: the function's name and the types of its arguments, such as sell(int, text)"
+        raise ValueError(msg)
+    return value
+
+
+Signature = Annotated[str, AfterValidator(_signature)]
+"""Of a function, spelled as in SQL."""
+
+
+class FunctionSettings(_Model):
+    """A function whose calls run on the worker of the tenant that they name."""
+
+    distribute_by: str | None = Field(default=None, min_length=1, validation_alias=AliasChoices("distributeBy", "by"))
+    """The argument that has the tenant, by its name as in SQL, or as $1."""
+    colocate_with: TableName
+    """The sharded table on whose worker it runs."""
+    force_delegation: bool = False
+    """It also runs there when it is called within a transaction, and may reach this one shard only."""
+
+
 class Settings(_Model):
     """Everything a stack may set."""
 
@@ -191,6 +236,10 @@ class Settings(_Model):
         Annotated[TableSettings, WrapValidator(lambda value, read: EXCLUDED if value is False else read(value))],
     ] = Field(default_factory=dict)
     """Tables that are sharded, each by its name."""
+    schemas: dict[SchemaName, SchemaSettings] = Field(default_factory=dict)
+    """Schemas that are distributed as a whole, each by its name."""
+    functions: dict[Signature, FunctionSettings] = Field(default_factory=dict)
+    """Functions that run on the worker of a tenant, each by its signature as in SQL."""
     tenants: dict[TableName, TenantSettings] = Field(default_factory=dict)
     rebalance: RebalanceSettings | None = Field(default_factory=RebalanceSettings)
     """None where shards stay where they are."""
@@ -320,6 +369,26 @@ class Settings(_Model):
         """Return what a node may use; 0 for no limit."""
         return as_bytes(self.memory) if self.memory else 0
 
+    @field_validator("schemas")
+    @classmethod
+    def _distributable(cls, value: dict[SchemaName, SchemaSettings]) -> dict[SchemaName, SchemaSettings]:
+        for schema in value:
+            if re.fullmatch(UNDISTRIBUTABLE, schema.name):
+                msg = f"the schema {schema} cannot be distributed: put the tables into a schema of their own, or remove it"
+                raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _fit_for_workers(self) -> Settings:
+        for schema, settings in self.schemas.items():
+            if settings.worker is not None and settings.worker > self.workers:
+                msg = (
+                    f"schemas.{schema}.worker = {settings.worker}: there are workers 1 to {self.workers}: name one of them, or "
+                    "remove it for Citus to choose"
+                )
+                raise ValueError(msg)
+        return self
+
     @model_validator(mode="after")
     def _fit_for_local(self) -> Settings:
         if self.runtime != "local":
@@ -401,7 +470,8 @@ class Settings(_Model):
             if setting == "tables":
                 known += len(settings.undistributed) + len(settings.patterns)
             if known < len(decoded.get(setting, {})):
-                msg = f"citus:{setting} names a table twice: unquoted names are folded to lower case; remove one"
+                what = "schema" if setting == "schemas" else "table"
+                msg = f"citus:{setting} names a {what} twice: unquoted names are folded to lower case; remove one"
                 raise SettingsError(msg)
         if stack != SEED_STACK and settings.password.get_secret_value() == SEED_PASSWORD:
             msg = (
@@ -430,6 +500,8 @@ _MODELS: Final[dict[str, tuple[str, type[_Model]]]] = {
     "tables": ("a table", TableSettings),
     "tenants": ("a table", TenantSettings),
     "rebalance": ("rebalance", RebalanceSettings),
+    "schemas": ("a schema", SchemaSettings),
+    "functions": ("a function", FunctionSettings),
 }
 """What each mapping holds, and the model of that."""
 

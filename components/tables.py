@@ -13,14 +13,17 @@ __all__ = [
     "Declaration",
     "Distributed",
     "DistributedDeclaration",
+    "FunctionDeclaration",
     "Kind",
     "Local",
     "LocalDeclaration",
     "Pending",
     "Reference",
     "ReferenceDeclaration",
+    "SchemaDeclaration",
     "ShardedDeclaration",
     "Sharding",
+    "SingleShard",
     "get_compared",
 ]
 
@@ -35,10 +38,13 @@ class Kind(Enum):
     REFERENCE = "reference"
     MANAGED = "managed"
     """Local, and in Citus's metadata, since a foreign key connects it to a reference table."""
+    SINGLE_SHARD = "single shard"
+    """In one shard, as the tables of a distributed schema are."""
     LOCAL = "local"
 
     def __str__(self) -> str:
-        return {Kind.REFERENCE: "a reference table", Kind.MANAGED: "in Citus's metadata"}.get(self, str(self.value))
+        spelled = {Kind.REFERENCE: "a reference table", Kind.SINGLE_SHARD: "a single-shard table"}
+        return {**spelled, Kind.MANAGED: "in Citus's metadata"}.get(self, str(self.value))
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,17 @@ class Distributed:
         return f"distributed by {self.column}"
 
 
-Sharding = Distributed | Reference | Local
+@dataclass(frozen=True)
+class SingleShard:
+    """All rows are in one shard, on the worker that has all tables of its schema."""
+
+    kind: ClassVar[Kind] = Kind.SINGLE_SHARD
+
+    def __str__(self) -> str:
+        return str(self.kind)
+
+
+Sharding = Distributed | Reference | SingleShard | Local
 
 
 @dataclass(frozen=True)
@@ -145,6 +161,30 @@ class DistributedDeclaration(ShardedDeclaration):
     def sharding(self) -> Sharding:
         """Return its kind."""
         return Distributed(self.distribution_column)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemaDeclaration:
+    """A schema whose tables are all together on one worker, or are to be local again."""
+
+    schema: str
+    tables: tuple[TableName, ...] = ()
+    """Those that the files create in it, without partitions: one that is new shows, and is proved to be there."""
+    undistribute: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionDeclaration:
+    """A function whose calls run on the worker of the tenant that they name."""
+
+    function: str
+    """Its signature, as a value that casts to regprocedure."""
+    argument: str | None = None
+    """The argument that has the tenant: its name as the catalogue has it, or $1; None for a table that has no column."""
+    colocate_with: TableName
+    force_delegation: bool = False
+    definition: str = ""
+    """Hash of the statement that creates it: one that is another shows, and the function is proved to be distributed still."""
 
 
 def get_compared(declaration: type[Any]) -> tuple[str, ...]:

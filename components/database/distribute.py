@@ -5,7 +5,7 @@ Takes a connection; knows nothing of Pulumi. The statements are in sql/citus/.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from components.database import constraints
 from components.database.reshard import colocate, plan_resharding, reshard, undistribute
@@ -21,9 +21,10 @@ from components.database.safeguards import (
     with_partitions,
 )
 from components.database.statements import regclass, statement
-from components.errors import ReshardingError
+from components.errors import DriftError, ReshardingError
 from components.keys import rewritten_primary_key
-from components.tables import Distributed, Local, Reference
+from components.names import SchemaName
+from components.tables import Distributed, Local, Reference, SingleShard
 
 if TYPE_CHECKING:
     from components.database.connections import Connection
@@ -62,6 +63,8 @@ def ensure_distributed(
             with locked(connection, table):
                 undistribute(connection, table)
                 _distribute(connection, declared)
+        case SingleShard():
+            _refuse_single_shard(declared)
         case Local():
             with locked(connection, table):
                 _distribute(connection, declared)
@@ -86,6 +89,15 @@ def _redistribute(
     else:
         raise ReshardingError(declared.table, plan.reason)
     return get_existing(connection, declared.table)
+
+
+def _refuse_single_shard(declared: DistributedDeclaration | ReferenceDeclaration | LocalDeclaration) -> NoReturn:
+    schema = SchemaName(declared.table.schema)
+    msg = (
+        f"table {declared.table} is a single-shard table of the distributed schema {schema}, but is declared as "
+        f"{declared.sharding}; nothing was changed. Undistribute the schema first: citus:schemas.{schema}: {{undistribute: true}}"
+    )
+    raise DriftError(msg)
 
 
 def _distribute(connection: Connection, declared: DistributedDeclaration) -> None:
@@ -119,9 +131,12 @@ def ensure_local(connection: Connection, declared: LocalDeclaration) -> None:
         StackError: rows were lost on the way; everything is rolled back.
     """
     table = declared.table
-    if isinstance(get_existing(connection, table).sharding, Local):
+    live = get_existing(connection, table)
+    if isinstance(live.sharding, Local):
         restore_waiting_keys(connection, table, declared.pending)
         return
+    if isinstance(live.sharding, SingleShard):
+        _refuse_single_shard(declared)
     refuse_identity(connection, [table])
     with locked(connection, table):
         undistribute(connection, table)
@@ -148,6 +163,8 @@ def ensure_reference(connection: Connection, declared: ReferenceDeclaration) -> 
             if not declared.rewrite:
                 raise ReshardingError(table, f"is {live.sharding}, but is declared as {declared.sharding}")
             refuse_identity(connection, [table])
+        case SingleShard():
+            _refuse_single_shard(declared)
     with locked(connection, table):
         if not isinstance(live.sharding, Local):
             undistribute(connection, table)

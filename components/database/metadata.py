@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from components.database.statements import identifier, regclass, statement
 from components.names import TableName
-from components.tables import Distributed, Kind, Local, Reference, Sharding
+from components.tables import Distributed, Kind, Local, Reference, Sharding, SingleShard
 
 if TYPE_CHECKING:
     from components.database.connections import Connection
@@ -41,7 +41,11 @@ def get_table(connection: Connection, table: TableName) -> TableState | None:
 
 def as_sharding(kind: str, column: str | None) -> Sharding:
     """Return the kind of table that a statement of sql/citus/ tells."""
-    kinds: dict[Kind, Sharding] = {Kind.DISTRIBUTED: Distributed(column or ""), Kind.REFERENCE: Reference()}
+    kinds: dict[Kind, Sharding] = {
+        Kind.DISTRIBUTED: Distributed(column or ""),
+        Kind.REFERENCE: Reference(),
+        Kind.SINGLE_SHARD: SingleShard(),
+    }
     return kinds.get(Kind(kind), Local())
 
 

@@ -186,11 +186,11 @@ def get_node_id(connection: Connection, node: str) -> int:
     return known.node_id
 
 
-def move_shard(connection: Connection, table: TableName, shard: TenantShard, node: str) -> None:
-    """Move a shard, and those colocated with it, to a node."""
+def move_shard(connection: Connection, what: object, shard: TenantShard, node: str) -> None:
+    """Move a shard, and those colocated with it, to a node; `what` says of what it is one."""
     name, port = parse_address(node)
     mode, reason = get_transfer_mode(connection, shard.shard_id)
-    tell_writes_wait(f"moving shard {shard.shard_id} of {table} to {node}", mode, reason)
+    tell_writes_wait(f"moving shard {shard.shard_id} of {what} to {node}", mode, reason)
     if mode == "auto":
         get_replication_room(connection, shard, [node])
     where = {"from_name": shard.node_name, "from_port": shard.node_port, "name": name, "port": port}

@@ -18,6 +18,7 @@ from psycopg import sql
 from components.database import constraints, roles
 from components.database.connections import is_lost
 from components.database.metadata import get_table
+from components.database.schemas import get_schema
 from components.database.statements import get_value, regclass, sequentially, statement
 from components.database.without_transaction import Progress, Remnant, find_index, find_invalid
 from components.errors import DriftError, StackError
@@ -454,9 +455,13 @@ class _Live:
         return TableName(relation.schemaname or (row and row[0]) or "public", relation.relname)
 
     def kind(self, table: TableName) -> Kind:
-        """Return what Citus has made of it."""
+        """Return what Citus has made of it, or will make of it once it is created."""
         found = self._find(regclass(table))
-        return Kind(found[2]) if found else Kind.LOCAL
+        if found is not None:
+            return Kind(found[2])
+        schema = get_schema(self.connection, table.schema)
+        is_distributed = schema is not None and schema.colocation_group is not None
+        return Kind.SINGLE_SHARD if is_distributed else Kind.LOCAL
 
     def columns(self, table: TableName) -> Sequence[str] | None:
         """Return its columns."""

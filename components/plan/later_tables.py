@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from components.names import TableName, default_name
 from components.schema.parse_tree import action_of, object_type
 from components.schema.relations import Relations
-from components.tables import Distributed, Kind, Reference
+from components.tables import Distributed, Kind, Reference, SingleShard
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -25,6 +25,7 @@ class _FollowedRelations(Relations):
     def __init__(self, kinds: dict[TableName, Sharding]) -> None:
         super().__init__()
         self.kinds = kinds
+        self.distributed_schemas = {name.schema for name, sharding in kinds.items() if sharding == SingleShard()}
         self.follows = False
 
     def follow(self) -> None:
@@ -36,9 +37,11 @@ class _FollowedRelations(Relations):
         self.follows = True
 
     def put(self, table: Table) -> None:
-        """Add the table; a new partition of a sharded table is sharded with it."""
+        """Add the table; a partition of a sharded table, and a table of a distributed schema, is sharded with it."""
         if self.follows and table.partition and table.parent in self.kinds:
             self.kinds[table.name] = self.kinds[table.parent]
+        elif self.follows and table.name.schema in self.distributed_schemas and table.persistence != "t":
+            self.kinds[table.name] = SingleShard()
         super().put(table)
 
     def drop(self, name: TableName, *, cascade: bool = False, at: Position | None = None) -> None:
@@ -51,7 +54,9 @@ class _FollowedRelations(Relations):
         """Rename the table; it keeps its kind."""
         super().move(table, name)
         if self.follows and table.name in self.kinds:
-            self.kinds[name] = self.kinds.pop(table.name)
+            kind = self.kinds.pop(table.name)
+            if kind != SingleShard() or name.schema in self.distributed_schemas:
+                self.kinds[name] = kind
 
     def rename_column(self, table: Table, old: str, new: str) -> None:
         """Rename a column; the distribution column stays the same one."""

@@ -10,7 +10,7 @@ from components.schema.relations import is_derived
 from components.tables import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from components.names import TableName
     from components.schema.relations import Column, ForeignKey, Key, Relations, Table
@@ -27,11 +27,14 @@ class Layout:
         schema: Relations,
         settings: Mapping[TableName, TableSettings],
         *,
+        schemas: Collection[str] = (),
         unsafe_triggers: bool = False,
         citus: tuple[int, int] | None = None,
     ) -> None:
         self.schema = schema
         self.settings = settings
+        self.schemas = schemas
+        """Schemas that are distributed as a whole."""
         self.unsafe_triggers = unsafe_triggers
         """Whether sharded tables may have triggers."""
         self.citus = citus
@@ -54,8 +57,14 @@ class Layout:
         """Return the kind that the settings declare."""
         settings = self._settings(name)
         if settings is None:
-            return Kind.LOCAL
+            return Kind.SINGLE_SHARD if name.schema in self.schemas else Kind.LOCAL
         return Kind.REFERENCE if settings.reference else Kind.DISTRIBUTED
+
+    @cached_property
+    def single_shard(self) -> dict[TableName, None]:
+        """The tables of distributed schemas, without partitions, in the order in which Citus takes those of a schema."""
+        found = (it.name for it in self.schema.tables.values() if not it.partition and it.persistence != "t")
+        return dict.fromkeys(sorted(name for name in found if self.kind(name) == Kind.SINGLE_SHARD))
 
     def distribution_column_name(self, name: TableName) -> str:
         """Return the distribution column's name; empty where there is none."""

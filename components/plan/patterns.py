@@ -22,7 +22,7 @@ from components.plan.rules.names import (
 from components.settings import EXCLUDED, TableSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from components.schema.relations import Relations, Table
 
@@ -79,11 +79,16 @@ def expand_patterns(
     tables: Mapping[TableName, TableSettings],
     undistributed: Iterable[TableName],
     patterns: Mapping[TableName | TablePattern, TableSettings],
+    schemas: Collection[str] = (),
 ) -> Expansion:
-    """Return the settings with what each pattern declares of the tables that have no line of their own."""
+    """Return the settings with what each pattern declares of the tables that have no line of their own.
+
+    None is for the tables of `schemas`, which are distributed as a whole.
+    """
     own = {*tables, *undistributed, *(name for name in patterns if isinstance(name, TableName))}
     expanded, brought_back, findings = dict(tables), list(undistributed), list(_unknown(schema, patterns))
-    nearest, unused, ties = _match(schema, own, patterns)
+    apart = {name for name in schema.tables if name.schema in schemas}
+    nearest, unused, ties = _match(schema, own | apart, patterns)
     for table, one, other in ties:
         message = f"{table.name} is matched by {one} and by {other}, and neither is nearer"
         remedy = f"give {table.name} a line of its own, or make one of the two longer"

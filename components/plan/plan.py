@@ -11,25 +11,37 @@ from typing import TYPE_CHECKING, Any
 
 from components.errors import PlanError
 from components.keys import DeclaredKeys, PlannedForeignKey
-from components.names import TableName
+from components.names import SchemaName, TableName
 from components.plan.findings import Finding, by_kind, listed_findings
+from components.plan.functions import PlannedFunction, plan_function
 from components.plan.later import check_later
 from components.plan.layout import Layout
 from components.plan.patterns import ExpandedPattern, expand_patterns
 from components.plan.rules import RULES, check_files, check_plan, check_settings
+from components.plan.rules import functions as function_rules
+from components.plan.rules import schemas as schema_rules
 from components.plan.rules.names import truncate_names
 from components.schema.needs import KnownServer
 from components.schema.statements import SqlFile
-from components.tables import DistributedDeclaration, Local, LocalDeclaration, Pending, ReferenceDeclaration
+from components.tables import (
+    DistributedDeclaration,
+    Kind,
+    Local,
+    LocalDeclaration,
+    Pending,
+    ReferenceDeclaration,
+    SchemaDeclaration,
+    SingleShard,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from components.plan.later import Standing
     from components.schema.files import Schema
-    from components.settings import Settings
+    from components.settings import SchemaSettings, Settings
 
-__all__ = ["PlannedTable", "ShardingPlan"]
+__all__ = ["PlannedSchema", "PlannedTable", "ShardingPlan"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,22 @@ class PlannedTable:
 
 
 @dataclass(frozen=True)
+class PlannedSchema:
+    """One schema of the plan, which is distributed as a whole or undistributed."""
+
+    declaration: SchemaDeclaration
+    worker: int | None = None
+    """The number of its worker, from 1; None for Citus to choose."""
+    after: tuple[TableName, ...] = ()
+    """Reference tables of the plan that its foreign keys reference."""
+
+    @property
+    def name(self) -> str:
+        """Return the schema, as it is spelled in SQL."""
+        return str(SchemaName(self.declaration.schema))
+
+
+@dataclass(frozen=True)
 class ShardingPlan:
     """The schema's files in order, and the tables in an order in which each finds what it needs."""
 
@@ -79,6 +107,8 @@ class ShardingPlan:
     tables: tuple[PlannedTable, ...]
     undistributed: tuple[LocalDeclaration, ...] = ()
     """Tables that are to be local again."""
+    schemas: tuple[PlannedSchema, ...] = ()
+    functions: tuple[PlannedFunction, ...] = ()
     findings: tuple[Finding, ...] = ()
     patterns: tuple[ExpandedPattern, ...] = ()
     """What each pattern of the settings came to."""
@@ -126,21 +156,43 @@ class ShardingPlan:
     ) -> ShardingPlan:
         """Return the plan with all its findings, whether it can be carried out or not."""
         tables, findings = truncate_names(settings.tables)
-        expansion = expand_patterns(schema, tables, settings.undistributed, settings.patterns)
+        distributed = tuple(it.name for it, how in settings.schemas.items() if not how.undistribute)
+        expansion = expand_patterns(schema, tables, settings.undistributed, settings.patterns, distributed)
         tables = expansion.tables
         findings += expansion.findings
         server = server or KnownServer()
-        layout = Layout(schema, tables, unsafe_triggers=settings.unsafe_triggers, citus=server.citus)
+        layout = Layout(
+            schema, tables, schemas=distributed, unsafe_triggers=settings.unsafe_triggers, citus=server.citus
+        )
         planned = tuple(_in_order({name: _planned(name, layout, settings.shard_count) for name in tables}))
         findings += check_settings(layout)
+        findings += schema_rules.check_names(layout, settings.schemas, expansion.undistributed)
         if not any(finding.severity == "error" for finding in findings):
-            findings += check_plan(layout, {table.name: number for number, table in enumerate(planned)})
+            in_order = [*(table.name for table in planned), *layout.single_shard]
+            findings += check_plan(layout, {name: number for number, name in enumerate(in_order)})
+            findings += function_rules.check_functions(layout, settings.functions)
         applied = standing.files if standing else ()
         findings = [*check_files(schema, server, applied), *findings]
         if standing is not None:
-            findings = [*check_later(schema.files, standing, tables, server.citus), *findings]
+            findings = [
+                *check_later(schema.files, standing, {**tables, **layout.single_shard}, server.citus),
+                *findings,
+            ]
+            findings += schema_rules.check_standing(layout, standing.tables, settings.schemas, expansion.undistributed)
         turns = _with_pending(list(_with_foreign_keys(planned, layout)), expansion.undistributed, layout)
-        return cls(tuple(schema.files), *turns, tuple(map(expansion.placed, findings)), expansion.patterns, layout)
+        placed = tuple(map(expansion.placed, findings))
+        schemas = tuple(_planned_schema(it, how, layout) for it, how in settings.schemas.items())
+        functions = tuple(plan_function(schema, signature, how) for signature, how in settings.functions.items())
+        return cls(tuple(schema.files), *turns, schemas, functions, placed, expansion.patterns, layout)
+
+
+def _planned_schema(schema: SchemaName, settings: SchemaSettings, layout: Layout) -> PlannedSchema:
+    if settings.undistribute:
+        return PlannedSchema(SchemaDeclaration(schema=schema.name, undistribute=True))
+    tables = tuple(name for name in layout.single_shard if name.schema == schema.name)
+    referenced = {parent for name in tables for parent in layout.references.get(name, ())}
+    after = tuple(sorted(parent for parent in referenced if layout.kind(parent) == Kind.REFERENCE))
+    return PlannedSchema(SchemaDeclaration(schema=schema.name, tables=tables), settings.worker, after)
 
 
 def _planned(name: TableName, layout: Layout, shard_count: int) -> PlannedTable:
@@ -174,7 +226,7 @@ def _planned(name: TableName, layout: Layout, shard_count: int) -> PlannedTable:
         )
     return PlannedTable(
         declaration,
-        related=tuple(sorted((outward | inward) & tables.keys() - {name})),
+        related=tuple(sorted((outward | inward) & {*tables, *layout.single_shard} - {name})),
         after=tuple(sorted(before | ({settings.colocate_with} if settings.colocate_with else set()))),
         group=None if settings.reference else layout.colocation_root(name),
         old_key=key.columns if key else None,
@@ -226,7 +278,7 @@ def _with_foreign_keys(planned: Sequence[PlannedTable], layout: Layout) -> Itera
     restored: dict[int, list[PlannedForeignKey]] = {}
     for child, fk in layout.foreign_keys:
         ends = sorted(turns[end] for end in {child.name, fk.parent} & turns.keys())
-        if ends:
+        if ends and layout.kind(child.name) != Kind.SINGLE_SHARD:  # of a schema, which restores its own
             key = PlannedForeignKey(child.name, fk.name, fk.parent, (fk.on_update, fk.on_delete, fk.match))
             aside.setdefault(ends[0], []).append(key)
             restored.setdefault(ends[-1], []).append(key)
@@ -242,6 +294,10 @@ def _with_pending(
     """Return the tables, and those that are to be local, each with what other steps of the same update make of its relations."""
     local = [Pending(name, Local()) for name in undistributed]
     sharded = {table.name: Pending(table.name, table.declaration.sharding) for table in tables}
+    waiting = {
+        name: tuple(Pending(it.name, SingleShard()) for it in layout.schema.family(name))
+        for name in layout.single_shard
+    }
     related = {table.name: set(table.related) for table in tables}
     followers_of: dict[TableName, list[TableName]] = {table.name: [] for table in tables}
     for table in tables:
@@ -252,7 +308,9 @@ def _with_pending(
     for table in tables:
         followers = tuple(followers_of[table.name])
         tied = set().union(*(related[name] for name in (table.name, *followers))) - {table.name}
-        changes: dict[str, Any] = {"pending": (*(sharded[name] for name in sorted(tied)), *local)}
+        of_schemas = (it for name in sorted(tied & waiting.keys()) for it in waiting[name])
+        others = (sharded[name] for name in sorted(tied & sharded.keys()))
+        changes: dict[str, Any] = {"pending": (*others, *of_schemas, *local)}
         if isinstance(table.declaration, DistributedDeclaration):
             changes["followers"] = followers
         planned.append(replace(table, declaration=replace(table.declaration, **changes)))

@@ -42,6 +42,7 @@ def _drop_objects(scope: Scope, statement: Any) -> None:
         _refuse_dropping(scope, kind, statement)
     for node in statement.objects:
         if kind == "OBJECT_SCHEMA":
+            scope.relations.schemas.pop(node.string.sval, None)
             for table in list(scope.relations.tables):
                 if table.schema == node.string.sval:
                     scope.relations.drop(table, cascade=True)

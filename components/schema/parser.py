@@ -167,12 +167,20 @@ _CREATING_TYPES: Final = {
 
 
 def _create_schema(scope: Scope, statement: Any) -> None:
-    outer, scope.search_path = scope.search_path, (statement.schemaname, *scope.search_path)
+    name = statement.schemaname or statement.authrole.rolename
+    scope.relations.schemas.setdefault(name, scope.at)
+    outer, scope.search_path = scope.search_path, (name, *scope.search_path)
     for element in statement.schema_elts:
         kind = element.WhichOneof("node")
         if kind in _HANDLERS:
             _HANDLERS[kind](scope, getattr(element, kind))
     scope.search_path = outer
+
+
+def _create_extension(scope: Scope, statement: Any) -> None:
+    for option in (node.def_elem for node in statement.options):
+        if option.defname == "schema":
+            scope.relations.extensions[option.arg.string.sval] = (statement.extname, scope.at)
 
 
 def _set(scope: Scope, statement: Any) -> None:
@@ -203,6 +211,7 @@ _HANDLERS: Final[dict[str, Handler]] = {
     **create.HANDLERS,
     **alter.HANDLERS,
     "create_schema_stmt": _create_schema,
+    "create_extension_stmt": _create_extension,
     "create_role_stmt": _create_role,
     "variable_set_stmt": _set,
     "select_stmt": _select,

@@ -322,6 +322,9 @@ class Relations:
         self.row_functions: dict[str, frozenset[TableName]] = {}
         """Of each function that takes or returns rows of tables: those tables."""
         self.roles: set[str] = set()
+        self.schemas: dict[str, Position] = {}
+        self.extensions: dict[str, tuple[str, Position]] = {}
+        """Of each schema that CREATE EXTENSION names: the extension."""
         self.needs: list[Need] = []
         """What statements need of the server, but roles that statements before them create."""
         self.replaced_views: dict[TableName, Position] = {}

@@ -5,6 +5,7 @@ select
     case
         when p.partmethod = 'h' then 'distributed'
         when p.repmodel = 't' then 'reference'
+        when p.partmethod = 'n' and p.colocationid <> 0 then 'single shard'
         when p.partmethod = 'n' then 'managed'
         else 'local'
     end as kind,

@@ -5,7 +5,7 @@ with held as (
     join pg_catalog.pg_dist_shard s using (logicalrelid)
     join pg_catalog.pg_dist_placement p using (shardid)
     join pg_catalog.pg_dist_node n using (groupid)
-    where t.partmethod = 'h' or (t.partmethod = 'n' and t.repmodel <> 't' and t.colocationid <> 0)
+    where t.repmodel <> 't' and t.colocationid <> 0
 ), sizes as (
     select shard_id, max(size) as size from pg_catalog.citus_shard_sizes() group by shard_id
 )

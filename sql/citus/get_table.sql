@@ -2,6 +2,7 @@ select c.oid::bigint as oid,
        case
            when p.partmethod = 'h' then 'distributed'
            when p.partmethod = 'n' and p.repmodel = 't' then 'reference'
+           when p.partmethod = 'n' and p.colocationid <> 0 then 'single shard'
            else 'local'
        end as kind,
        case

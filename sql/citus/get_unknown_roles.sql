@@ -8,7 +8,7 @@ where role.rolcanlogin
   and exists (
       select
       from pg_catalog.pg_dist_partition it
-      where (it.partmethod = 'h' or it.repmodel = 't')
+      where it.colocationid <> 0
         and pg_catalog.has_table_privilege(role.oid, it.logicalrelid, 'select, insert, update, delete')
   )
 order by 1

@@ -10,7 +10,7 @@ select pg_catalog.json_build_object(
                from pg_catalog.pg_dist_placement p
                join pg_catalog.pg_dist_shard s using (shardid)
                join pg_catalog.pg_dist_partition t using (logicalrelid)
-               where t.partmethod = 'h'
+               where t.repmodel <> 't' and t.colocationid <> 0
                  and p.groupid = (select groupid from pg_catalog.pg_dist_local_group)),
     'wal_level', pg_catalog.current_setting('wal_level')
 )

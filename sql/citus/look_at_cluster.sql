@@ -10,6 +10,7 @@ select pg_catalog.json_build_object(
             'kind', case
                 when p.partmethod = 'h' then 'distributed'
                 when p.partmethod = 'n' and p.repmodel = 't' then 'reference'
+                when p.partmethod = 'n' and p.colocationid <> 0 then 'single shard'
                 else 'local'
             end,
             'distribution_column', case
@@ -34,7 +35,7 @@ select pg_catalog.json_build_object(
                 from pg_catalog.pg_dist_placement p
                 join pg_catalog.pg_dist_shard s using (shardid)
                 join pg_catalog.pg_dist_partition t using (logicalrelid)
-                where p.groupid = w.groupid and t.partmethod = 'h'
+                where p.groupid = w.groupid and t.repmodel <> 't' and t.colocationid <> 0
             )
         ) order by w.groupid), '[]')
         from pg_catalog.pg_dist_node w

@@ -6,6 +6,6 @@ select n.nodename || ':' || n.nodeport,
         from pg_catalog.pg_dist_placement p
         join pg_catalog.pg_dist_shard s using (shardid)
         join pg_catalog.pg_dist_partition t using (logicalrelid)
-        where p.groupid = n.groupid and t.partmethod = 'h')
+        where p.groupid = n.groupid and t.repmodel <> 't' and t.colocationid <> 0)
 from pg_catalog.pg_dist_node n
 order by n.groupid

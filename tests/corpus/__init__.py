@@ -7,7 +7,7 @@ one of cases that a file of SQL mends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +35,8 @@ class Case:
     name: str
     sql: str
     tables: dict[str, Any]
+    schemas: dict[str, Any] = field(default_factory=dict)
+    functions: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.family}: {self.name}"
@@ -44,7 +46,7 @@ class Case:
 class Mend(Case):
     """A case whose findings SQL mends, and the statements that it takes."""
 
-    statements: list[str]
+    statements: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         return self.name
@@ -53,13 +55,20 @@ class Mend(Case):
 def mends() -> Iterator[Mend]:
     """Yield the cases of mends.yaml."""
     for case in yaml.safe_load((_FOLDER / "mends.yaml").read_text("utf-8")):
-        yield Mend("mends", case["name"], case["sql"], case["tables"], case["mend"])
+        yield Mend("mends", case["name"], case["sql"], case["tables"], statements=case["mend"])
 
 
 def cases() -> Iterator[Case]:
     """Yield every case of the corpus, the same on every machine and in every run."""
     for edge in yaml.safe_load((_FOLDER / "edges.yaml").read_text("utf-8")):
-        yield Case("edges", edge["name"], edge["sql"], edge["tables"])
+        yield Case(
+            "edges",
+            edge["name"],
+            edge["sql"],
+            edge.get("tables", {}),
+            edge.get("schemas", {}),
+            edge.get("functions", {}),
+        )
     for path in sorted(_FOLDER.glob("*/plans.yaml")):
         yield from _family(path)
     for number, (sql, tables) in enumerate(generate(GENERATED)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,10 +12,10 @@ import postgast
 import psycopg
 import yaml
 
-from components.plan.layout import Layout
 from components.plan.plan import ShardingPlan
 from components.plan.queries import Outcome, judge
 from components.schema.files import Schema
+from components.schema.needs import KnownServer
 from components.schema.statements import SqlFile
 from components.settings import Settings
 from tests.corpus.generated_queries import generate_queries
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from components.database.connections import Connection
+    from components.plan.layout import Layout
     from components.plan.queries import Verdict
 
 __all__ = ["Family", "Seen", "call", "explain", "families", "make", "same"]
@@ -36,9 +37,10 @@ _SHARDS: Final = 8
 _MISTAKE: Final = "42"
 """Class of the errors that PostgreSQL's own analysis of a query gives: a mistake of the corpus."""
 _SHARD_IDS: Final = """
-select s.shardid::text from pg_dist_shard s join pg_dist_partition p using (logicalrelid) where p.partmethod = 'h'
+with sharded as (select * from pg_dist_partition where repmodel <> 't' and colocationid <> 0)
+select shardid::text from pg_dist_shard where logicalrelid in (select logicalrelid from sharded)
 union all
-select logicalrelid::text from pg_dist_partition where partmethod = 'h'
+select case partmethod when 'h' then '' else 'one shard: ' end || logicalrelid from sharded
 """
 
 
@@ -52,22 +54,25 @@ class Family:
     queries: tuple[str, ...]
     functions: tuple[str, ...] = ()
     """Bodies of functions in SQL, with the argument i."""
+    schemas: dict[str, Any] = field(default_factory=dict)
 
     @property
     def layout(self) -> Layout:
         """Return what the judge knows of it."""
-        return Layout(Schema([SqlFile("1.sql", self.sql)]), self._settings.tables, citus=find_release())
+        layout = self.plan.layout
+        assert layout is not None
+        return layout
 
     @property
     def plan(self) -> ShardingPlan:
         """Return its plan."""
-        return ShardingPlan.draft(Schema([SqlFile("1.sql", self.sql)]), self._settings)
+        server = KnownServer(citus=find_release())
+        return ShardingPlan.draft(Schema([SqlFile("1.sql", self.sql)]), self._settings, server=server)
 
     @property
     def _settings(self) -> Settings:
-        return Settings.parse(
-            {"password": "x", "tables": json.dumps(self.tables), "shardCount": str(_SHARDS)}, stack="test"
-        )
+        given = {"tables": json.dumps(self.tables), "schemas": json.dumps(self.schemas), "shardCount": str(_SHARDS)}
+        return Settings.parse({"password": "x", **given}, stack="test")
 
     def verdict(self, query: str, layout: Layout, *, in_function: bool = False) -> Verdict:
         """Return what the judge says of a query."""
@@ -98,7 +103,7 @@ def families() -> Iterator[Family]:
             seed = yaml.safe_load((_FOLDER.parents[1] / "Pulumi.dev.yaml").read_text("utf-8"))
             tables = {**plans.get("tables", seed["config"]["citus:tables"]), **tables}
         queries = [*read["queries"], *(generate_queries(read.get("generated", 0)))]
-        yield Family(path.stem, sql, tables, tuple(queries), tuple(read.get("functions", ())))
+        yield Family(path.stem, sql, tables, tuple(queries), tuple(read.get("functions", ())), read.get("schemas", {}))
 
 
 def make(connection: Connection, family: Family) -> set[str]:
@@ -154,7 +159,7 @@ def _explained(connection: Connection, query: str, *, repartition: bool) -> str:
 def _seen(query: str, plan: str, shards: set[str]) -> Seen:
     tasks = [int(count) for count in re.findall(r"Task Count: (\d+)", plan)]
     on_shard = not shards.isdisjoint(re.findall(r"_(\d{6,})", plan))
-    target = re.search(r"\b(?:insert|merge) into (\w+)", query)
+    target = re.search(r"\b(?:insert|merge) into ([\w.]+)", query)
     moves = target is not None and target[1] in shards and " method: " in plan
     if max(tasks, default=0) > 1:
         outcome = Outcome.ALL_SHARDS
@@ -164,6 +169,8 @@ def _seen(query: str, plan: str, shards: set[str]) -> Seen:
         outcome = Outcome.LOCAL
     if moves and outcome != Outcome.ALL_SHARDS:
         outcome = Outcome.ALL_SHARDS
+    if target is not None and f"one shard: {target[1]}" in shards and outcome == Outcome.LOCAL:
+        outcome = Outcome.SINGLE_SHARD
     return Seen(outcome, "Distributed Subplan" in plan, plan)
 
 

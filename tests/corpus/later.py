@@ -20,7 +20,7 @@ from components.schema.files import Schema
 from components.schema.needs import KnownServer
 from components.schema.statements import SqlFile
 from components.settings import Settings
-from components.tables import Distributed, Reference, Sharding
+from components.tables import Distributed, Reference, Sharding, SingleShard
 from tests.corpus.runner import carry_out
 from tests.servers import find_release
 
@@ -46,7 +46,7 @@ class LaterCase:
     template: str
     """With `{t}` for the table."""
     table: str
-    """d, r, m or l; empty where the case names its tables itself."""
+    """d, r, m, s or l; empty where the case names its tables itself."""
     tables: dict[str, Any]
     new_tables: bool
     """Whether settings come with it."""
@@ -54,7 +54,8 @@ class LaterCase:
     @property
     def sql(self) -> str:
         """Return the text of the file."""
-        return self.template.replace("{t}", self.table)
+        path = "set search_path to x, public; " if self.table == "s" else ""
+        return path + self.template.replace("{t}", self.table)
 
     def __str__(self) -> str:
         return self.sql
@@ -66,12 +67,14 @@ def later_cases() -> Iterator[LaterCase]:
         said: dict[str, Any] = {"sql": case} if isinstance(case, str) else case
         changed = {**_CORPUS["tables"], **said.get("tables", {})}
         tables = {name: how for name, how in changed.items() if how is not None}
-        for table in said.get("for") or (["d", "r", "m", "l"] if "{t}" in said["sql"] else [""]):
+        for table in said.get("for") or (["d", "r", "m", "s", "l"] if "{t}" in said["sql"] else [""]):
             yield LaterCase(said["sql"], table, tables, "tables" in said)
 
 
 def _draft(files: list[SqlFile], tables: dict[str, Any], standing: Standing | None) -> tuple[ShardingPlan, list[str]]:
-    settings = Settings.parse({"password": "x", "tables": json.dumps(tables), "shardCount": "4"}, stack="test")
+    schemas = json.dumps(_CORPUS["schemas"])
+    given = {"password": "x", "tables": json.dumps(tables), "schemas": schemas, "shardCount": "4"}
+    settings = Settings.parse(given, stack="test")
     schema = Schema(files)
     plan = ShardingPlan.draft(schema, settings, standing, KnownServer(citus=find_release()))
     return plan, [*map(str, schema.problems), *map(str, plan.errors)]
@@ -83,7 +86,8 @@ def make_base(connection: Connection) -> Standing:
     assert not found, found
     refused = carry_out(connection, plan)
     assert not refused, refused
-    return Standing({_BASE.name}, {TableName.parse(name): _kind(how) for name, how in _CORPUS["tables"].items()})
+    sharded: dict[TableName, Sharding] = {TableName.parse(name): _kind(how) for name, how in _CORPUS["tables"].items()}
+    return Standing({_BASE.name}, {**sharded, TableName("x", "s"): SingleShard()})
 
 
 def _kind(how: dict[str, Any]) -> Sharding:
@@ -99,7 +103,11 @@ def try_out(connection: Connection, case: LaterCase, plan: ShardingPlan) -> tupl
     """Run a case on the tables of `make_base` and undo it; return what was refused, and what its table looks like then."""
     try:
         with connection.transaction(force_rollback=True):
-            ensure_script(connection, SqlFile("020.sql", case.sql), to_shard=[table.name for table in plan.tables])
+            to_shard = [
+                *(it.name for it in plan.tables),
+                *(it for schema in plan.schemas for it in schema.declaration.tables),
+            ]
+            ensure_script(connection, SqlFile("020.sql", case.sql), to_shard=to_shard)
             seen = _look_at(connection, case) if case.table else None
             refused = carry_out(connection, plan) if case.new_tables else ""
             return refused, seen
@@ -109,10 +117,11 @@ def try_out(connection: Connection, case: LaterCase, plan: ShardingPlan) -> tupl
 
 def _look_at(connection: Connection, case: LaterCase) -> str | None:
     """Return a table's columns, keys, indexes and rows, in which its own name is T."""
-    found = connection.execute(_SNAPSHOT, {"name": case.table}).fetchone()
+    table = "x.s" if case.table == "s" else case.table
+    found = connection.execute(_SNAPSHOT, {"name": table}).fetchone()
     if found is None:
         return None
     columns = [f'"{column[0]}"::text' for column in json.loads(found[0])["columns"]]
     shown = "count(*)" if _CHANGING.search(case.sql) else ", ".join(columns)
-    rows = sorted(map(str, connection.execute(f"select {shown} from {case.table}".encode()).fetchall()))
-    return re.sub(rf"\b(?:public\.)?{case.table}(_|\b)", r"T\1", f"{found[0]}\n{rows}")
+    rows = sorted(map(str, connection.execute(f"select {shown} from {table}".encode()).fetchall()))
+    return re.sub(rf"\b(?:public\.|x\.)?{case.table}(_|\b)", r"T\1", f"{found[0]}\n{rows}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
+from components.database import functions, schemas
 from components.database.distribute import ensure_distributed, ensure_reference
 from components.database.scripts import ensure_script
 from components.errors import StackError
@@ -38,7 +39,7 @@ union all
 select format('drop schema %I cascade', nspname) from pg_namespace
 where nspname !~ '^(pg_|information_schema|citus|columnar|public)'
 union all
-select format('drop extension %I cascade', extname) from pg_extension
+select format('drop extension if exists %I cascade', extname) from pg_extension
 where extname not in ('citus', 'citus_columnar', 'plpgsql')
 union all
 select format('drop type if exists %s cascade', reltype::regtype) from relation where relkind = 'c'
@@ -63,6 +64,7 @@ def draft(case: Case, *more: str) -> ShardingPlan:
     schema = Schema([SqlFile(f"{number}.sql", text) for number, text in enumerate((case.sql, *more), 1)])
     assert schema.problems == [], case
     given = {"password": "x", "tables": json.dumps(case.tables), "shardCount": _SHARDS}
+    given |= {"schemas": json.dumps(case.schemas), "functions": json.dumps(case.functions)}
     return ShardingPlan.draft(schema, Settings.parse(given, stack="test"))
 
 
@@ -75,11 +77,19 @@ def carry_out(connection: Connection, plan: ShardingPlan) -> str:
     for file in plan.files:
         ensure_script(connection, file)
     try:
+        for schema in plan.schemas:
+            if schema.declaration.undistribute:
+                schemas.ensure_local(connection, schema.declaration.schema)
         for table in plan.tables:
             if isinstance(table.declaration, DistributedDeclaration):
                 ensure_distributed(connection, table.declaration)
             else:
                 ensure_reference(connection, table.declaration)
+        for schema in plan.schemas:
+            if not schema.declaration.undistribute:
+                schemas.ensure_distributed(connection, schema.declaration.schema)
+        for function in plan.functions:
+            functions.ensure_distributed(connection, function.declaration)
     except (StackError, psycopg.Error) as error:
         return " ".join(str(error).split())
     left = connection.execute("select name from citus_pulumi.foreign_key").fetchall()

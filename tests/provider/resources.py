@@ -16,6 +16,7 @@ from components.database.rebalance import Forecast, RebalancePolicy
 from components.logs import Log
 from components.names import TableName
 from components.plan.plan import ShardingPlan
+from components.resources.functions import DistributedFunctionProvider, FunctionInputs
 from components.resources.membership import (
     ClusterHealthInputs,
     ClusterHealthProvider,
@@ -27,6 +28,7 @@ from components.resources.membership import (
 from components.resources.placement import ShardPlacementInputs, ShardPlacementProvider, TenantsInputs
 from components.resources.provider import DeclarativeProvider
 from components.resources.rebalance import RebalanceInputs, RebalanceProvider
+from components.resources.schemas import DistributedSchemaProvider, SchemaInputs
 from components.resources.scripts import SchemaScriptInputs, SchemaScriptProvider
 from components.resources.tables import DistributedTableProvider, ReferenceTableProvider
 from components.resources.wire import write
@@ -217,6 +219,45 @@ class Cluster:
             return Resource(DistributedTableProvider(), inputs)
         nodes = [f"{HOST}:{server.port}" for server in self.servers]
         return Resource(ReferenceTableProvider(), {**inputs, "nodes": nodes, "missing": 0})
+
+    def schema(
+        self,
+        schema: str,
+        *,
+        tables: Sequence[str] = (),
+        worker: PostgresServer | None = None,
+        undistribute: bool = False,
+    ) -> Resource:
+        """Declare a schema that is distributed as a whole, on a worker or wherever Citus puts it."""
+        groups = dict(self.rows("select nodeport, groupid from pg_dist_node where groupid > 0"))
+        inputs = SchemaInputs(
+            **vars(self.access()),
+            schema=schema,
+            tables=tuple(TableName(schema, table) for table in tables),
+            undistribute=undistribute,
+            worker=f"{HOST}:{worker.port}" if worker else None,
+            worker_group=groups[worker.port] if worker else None,
+        )
+        return Resource(DistributedSchemaProvider(), {**write(inputs), "misplaced": False})
+
+    def function(
+        self, function: str, argument: str | None, table: str, *, force_delegation: bool = False, definition: str = "1"
+    ) -> Resource:
+        """Declare a function that runs on the worker of a tenant."""
+        target = TableName.parse(table)
+        inputs = FunctionInputs(
+            **vars(self.access()),
+            function=function,
+            argument=argument,
+            colocate_with=target,
+            force_delegation=force_delegation,
+            definition=definition,
+            signature=function,
+            target_group=self.value(
+                "select colocationid from pg_dist_partition where logicalrelid = %s::regclass", table
+            ),
+        )
+        return Resource(DistributedFunctionProvider(), {**write(inputs), "released": False})
 
     def placement(self, *tenants: Mapping[str, Any], workers: Sequence[PostgresServer] | None = None) -> Resource:
         """Declare where tenants lie, and which workers hold shards; by default all of them."""

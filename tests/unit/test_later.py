@@ -22,15 +22,21 @@ from components.schema.rewriting import computed_first, default_name, rewritten
 from components.schema.rewriting.text import compose, quote_literal
 from components.schema.statements import SqlFile
 from components.settings import Settings
-from components.tables import Distributed, DistributedDeclaration, Kind, Reference
+from components.tables import Distributed, DistributedDeclaration, Kind, Reference, Sharding, SingleShard
 
 FIRST = """\
 create table kind (id int primary key);
 create table t (x int not null, id int not null, kind int, primary key (x, id)) partition by range (id);
 create table t1 partition of t for values from (1) to (9);
 create table l (x int, kind int references kind);
+create schema a; create table a.s (id int primary key);
 """
-STANDING = Standing({"1.sql"}, {TableName("public", "kind"): Reference(), TableName("public", "t"): Distributed("x")})
+SHARDED: dict[TableName, Sharding] = {
+    TableName("public", "kind"): Reference(),
+    TableName("public", "t"): Distributed("x"),
+    TableName("a", "s"): SingleShard(),
+}
+STANDING = Standing({"1.sql"}, SHARDED)
 
 
 def plan(
@@ -69,6 +75,11 @@ LATER_CASES = [
     ("later-grant", "grant select (x) on t to public", "on a view of these columns"),
     ("later-rows", "update l set x = random()", "compute it once"),
     ("later-join", "update t set kind = (select max(l.kind) from l where l.x = t.x)", "update … set … from that table"),
+    (
+        "later-schema",
+        "create table a.u (id int references a.s); alter table a.s set schema public",
+        "drop the foreign keys first",
+    ),
     ("later-values", "insert into t values (1, (select 1)), (2, (select 2))", "insert … select …"),
 ]
 

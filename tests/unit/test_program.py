@@ -56,6 +56,7 @@ OUTPUTS: dict[str, dict[str, Any]] = {
     "WorkerNode": {"node_id": 1, "group_id": 1, "server_id": "2"},
     "DistributedTable": {"colocation_group": 1, "shards": 32},
     "ReferenceTable": {"colocation_group": 2, "placements": 5},
+    "DistributedSchema": {"node": "citus_worker_2:5432", "colocation_group": 3},
     "ShardPlacement": {"residency": {"sucursal": {"1": "citus_worker_1:5432"}}},
 }
 """What the mocked providers answer beside the inputs."""
@@ -612,7 +613,17 @@ def test_the_psql_command_carries_no_password() -> None:
 def test_outputs_tell_the_cluster() -> None:
     """A person or another program learns the nodes, the versions and how each table is sharded."""
     outputs = declare().outputs
-    assert outputs.keys() == {"dsn", "psql", "coordinator", "workers", "versions", "tables", "residency"}
+    assert outputs.keys() == {
+        "dsn",
+        "psql",
+        "coordinator",
+        "workers",
+        "versions",
+        "tables",
+        "schemas",
+        "functions",
+        "residency",
+    }
     assert outputs["coordinator"] == "citus_coordinator-id"
     assert outputs["workers"] == [f"citus_worker_{number}:5432" for number in range(1, 5)]
     assert outputs["versions"] == {"citus": "12.1-1", "postgres": "16.6"}
@@ -623,6 +634,29 @@ def test_outputs_tell_the_cluster() -> None:
         "distributionColumn": "id_pais",
         "colocationGroup": 1,
         "shardCount": 32,
+    }
+
+
+def test_a_schema_is_declared_with_its_worker_behind_the_tables_that_it_references(tmp_path: Path) -> None:
+    """Files know its tables, shards are placed behind it, and one that comes back comes before all tables."""
+    (tmp_path / "1.sql").write_text(
+        "create table r (id int primary key); create schema a; create table a.t (r int references r); create schema b;",
+        "utf-8",
+    )
+    declared = {"a": {"worker": 2}, "b": {"undistribute": True}}
+    given = {"schemas": json.dumps(declared), "tables": json.dumps({"r": {"reference": True}})}
+    made = declare(schemaDir=str(tmp_path), **given)
+    schemas = made.of("DistributedSchema")
+    assert schemas["a"].plain["worker"] == "citus_worker_2:5432"
+    assert schemas["a"].plain["tables"] == [{"schema": "a", "name": "t"}]
+    assert schemas["a"].needs >= {"r", "b", "citus_worker_2"}
+    assert made.of("ReferenceTable")["r"].needs >= {"b"}
+    assert {"schema": "a", "name": "t"} in made.of("SchemaScript")["1.sql"].plain["to_shard"]
+    (placement,) = made.of("ShardPlacement").values()
+    assert placement.needs >= {"a", "b"}
+    assert made.outputs["schemas"] == {
+        "a": {"kind": "distributed", "node": "citus_worker_2:5432", "tables": 1, "pinned": True},
+        "b": {"kind": "local"},
     }
 
 

@@ -70,6 +70,8 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "schema_dir": Path("sql/schema"),
         "tables": {},
         "tenants": {},
+        "schemas": {},
+        "functions": {},
         "rebalance": RebalanceSettings().model_dump(),
         "parameters": {},
         "coordinator_parameters": {},

@@ -99,6 +99,8 @@ class Catalog:
                 columns.append(column)
                 source.types.append("")
             source.distribution_column = columns.index(column)
+        elif kind == Kind.SINGLE_SHARD:
+            source.group = TableName(name.schema, "")
         source.is_kept_by_shards = kind == Kind.REFERENCE and (layout.citus or (0, 0)) >= _KEPT_BY_SHARDS
         for key in table.keys:
             if key.kind == "exclude" or not set(key.columns) <= set(columns) or not key.referable:

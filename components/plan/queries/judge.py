@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from components.names import SchemaName
 from components.plan.queries.binding import bind
 from components.plan.queries.catalog import Catalog
 from components.plan.queries.equivalence import Equivalence
@@ -253,7 +254,7 @@ def _router(query: Query, planned: Planned) -> _Result | None:  # noqa: C901, PL
         return None
     in_metadata = distributed or any(table.is_reference for table in tables)
     calls = [it for target in query.targets for it in walk(target.expr) if isinstance(it, Call)]
-    if in_metadata and any(it.name == "nextval" for it in calls):
+    if in_metadata and not _is_of_schemas(distributed) and any(it.name == "nextval" for it in calls):
         return None
     if any(cte.has_search for it in within(query) for cte in it.ctes):
         return None
@@ -279,9 +280,24 @@ def _router(query: Query, planned: Planned) -> _Result | None:  # noqa: C901, PL
 
 
 def _filtered(tables: list[Source]) -> str:
+    if _is_of_schemas(tables):
+        return f"all its tables are together, in the distributed schema {_schema_of(tables[0])}"
     names = dict.fromkeys(f"{table.table}.{table.columns[table.distribution_column or 0]}" for table in tables)
     shown = ", ".join(list(names)[:3])
     return f"the distribution column has one value ({shown})"
+
+
+def _is_of_schemas(tables: list[Source]) -> bool:
+    return bool(tables) and all(table.is_single_shard for table in tables)
+
+
+def _spans(target: Source) -> Outcome:
+    """Return what rows that come from elsewhere are written to."""
+    return Outcome.SINGLE_SHARD if target.is_single_shard else Outcome.ALL_SHARDS
+
+
+def _schema_of(table: Source) -> str:
+    return str(SchemaName(table.group.schema if table.group else ""))
 
 
 # --- several shards -----------------------------------------------------------------------------------------------------
@@ -333,12 +349,12 @@ def _spread(query: Query, planned: Planned) -> _Result:
         return _Result(Outcome.LOCAL, "what is left reads no distributed table")
     names = list(dict.fromkeys(str(table.table) for table in tables))
     joined = "joined by their distribution columns, " if len(tables) > 1 else ""
-    column = next(iter(tables))
-    key = f"{column.table}.{column.columns[column.distribution_column or 0]}"
+    column = next((it for it in tables if it.distribution_column is not None), None)
+    key = f"{column.table}.{column.columns[column.distribution_column or 0]}" if column else ""
     return _Result(
         Outcome.ALL_SHARDS,
         f"{', '.join(names[:4])}: {joined}read on every shard at once{merged}",
-        f"where the value is known, filter by it: {key} = …",
+        f"where the value is known, filter by it: {key} = …" if key else "",
     )
 
 
@@ -413,7 +429,7 @@ def _insert(query: Query, planned: Planned) -> _Result | None:  # noqa: PLR0911 
     if found.outcome == Outcome.REPARTITION:
         return found
     insert_columns(query, target)
-    outcome = Outcome.ALL_SHARDS if target.is_distributed else found.outcome
+    outcome = max(found.outcome, _spans(target), key=_ORDER.index) if target.is_distributed else found.outcome
     how = (
         "the rows move between the shards or by the coordinator"
         if target.is_distributed
@@ -464,4 +480,5 @@ def _merge(query: Query, planned: Planned) -> _Result | None:
             return _Result(Outcome.SINGLE_SHARD, _filtered([target]))
         return _written(query, Outcome.LOCAL)
     found = _run(merge_source_query(query, target))
-    return _Result(Outcome.ALL_SHARDS, f"the source's rows move between the shards first: {why}", "", found.steps)
+    outcome = max(found.outcome, _spans(target), key=_ORDER.index)
+    return _Result(outcome, f"the source's rows move between the shards first: {why}", "", found.steps)

@@ -86,8 +86,13 @@ class Source:
 
     @property
     def is_distributed(self) -> bool:
-        """Tell whether it is a distributed table."""
-        return self.sharding == Kind.DISTRIBUTED
+        """Tell whether it is a distributed table, by a column or as one of a distributed schema."""
+        return self.sharding in (Kind.DISTRIBUTED, Kind.SINGLE_SHARD)
+
+    @property
+    def is_single_shard(self) -> bool:
+        """Tell whether it is a table of a distributed schema."""
+        return self.sharding == Kind.SINGLE_SHARD
 
     @property
     def is_reference(self) -> bool:
@@ -97,7 +102,7 @@ class Source:
     @property
     def is_in_metadata(self) -> bool:
         """Tell whether Citus knows the table."""
-        return self.sharding in (Kind.DISTRIBUTED, Kind.REFERENCE, Kind.MANAGED)
+        return self.is_distributed or self.sharding in (Kind.REFERENCE, Kind.MANAGED)
 
     @property
     def is_local(self) -> bool:

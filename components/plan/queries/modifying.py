@@ -235,7 +235,9 @@ def insert_values(query: Query, target: Source) -> set[str]:
     Raises:
         Refusal: a row has none.
     """
-    column = target.columns[target.distribution_column or 0]
+    if target.distribution_column is None:
+        return {f"all of {target.group}"}
+    column = target.columns[target.distribution_column]
     index = next((number for number, it in enumerate(query.targets) if it.name == column), None)
     name = ColumnName(column)
     if index is None and column in target.defaults:
@@ -295,7 +297,7 @@ def insert_is_pushable(  # noqa: C901, PLR0911, PLR0912 - Citus's conditions, in
     if target.is_reference:
         if has_distributed:
             return "the target is a reference table"
-    elif target.is_distributed:
+    elif target.is_distributed and not target.is_single_shard:
         why = _key_does_not_match(query, target)
         if why:
             return why
@@ -394,6 +396,8 @@ def merge_is_pushable(query: Query, target: Source, planned: Planned) -> str:  #
         return "it has one distributed table only"
     if len({it.group for it in distributed}) > 1:
         return "the tables are not colocated"
+    if target.is_single_shard:
+        return ""
     try:
         check_subqueries(query, planned)
     except Refusal as reason:
@@ -440,7 +444,7 @@ def merge_source_query(query: Query, target: Source) -> Query:  # noqa: C901, PL
             for mine, theirs in ((one, other), (other, one)):
                 if mine.source is target and mine.index == target.distribution_column and theirs.source is not target:
                     keys.append(theirs)
-    if not keys:
+    if not keys and not target.is_single_shard:
         raise Refusal(
             "The required join operation is missing between the target's distribution column and any expression originating "
             "from the source",

@@ -187,12 +187,14 @@ class Planned:
         """Return the values that a distributed table's distribution column can have; None where it can have any."""
         level = next(it for it in self.levels if table in it.sources)
         column = table.distribution_column
-        if column is None:
+        if column is None and not table.is_single_shard:
             return None
         if any(
             isinstance(it, Const) and it.text in ("false", "") for it in [*level.quals, *level.local.get(table, [])]
         ):
             return {NO_VALUE}
+        if column is None:
+            return {f"all of {table.group}"}
         value = level.value_of(table, column)
         if value is not None:
             return {value}

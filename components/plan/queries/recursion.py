@@ -204,6 +204,8 @@ class _Steps:
     @staticmethod
     def _joined(tables: list[Source], classes: list[set[Source]]) -> bool:
         distributed = [table for table in tables if table.is_distributed]
+        if all(table.is_single_shard for table in distributed):  # they have no column that could be compared
+            return True
         return len(distributed) <= 1 or connected(distributed[0], classes).issuperset(distributed)
 
     @staticmethod

@@ -13,11 +13,13 @@ from components.plan.rules import (
     distribution_column,
     files,
     foreign_keys,
+    functions,
     keys,
     later_definitions,
     later_rows,
     names,
     queries,
+    schemas,
     tables,
 )
 from components.plan.rules.files import check_files
@@ -38,11 +40,13 @@ SUBJECTS: Final = {
         "Files and servers": (files,),
         "Names in the settings": (names,),
         "Kinds of table": (tables,),
+        "Distributed schemas": (schemas,),
         "The distribution column": (distribution_column,),
         "Primary and unique keys, sequences": (keys,),
         "Foreign keys": (foreign_keys,),
         "Joins": (advice,),
         "Views, functions and policies": (queries,),
+        "Functions that run on workers": (functions,),
         "Later files": (later_definitions, later_rows),
     }.items()
 }
@@ -64,6 +68,7 @@ def check_plan(layout: Layout, order: Mapping[TableName, int]) -> Iterator[Findi
     findings = [
         *(finding for name in layout.settings for finding in _check_table(layout, name, order)),
         *(finding for name in sorted(layout.managed) for finding in tables.check_managed(layout, name, order)),
+        *schemas.check_schemas(layout, order),
         *keys.check_sequences(layout, order),
         *(it for table, fk in layout.foreign_keys for it in foreign_keys.check_foreign_key(layout, table, fk, order)),
         *advice.check_left_local(layout),

@@ -58,6 +58,16 @@ FOREIGN_KEY_COLOCATION: Final = Rule(
     source="ErrorIfUnsupportedForeignConstraintExists",
 )
 
+FOREIGN_KEY_OF_SCHEMA: Final = Rule(
+    "foreign-key-of-schema",
+    "error",
+    what="A foreign key leads from a distributed schema to another schema's table that is no reference table, or from another "
+    "schema into a distributed one.",
+    why="All tables of a distributed schema are on one worker, and the other table is somewhere else.",
+    remedy="Make the referenced table a reference table, or remove the foreign key.",
+    source="EnsureFKeysForTenantTable",
+)
+
 FOREIGN_KEY_PAIR: Final = Rule(
     "foreign-key-pair",
     "error",
@@ -147,7 +157,9 @@ def check_foreign_key(
     if child == parent == Kind.LOCAL and not is_managed:
         return
     yield from _check_default_action(layout, table, fk, key)
-    if child == Kind.LOCAL and parent != Kind.DISTRIBUTED:
+    if Kind.SINGLE_SHARD in (child, parent):
+        yield from _check_of_schema(layout, table, fk, key)
+    elif child == Kind.LOCAL and parent != Kind.DISTRIBUTED:
         partition = table if table.partition else layout.schema.tables[fk.parent]
         if partition.partition and (parent == Kind.LOCAL or table.partition):
             root = layout.root(partition.name)
@@ -171,6 +183,25 @@ def check_foreign_key(
         yield FOREIGN_KEY_TO_DISTRIBUTED.finding(table.name, message, remedy, at=fk.at, mend=_removed(table, fk))
     else:
         yield from _check_to_distributed(layout, table, fk, key, order)
+
+
+def _check_of_schema(layout: Layout, table: Table, fk: ForeignKey, key: str) -> Iterator[Finding]:
+    """Check what EnsureFKeysForTenantTable demands of a foreign key that a table of a distributed schema is an end of."""
+    child, parent = layout.root(table.name), layout.root(fk.parent)
+    if child.schema == parent.schema:
+        is_later = child < parent or (child == parent and fk.parent not in (parent, table.name))
+        if table.partition and is_later:
+            message = f"{key}: {fk.parent} is not distributed before this partition"
+            yield _partition_finding(layout, table, fk, message)
+    elif layout.kind(fk.parent) != Kind.REFERENCE:
+        message = (
+            f"{key}: a table of a distributed schema references its own schema and reference tables, and only its own schema "
+            "references it"
+        )
+        remedy = "remove the foreign key"
+        if layout.kind(table.name) == Kind.SINGLE_SHARD:
+            remedy = f"make {parent} a reference table (citus:tables.{parent}: {{reference: true}}), or {remedy}"
+        yield FOREIGN_KEY_OF_SCHEMA.finding(table.name, message, remedy, at=fk.at, mend=_removed(table, fk))
 
 
 def _distribute_too(table: Table, fk: ForeignKey) -> str:

@@ -162,7 +162,7 @@ def _check_unique_key(layout: Layout, table: Table, key: Key, by: ColumnName) ->
 def check_sequences(layout: Layout, order: Mapping[TableName, int]) -> Iterator[Finding]:
     """Check what EnsureDistributedSequencesHaveOneType demands of columns that a sequence fills."""
     filled: dict[TableName, list[tuple[Table, Column]]] = {}
-    roots = [*sorted(layout.managed), *sorted(layout.settings, key=lambda name: order[name])]
+    roots = [*sorted(layout.managed), *sorted({*layout.settings, *layout.single_shard}, key=lambda name: order[name])]
     for table in (member for root in roots for member in (layout.schema.tables[root], *layout.partitions(root))):
         for column in (table.columns or {}).values():
             if column.sequence is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from components.names import ColumnName, TableName, default_name
+from components.names import ColumnName, SchemaName, TableName, default_name
 from components.plan.findings import Rule
 from components.schema.parse_tree import SERIALS, action_of, constraint_kind, constraints_of, object_type
 from components.tables import Kind
@@ -84,6 +84,16 @@ LATER_GRANT: Final = Rule(
     why="Until then, Citus propagates only privileges on whole tables.",
     remedy="Grant on the table, or on a view of these columns.",
     source="PreprocessGrantStmt",
+)
+
+
+LATER_SCHEMA: Final = Rule(
+    "later-schema",
+    "error",
+    what="A later file moves a sharded table into a distributed schema, or out of one a table with foreign keys or partitions.",
+    why="All tables of a distributed schema are on one worker, and its foreign keys and partitions stay within it.",
+    remedy="Drop the foreign keys first; or create another table in the schema, copy the rows and drop the old one.",
+    source="EnsureTenantTable, ErrorIfTenantTable",
 )
 
 
@@ -246,8 +256,34 @@ def _check_sequence(statement: Any, known: LaterTables) -> Iterator[Finding]:
                 return
 
 
+def _check_schema(statement: Any, known: LaterTables) -> Iterator[Finding]:
+    table = known.name(statement.relation)
+    if object_type(statement.object_type) != "OBJECT_TABLE" or table not in known.relations.tables:
+        return
+    kind, schema = known.kind(table), SchemaName(statement.newschema)
+    copied = f"create the table in {schema} instead, insert the rows, and drop {table}"
+    if schema.name in known.relations.distributed_schemas and kind in (Kind.DISTRIBUTED, Kind.REFERENCE):
+        message = f"{known.describe(table)}, and the schema {schema} takes local tables only, since it is distributed"
+        yield LATER_SCHEMA.finding(table, message, copied)
+    if kind != Kind.SINGLE_SHARD or schema.name == table.schema:
+        return
+    tied = [
+        it.name
+        for it in known.relations.tables.values()
+        for fk in it.foreign_keys
+        if table in (it.name, fk.parent) and (it.name, fk.parent) != (table, table)
+    ]
+    if known.relations.tables[table].partitioned:
+        message = f"{known.describe(table)} with partitions, and Citus moves none out of its distributed schema"
+        yield LATER_SCHEMA.finding(table, message, copied)
+    elif tied:
+        message = f"{known.describe(table)} with foreign keys, which cannot lead out of its distributed schema"
+        yield LATER_SCHEMA.finding(table, message, "drop the foreign keys first, with all that reference it")
+
+
 CHECKS: Final[dict[str, Callable[[Any, LaterTables], Iterator[Finding]]]] = {
     "alter_table_stmt": _check_alter_table,
+    "alter_object_schema_stmt": _check_schema,
     "alter_seq_stmt": _check_sequence,
     "index_stmt": _check_index,
     "grant_stmt": _check_grant,

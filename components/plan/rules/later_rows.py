@@ -63,6 +63,7 @@ _VOLATILE: Final = frozenset(
 _WITH_EACH_ROW: Final[dict[Kind, set[Kind]]] = {
     Kind.DISTRIBUTED: {Kind.DISTRIBUTED, Kind.REFERENCE},
     Kind.REFERENCE: {Kind.REFERENCE, Kind.MANAGED},
+    Kind.SINGLE_SHARD: {Kind.SINGLE_SHARD, Kind.REFERENCE},
     Kind.MANAGED: {Kind.MANAGED, Kind.LOCAL, Kind.REFERENCE},
     Kind.LOCAL: {Kind.MANAGED, Kind.LOCAL},
 }
@@ -70,10 +71,11 @@ _WITH_EACH_ROW: Final[dict[Kind, set[Kind]]] = {
 
 
 _BEFORE: Final[dict[Kind, set[Kind]]] = {
-    Kind.DISTRIBUTED: {Kind.MANAGED, Kind.LOCAL},
-    Kind.REFERENCE: {Kind.DISTRIBUTED},
-    Kind.MANAGED: {Kind.DISTRIBUTED},
-    Kind.LOCAL: {Kind.DISTRIBUTED},
+    Kind.DISTRIBUTED: {Kind.MANAGED, Kind.LOCAL, Kind.SINGLE_SHARD},
+    Kind.REFERENCE: {Kind.DISTRIBUTED, Kind.SINGLE_SHARD},
+    Kind.SINGLE_SHARD: {Kind.MANAGED, Kind.LOCAL, Kind.DISTRIBUTED},
+    Kind.MANAGED: {Kind.DISTRIBUTED, Kind.SINGLE_SHARD},
+    Kind.LOCAL: {Kind.DISTRIBUTED, Kind.SINGLE_SHARD},
 }
 """By kind of the changed table: what else an uncorrelated subquery may read, since it runs beforehand."""
 
@@ -81,6 +83,7 @@ _BEFORE: Final[dict[Kind, set[Kind]]] = {
 _JOIN_REMEDIES: Final = {
     Kind.DISTRIBUTED: "update … set … from that table where …; delete … using …",
     Kind.REFERENCE: "insert … select … from both … on conflict (…) do update; or make the other a reference table",
+    Kind.SINGLE_SHARD: "update … set … from that table where …; delete … using …",
     Kind.MANAGED: "update … set … from that table where …; delete … using …",
     Kind.LOCAL: "update … set … from that table where …; delete … using …",
 }
@@ -174,6 +177,10 @@ def _check_lookups(statement: Any, joined: Iterable[Any], known: LaterTables) ->
         else:
             allowed = _WITH_EACH_ROW[kind] | _BEFORE[kind]
         apart |= {it for it in names if known.kind(it) not in allowed}
+        if kind == Kind.SINGLE_SHARD and link_type == "EXISTS_SUBLINK":  # a join, which is computed beforehand
+            apart = {it for it in apart if known.kind(it) != Kind.DISTRIBUTED}
+        elif allowed is _WITH_EACH_ROW[Kind.SINGLE_SHARD]:
+            apart |= {it for it in names if known.kind(it) == kind and it.schema != table.schema}
     for other in sorted(apart)[:1]:
         message = (
             f"{known.describe(table)}, and {known.describe(other)}: it is not placed with the rows that are changed"
@@ -221,11 +228,11 @@ def _check_merge(statement: Any, known: LaterTables) -> Iterator[Finding]:
     table = known.name(statement.relation)
     kind, source = known.kind(table), statement.source_relation
     other = known.name(source.range_var) if source.HasField("range_var") else None
-    is_sharded = other is not None and known.kind(other) in (Kind.DISTRIBUTED, Kind.REFERENCE)
+    is_sharded = other is not None and known.kind(other) in (Kind.DISTRIBUTED, Kind.REFERENCE, Kind.SINGLE_SHARD)
     if kind == Kind.REFERENCE:
         message = f"{table} is a reference table, into which Citus does not MERGE"
-    elif kind == Kind.DISTRIBUTED and not is_sharded:
-        message = f"{table} is distributed, and Citus merges only rows of sharded tables into it"
+    elif kind in (Kind.DISTRIBUTED, Kind.SINGLE_SHARD) and not is_sharded:
+        message = f"{known.describe(table)}, and Citus merges only rows of sharded tables into it"
     else:
         return
     yield LATER_JOIN.finding(table, message, "insert … on conflict do update, or an UPDATE and an INSERT")

@@ -85,7 +85,8 @@ def check_queries(layout: Layout) -> Iterator[Finding]:
         for member in layout.schema.family(name)
         if settings.reference or settings.distribute_by
     }
-    if not any(settings.distribute_by for settings in layout.settings.values()):
+    names |= {member.name.name for name in layout.single_shard for member in layout.schema.family(name)}
+    if not layout.single_shard and not any(settings.distribute_by for settings in layout.settings.values()):
         return
     unread: list[tuple[Position, str]] = []
     for name, view in layout.schema.others.items():
@@ -118,7 +119,7 @@ def _check_view(
         unread.append((view.at, f"{what} ({verdict.why})"))
     use = f"is refused when it is {'refreshed' if is_stored else 'read'}"
     yield from _found(verdict, f"{what} {use}", name, view.at)
-    sharded = sorted(key for key in view.keys if layout.kind(key) != Kind.LOCAL)
+    sharded = sorted(key for key in view.keys if layout.kind(key) not in (Kind.LOCAL, Kind.SINGLE_SHARD))
     if sharded and view.kind == "view":
         message = f"{what} groups by the primary key of {sharded[0]}: Citus keeps it on the coordinator alone"
         yield VIEW_ON_COORDINATOR.finding(name, message, "group by every column that it shows", at=view.at)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from components.plan.layout import Layout
     from components.schema.relations import Table
 
-__all__ = ["check_managed", "check_table"]
+__all__ = ["check_managed", "check_members", "check_table"]
 
 
 TEMPORARY_TABLE: Final = Rule(
@@ -165,6 +165,12 @@ def check_table(layout: Layout, name: TableName, order: Mapping[TableName, int])
     if layout.settings[name].reference and table.partitioned:
         message = f"{name} is partitioned, and Citus cannot replicate a partitioned table"
         yield PARTITIONED_REFERENCE.finding(name, message, "distribute it instead", at=table.at)
+    yield from check_members(layout, table, order)
+
+
+def check_members(layout: Layout, table: Table, order: Mapping[TableName, int]) -> Iterator[Finding]:
+    """Check a sharded table, of whichever kind, and its partitions."""
+    name = table.name
     for member in (table, *layout.partitions(name)):
         if member is not table and member.partitioned:
             message = f"{member.name} is a partition of {member.parent} and partitioned itself: Citus shards one level"

@@ -84,7 +84,7 @@ def waits(constraint: Any, table: TableName, known: Known) -> bool:
         return False
     parent = known.name(constraint.pktable)
     if known.is_pending(parent) and known.columns(parent) is not None:
-        return known.kind(table) in (Kind.DISTRIBUTED, Kind.REFERENCE)
+        return known.kind(table) in (Kind.DISTRIBUTED, Kind.REFERENCE, Kind.SINGLE_SHARD)
     by = known.distribution_column(parent)
     return known.is_pending(table) and by is not None and by not in _referenced(constraint, parent, known)
 

@@ -59,6 +59,21 @@ create table citus.pg_dist_colocation (
     distributioncolumncollation oid not null
 );
 
+create table citus.pg_dist_object (
+    classid                     oid not null,
+    objid                       oid not null,
+    objsubid                    int not null default 0,
+    distribution_argument_index int,
+    colocationid                int,
+    force_delegation            bool,
+    primary key (classid, objid, objsubid)
+);
+
+create table citus.pg_dist_schema (
+    schemaid     regnamespace primary key,
+    colocationid int not null
+);
+
 create table citus.pg_dist_partition (
     logicalrelid  regclass primary key,
     partmethod    "char" not null,
@@ -462,7 +477,7 @@ create function citus_standin.place_reference_tables() returns void language sql
     insert into pg_dist_placement (shardid, groupid)
     select s.shardid, n.groupid
     from pg_dist_partition t join pg_dist_shard s using (logicalrelid), pg_dist_node n
-    where t.partmethod = 'n' and n.isactive and n.noderole = 'primary'
+    where t.repmodel = 't' and n.isactive and n.noderole = 'primary'
     order by s.shardid, n.nodeid
     on conflict (shardid, groupid) do nothing
 $$;
@@ -813,7 +828,7 @@ begin
     if (select relkind from pg_class where oid = table_name) = 'p' then
         raise 'a partitioned table cannot be a reference table' using errcode = '0A000';
     end if;
-    select colocationid into colocation from pg_dist_colocation where distributioncolumntype = 0;
+    select colocationid into colocation from pg_dist_colocation where replicationfactor = -1;
     if not found then
         insert into pg_dist_colocation values (default, 1, -1, 0, 0) returning colocationid into colocation;
     end if;
@@ -827,7 +842,9 @@ create function citus_standin.forget(gone oid) returns void language sql as $$
     delete from pg_dist_placement where shardid in (select shardid from pg_dist_shard where logicalrelid = gone);
     delete from pg_dist_shard where logicalrelid = gone;
     delete from pg_dist_partition where logicalrelid = gone;
-    delete from pg_dist_colocation where colocationid not in (select colocationid from pg_dist_partition);
+    delete from pg_dist_colocation where colocationid not in (
+        select colocationid from pg_dist_partition union all select colocationid from pg_dist_schema
+    );
 $$;
 
 create function pg_catalog.undistribute_table(table_name regclass, cascade_via_foreign_keys bool default false)
@@ -856,6 +873,88 @@ begin
     end loop;
 end $$;
 
+create function citus_standin.take_tables_of_schemas() returns void language plpgsql as $$
+declare
+    groups int[] := array(select groupid from pg_dist_node where isactive and shouldhaveshards order by nodename, nodeport);
+    taken record;
+begin
+    for taken in
+        select c.oid::regclass as name, s.colocationid as id
+        from pg_class c join pg_dist_schema s on s.schemaid = c.relnamespace
+        where c.relkind in ('r', 'p') and c.oid not in (select logicalrelid from pg_dist_partition)
+    loop
+        insert into pg_dist_partition values (taken.name, 'n', null, taken.id, 's');
+        insert into pg_dist_shard (logicalrelid) values (taken.name);
+        insert into pg_dist_placement (shardid, groupid)
+        select s.shardid, coalesce(
+            (select p.groupid from pg_dist_partition t join pg_dist_shard using (logicalrelid) join pg_dist_placement p using (shardid)
+             where t.colocationid = taken.id limit 1),
+            groups[1 + taken.id % cardinality(groups)])
+        from pg_dist_shard s where s.logicalrelid = taken.name;
+    end loop;
+end $$;
+
+create function pg_catalog.citus_schema_distribute(schemaname regnamespace) returns void language plpgsql as $$
+declare
+    colocation int;
+begin
+    perform citus_standin.begin_change();
+    perform citus_standin.require_nodes();
+    if exists (select from pg_dist_schema where schemaid = schemaname) then
+        return;
+    elsif exists (
+        select from pg_dist_partition join pg_class c on c.oid = logicalrelid
+        where c.relnamespace = schemaname and colocationid <> 0
+    ) then
+        raise 'distributed schema cannot have distributed tables' using errcode = 'XX000';
+    end if;
+    insert into pg_dist_colocation values (default, 1, 1, 0, 0) returning colocationid into colocation;
+    insert into pg_dist_schema values (schemaname, colocation);
+    perform citus_standin.take_tables_of_schemas();
+end $$;
+
+create function pg_catalog.citus_schema_undistribute(schemaname regnamespace) returns void language plpgsql as $$
+begin
+    perform citus_standin.begin_change();
+    perform citus_standin.require_nodes();
+    if not exists (select from pg_dist_schema where schemaid = schemaname) then
+        raise 'schema % is not distributed', schemaname using errcode = 'XX000';
+    end if;
+    delete from pg_dist_schema where schemaid = schemaname;
+    perform citus_standin.forget(c.oid) from pg_class c where c.relnamespace = schemaname and c.relkind in ('r', 'p');
+end $$;
+
+-- Calls run where they are made: the rows are there.
+create function pg_catalog.create_distributed_function(
+    function_name regprocedure, distribution_arg_name text default null, colocate_with text default 'default',
+    force_delegation bool default null
+) returns void language plpgsql as $$
+declare
+    place int := case
+        when distribution_arg_name ~ '^\$[0-9]+$' then substr(distribution_arg_name, 2)::int
+        else array_position((select proargnames from pg_proc where oid = function_name), distribution_arg_name)
+    end;
+    colocation int;
+begin
+    perform citus_standin.begin_change();
+    perform citus_standin.require_nodes();
+    if distribution_arg_name is not null and place is null then
+        raise 'cannot distribute the function "%" since the distribution argument is not valid', function_name
+            using errcode = '22023';
+    end if;
+    if colocate_with <> 'default' then
+        select colocationid into colocation from pg_dist_partition where logicalrelid = colocate_with::regclass;
+        if not found then
+            raise 'relation % is not distributed', colocate_with using errcode = 'XX000';
+        end if;
+    end if;
+    insert into pg_dist_object
+    values ('pg_proc'::regclass, function_name, 0, place - 1, colocation, create_distributed_function.force_delegation)
+    on conflict (classid, objid, objsubid) do update
+    set distribution_argument_index = excluded.distribution_argument_index, colocationid = excluded.colocationid,
+        force_delegation = excluded.force_delegation;
+end $$;
+
 -- There is nothing to truncate: the local rows are all the rows there are.
 create function pg_catalog.truncate_local_data_after_distributing_table(function_name regclass) returns void
 language plpgsql as $$
@@ -878,6 +977,7 @@ language plpgsql security definer set search_path = pg_catalog as $$
 declare
     changed record;
 begin
+    perform citus_standin.take_tables_of_schemas();
     for changed in
         select distinct t.*
         from pg_event_trigger_ddl_commands() d

@@ -1,0 +1,1 @@
+select pg_catalog.create_distributed_function(%(function)s::regprocedure)

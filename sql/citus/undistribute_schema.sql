@@ -1,0 +1,1 @@
+select pg_catalog.citus_schema_undistribute(%(schema)s::regnamespace)
