@@ -23,6 +23,8 @@ PROVIDERS: Final = {
     "LocalTableProvider": "components.resources.tables",
     "NodeDataProvider": "components.nodes.data",
     "ReferenceTableProvider": "components.resources.tables",
+    "RolePrivilegesProvider": "components.resources.roles",
+    "RoleProvider": "components.resources.roles",
     "SchemaScriptProvider": "components.resources.scripts",
     "ShardPlacementProvider": "components.resources.placement",
     "WorkerNodeProvider": "components.resources.membership",

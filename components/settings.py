@@ -25,9 +25,9 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from components.errors import Problem, SettingsError
-from components.names import IDENTIFIER_BYTES, ColumnName, TableName, TablePattern
+from components.names import IDENTIFIER_BYTES, ColumnName, RoleName, SchemaName, TableName, TablePattern
 
-__all__ = ["EXCLUDED", "PROJECT", "Settings", "TableSettings", "reached_at"]
+__all__ = ["EXCLUDED", "PROJECT", "RoleSettings", "Settings", "TableSettings", "reached_at", "refuse_plain_passwords"]
 
 
 def reached_at(address: str) -> str:
@@ -51,8 +51,12 @@ LOCALE: Final = r"C|POSIX|[A-Za-z_]+\.(UTF-8|utf-?8)(@[a-z]+)?"
 """As `locale -a` lists them; all data is UTF-8."""
 
 
-STRUCTURED: Final = {"tables": "table names", "tenants": "table names"}
+STRUCTURED: Final = {"tables": "table names", "tenants": "table names", "roles": "role names"}
 """Settings that are mappings, each with what it maps."""
+
+
+SECRET: Final = ("password", "roles")
+"""Settings that are, or hold, passwords: no error shows their values."""
 
 
 class _Model(BaseModel):
@@ -132,6 +136,64 @@ class TenantSettings(_Model):
         return self
 
 
+OWN_SCHEMAS: Final = re.compile(r"pg_.*|information_schema|citus|citus_internal|citus_pulumi|columnar(_internal)?")
+"""Schemas of PostgreSQL, Citus and this project: no setting gives a role anything there."""
+
+
+_HASHED: Final = re.compile(r"md5[0-9a-f]{32}|SCRAM-SHA-256\$.*")
+
+
+class RoleSettings(_Model):
+    """A role by which an application logs in, and what it may do; nothing else."""
+
+    password: SecretStr
+    read: tuple[SchemaName, ...] = ()
+    """Schemas whose tables, views and sequences it reads."""
+    write: tuple[SchemaName, ...] = ()
+    """Schemas whose rows it reads, inserts, updates and deletes, and whose functions it calls."""
+    connections: int | None = Field(default=None, ge=1, le=10000)
+    """Sessions on the coordinator that it may have at a time; None for as many as the server takes."""
+
+    @field_validator("password")
+    @classmethod
+    def _one_line(cls, value: SecretStr) -> SecretStr:
+        if _HASHED.fullmatch(value.get_secret_value()):
+            msg = "is a hash: the nodes log in to each other with the password itself, so set that"
+            raise ValueError(msg)
+        return _password_of_one_line(value)
+
+    @field_validator("read", "write")
+    @classmethod
+    def _of_the_database(cls, value: tuple[SchemaName, ...]) -> tuple[SchemaName, ...]:
+        for schema in value:
+            if OWN_SCHEMAS.fullmatch(schema.name):
+                msg = f"{schema} is a schema of the server or of this program, where no role is given anything: remove it"
+                raise ValueError(msg)
+            if len(schema.name.encode()) > IDENTIFIER_BYTES:
+                msg = f"{schema} is longer than the {IDENTIFIER_BYTES} bytes that PostgreSQL keeps of a name: correct it"
+                raise ValueError(msg)
+        return value
+
+
+def _password_of_one_line(value: SecretStr) -> SecretStr:
+    secret = value.get_secret_value()
+    if not 1 <= len(secret) <= 1000 or any(c in secret for c in "\0\r\n"):  # noqa: PLR2004 - scram's own bound
+        msg = "must be 1 to 1000 characters on one line: PostgreSQL reads it as one line of a file"
+        raise ValueError(msg)
+    return value
+
+
+def _role_name(value: object) -> RoleName:
+    name = RoleName._read(value)  # noqa: SLF001 - as pydantic would
+    if name.name in ("public", "none") or name.name.startswith("pg_"):
+        msg = f"PostgreSQL keeps the name {name} for itself: choose another"
+        raise ValueError(msg)
+    if len(name.name.encode()) > IDENTIFIER_BYTES or not name.name.isprintable():
+        msg = f"must be printable and at most {IDENTIFIER_BYTES} bytes: PostgreSQL would truncate the name"
+        raise ValueError(msg)
+    return name
+
+
 class Settings(_Model):
     """Everything a stack may set."""
 
@@ -157,6 +219,8 @@ class Settings(_Model):
     ] = Field(default_factory=dict)
     """Tables that are sharded, each by its name."""
     tenants: dict[TableName, TenantSettings] = Field(default_factory=dict)
+    roles: dict[Annotated[RoleName, PlainValidator(_role_name)], RoleSettings] = Field(default_factory=dict)
+    """Roles of applications, each by its name."""
     unsafe_triggers: bool = False
     """Sharded tables may have triggers, which fire on the workers, for the rows of one shard each."""
     ready_timeout: int = Field(default=120, ge=1, le=86400)
@@ -208,11 +272,15 @@ class Settings(_Model):
     @field_validator("password")
     @classmethod
     def _one_line(cls, value: SecretStr) -> SecretStr:
-        secret = value.get_secret_value()
-        if not 1 <= len(secret) <= 1000 or any(c in secret for c in "\0\r\n"):  # noqa: PLR2004 - scram's own bound
-            msg = "must be 1 to 1000 characters on one line: PostgreSQL reads it as one line of a file"
+        return _password_of_one_line(value)
+
+    @model_validator(mode="after")
+    def _other_roles(self) -> Settings:
+        own = RoleName(self.user)
+        if own in self.roles:
+            msg = f"roles.{own}: that is the superuser of this stack (citus:user): give the application a role of another name"
             raise ValueError(msg)
-        return value
+        return self
 
     @model_validator(mode="after")
     def _fit_for_local(self) -> Settings:
@@ -288,7 +356,8 @@ class Settings(_Model):
             if setting == "tables":
                 known += len(settings.undistributed) + len(settings.patterns)
             if known < len(decoded.get(setting, {})):
-                msg = f"citus:{setting} names a table twice: unquoted names are folded to lower case; remove one"
+                what = STRUCTURED[setting].removesuffix(" names")
+                msg = f"citus:{setting} names a {what} twice: unquoted names are folded to lower case; remove one"
                 raise SettingsError(msg)
         if stack != SEED_STACK and settings.password.get_secret_value() == SEED_PASSWORD:
             msg = (
@@ -299,6 +368,29 @@ class Settings(_Model):
         return settings
 
 
+def refuse_plain_passwords(config: object) -> None:
+    """Refuse a role's password that is no secret in a stack's file; `config` is what the file has under that name.
+
+    Pulumi tells the program of a whole setting whether something in it is a secret, and no more.
+
+    Raises:
+        SettingsError: with one line for each of them.
+    """
+    roles = config.get(f"{PROJECT}:roles") if isinstance(config, dict) else None
+    wrong = [
+        f"citus:roles.{name}.password stands in the settings as plain text: set it with "
+        f"`pulumi config set --path --secret 'roles{_path_part(str(name))}.password'`"
+        for name, role in (roles.items() if isinstance(roles, dict) else ())
+        if isinstance(role, dict) and not isinstance(role.get("password", {}), dict)
+    ]
+    if wrong:
+        raise SettingsError(*wrong)
+
+
+def _path_part(name: str) -> str:
+    return f".{name}" if re.fullmatch(r"\w+", name) else f"[{json.dumps(name, ensure_ascii=False)}]"
+
+
 def _decoded_object(setting: str, text: str) -> object:
     try:
         decoded = json.loads(text)
@@ -306,13 +398,14 @@ def _decoded_object(setting: str, text: str) -> object:
     except (ValueError, RecursionError):  # numbers of thousands of digits, and nesting without end
         decoded = None
     if not isinstance(decoded, dict):
-        msg = f"citus:{setting}: expected a mapping of {STRUCTURED[setting]}, got {text!r}"
+        got = "" if setting in SECRET else f", got {text!r}"
+        msg = f"citus:{setting}: expected a mapping of {STRUCTURED[setting]}{got}"
         raise SettingsError(msg)
     return decoded
 
 
 def _problems(error: ValidationError, values: dict[str, str]) -> list[Problem]:
-    """Return each problem: the setting, its value (never the password's) and what to do."""
+    """Return each problem: the setting, its value (never a password's) and what to do."""
     known = ", ".join(sorted(to_camel(name) for name in Settings.model_fields))
     problems = []
     for problem in error.errors(include_url=False):
@@ -325,12 +418,17 @@ def _problems(error: ValidationError, values: dict[str, str]) -> list[Problem]:
             problems.append(Problem(f"unknown setting, remove it; valid ones are {known}", f"citus:{setting}"))
             continue
         if problem["type"] == "extra_forbidden":
-            model = TenantSettings if path[0] == "tenants" else TableSettings
-            takes = ", ".join(map(to_camel, model.model_fields))
-            problems.append(Problem(f"citus:{setting} is unknown: a table takes {takes}"))
+            models: dict[str, type[_Model]] = {"tenants": TenantSettings, "roles": RoleSettings}
+            takes = ", ".join(map(to_camel, models.get(path[0], TableSettings).model_fields))
+            what = STRUCTURED[path[0]].removesuffix(" names")
+            problems.append(Problem(f"citus:{setting} is unknown: a {what} takes {takes}"))
             continue
         reason = problem["msg"].removeprefix("Value error, ")
-        shown = "" if path[0] == "password" else _shown(path, values)
+        if problem["type"] == "missing" and path[0] == "roles":
+            way = f"roles{_path_part(path[1])}.password"
+            reason = f"is not set: set it with `pulumi config set --path --secret '{way}'`"
+        is_secret = path[0] in SECRET and path[2:3] not in (["read"], ["write"], ["connections"])
+        shown = "" if is_secret else _shown(path, values)
         problems.append(Problem(reason, f"citus:{setting}{shown}"))
     return problems
 

@@ -45,9 +45,12 @@ __all__ = [
     "get_unknown",
     "is_changed",
     "keep_out_of_log",
+    "keeps_passwords",
     "learn",
     "make_ledger",
+    "make_verifier",
     "record",
+    "run_on",
     "spread",
 ]
 
@@ -80,6 +83,17 @@ def keep_out_of_log(connection: Connection) -> None:
     connection.execute(statement("log_no_statements"))
 
 
+def keeps_passwords(connection: Connection) -> bool:
+    """Tell whether Citus keeps passwords in this database: a stand-in does not."""
+    return _knows(connection)[0]
+
+
+def make_verifier(connection: Connection, role: str, password: str) -> str:
+    """Return what PostgreSQL keeps of a password, as `\\password` of psql computes it."""
+    encoding = connection.info.encoding
+    return connection.pgconn.encrypt_password(password.encode(encoding), role.encode(encoding)).decode("ascii")
+
+
 def change_password(connection: Connection, change: PasswordChange) -> dict[int, Learned]:
     """Run a statement that changes a role's password, with what PostgreSQL keeps of it in the password's place.
 
@@ -92,9 +106,7 @@ def change_password(connection: Connection, change: PasswordChange) -> dict[int,
         name = (row or ("", ""))[name == "session_user"]
     text = change.text
     if change.password is not None and not change.is_hashed:
-        encoding = connection.info.encoding
-        verifier = connection.pgconn.encrypt_password(change.password.encode(encoding), name.encode(encoding))
-        text = change.written_with(verifier.decode("ascii"))
+        text = change.written_with(make_verifier(connection, name, change.password))
     connection.execute(text.encode())
     if change.is_hashed:
         return {}
@@ -159,7 +171,7 @@ def spread(connection: Connection, timeout: float, *, only: tuple[str, int] | No
             for old, new, wanted, verifier in roles:
                 if new not in (old, None) and wanted:
                     words = {"old": sql.Literal(old), "new": sql.Literal(new), "verifier": sql.Literal(verifier)}
-                    _run(connection, (name, port), sql.SQL(statement("rename_role")).format(**words))
+                    run_on(connection, (name, port), sql.SQL(statement("rename_role")).format(**words))
             missing = _pull(connection, coordinator, (name, port), gone, timeout)
             lacking += [
                 f"worker {name}:{port} has no role {role}, so its queries fail: create it there, with "
@@ -184,7 +196,7 @@ def _pull(
     )
 
     def attempt() -> list[str]:
-        answer = json.loads(_run(connection, node, command))
+        answer = json.loads(run_on(connection, node, command))
         if answer["failure"]:
             raise NotReadyError(answer["failure"])
         return list(answer["missing"])
@@ -192,7 +204,12 @@ def _pull(
     return wait_until(attempt, what=f"worker {node[0]}:{node[1]} learns the roles' passwords", timeout=timeout)
 
 
-def _run(connection: Connection, node: tuple[str, int], command: sql.Composed) -> str:
+def run_on(connection: Connection, node: tuple[str, int], command: sql.Composed) -> str:
+    """Run a statement about roles on a worker, and return what it answers.
+
+    Raises:
+        StackError: the worker refuses it; NotReadyError where it cannot be reached.
+    """
     where = {"name": node[0], "port": node[1], "command": command.as_string(connection)}
     success, said = connection.execute(statement("run_on_node"), where).fetchone() or (False, "no answer")
     if success:
