@@ -51,6 +51,10 @@ def ensure_role(
     """
     name = sql.Identifier(role)
     roles.make_ledger(connection)
+    if get_value(connection, "has_role", name=role):
+        for node, seen in _ask_workers(connection, role).items():
+            if seen is None:
+                _mend(connection, node, role, get_value(connection, "get_verifier", role=role))
     with sequentially(connection):
         roles.keep_out_of_log(connection)
         if not get_value(connection, "has_role", name=role):
@@ -76,7 +80,7 @@ def ensure_role(
     return roles.get_refused(connection, only=role) if roles.keeps_passwords(connection) else []
 
 
-def _mend(connection: Connection, node: str, role: str, verifier: str) -> None:
+def _mend(connection: Connection, node: str, role: str, verifier: str | None) -> None:
     words = {"role": sql.Literal(role), "attributes": _ATTRIBUTES, "verifier": sql.Literal(verifier)}
     host, _, port = node.rpartition(":")
     roles.run_on(connection, (host, int(port)), sql.SQL(statement("mend_role")).format(**words))
@@ -142,15 +146,15 @@ def _differences(seen: dict[str, Any], connections: int) -> list[str]:
 def get_obstacles(connection: Connection, role: str) -> list[str]:
     """Return why a role cannot be dropped: a line for what it owns, for what names it, and for sessions; each with the way."""
     name = RoleName(role)
-    found = [line for (line,) in connection.execute(statement("get_role_obstacles"), {"role": role}).fetchall()]
+    found = connection.execute(statement("get_role_obstacles"), {"role": role}).fetchall()
     lines = []
-    owned = [line.removeprefix("owns ") for line in found if line.startswith("owns ")]
+    owned = [what for is_owned, what in found if is_owned]
     if owned:
         lines.append(
             f"it owns {_some(owned)}: give that to another owner, on the coordinator: reassign owned by {name} to "
             f"{RoleName(connection.info.user)}"
         )
-    named = [line.removeprefix("is named by ") for line in found if not line.startswith("owns ")]
+    named = [what for is_owned, what in found if not is_owned]
     if named:
         lines.append(f"{_some(named)} names it: drop or alter that in a new file")
     question = sql.SQL(statement("count_role_sessions")).format(role=sql.Literal(role))

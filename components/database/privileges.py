@@ -43,9 +43,9 @@ class _Difference(NamedTuple):
     grantor: str | None
 
     def __str__(self) -> str:
-        on = self.object if self.kind != "default" else f"later tables, functions and sequences ({self.object})"
-        kind = "" if self.kind in ("table", "default") else f"{self.kind} "
-        return f"{self.privilege.lower()} on {kind}{on}"
+        privilege, _, later = self.privilege.partition(" ON ")
+        what = f"later {later.lower()} ({self.object})" if later else f"{self.kind} {self.object}"
+        return f"{privilege} on {what.replace('column', 'columns of')}"
 
 
 def _compare(connection: Connection, role: str, area: Area, *, connects: bool) -> list[_Difference]:
@@ -68,7 +68,7 @@ def ensure_privileges(connection: Connection, role: str, area: Area) -> list[str
         raise DriftError(msg)
     with sequentially(connection):
         left = _apply(connection, role, area, connects=True)
-    return [f"role {RoleName(role)} may still {it}, granted by {it.grantor}: revoke it as that role" for it in left]
+    return [f"role {RoleName(role)} still has {it}: {it.grantor} granted it, and must revoke it" for it in left]
 
 
 def revoke_all(connection: Connection, role: str) -> None:
@@ -81,9 +81,9 @@ def find_drift(connection: Connection, role: str, area: Area) -> list[str]:
     differences = _compare(connection, role, area, connects=True)
     name = RoleName(role)
     return [
-        *(f"role {name} may not {it}" for it in differences if not it.is_held),
-        *(f"role {name} may {it}, which is not declared" for it in differences if it.is_held and not it.is_wanted),
-        *(f"role {name} may grant {it} to others" for it in differences if it.is_wanted and it.is_held),
+        *(f"role {name} lacks {it}" for it in differences if not it.is_held),
+        *(f"role {name} has {it}, which is not declared" for it in differences if it.is_held and not it.is_wanted),
+        *(f"role {name} has {it}, and may grant it to others" for it in differences if it.is_wanted and it.is_held),
     ]
 
 

@@ -1,5 +1,5 @@
 -- What a role is to hold in this database and what it holds: a row for each privilege on an object, as GRANT and REVOKE take them.
--- Privileges that some objects may have or not (`optional`) are of those that an extension made, and sequences of identity columns.
+-- Citus hides shards from this session. Privileges that some objects may have or not (`optional`) are of those that an extension made, and sequences of identity columns.
 with r as (
     select oid, rolname from pg_catalog.pg_roles where rolname = %(role)s
 ),
@@ -24,13 +24,6 @@ relation as (
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
       and c.relowner <> r.oid
       and c.relpersistence <> 't'
-      and not exists (
-          select
-          from pg_catalog.pg_dist_shard s
-          join pg_catalog.pg_class t on t.oid = s.logicalrelid
-          where t.relnamespace = c.relnamespace and c.relname ~ '_\d+$'
-            and s.shardid = substring(c.relname from '_(\d{1,18})$')::bigint
-      )
 ),
 wanted (kind, object, privilege, optional) as (
     select 'database', pg_catalog.quote_ident(pg_catalog.current_database()), 'CONNECT', false
@@ -145,7 +138,7 @@ held (kind, object, privilege, grantable, grantor) as (
     where a.grantee = r.oid and s.spcowner <> r.oid
     union all
     select 'default',
-           pg_catalog.format('for role %%I', pg_catalog.pg_get_userbyid(d.defaclrole)) || coalesce(pg_catalog.format(' in schema %%I', n.nspname), ''),
+           pg_catalog.format('for role %%I', pg_catalog.pg_get_userbyid(d.defaclrole)) || case when n.oid is null then '' else pg_catalog.format(' in schema %%I', n.nspname) end,
            a.privilege_type || ' ON ' || case d.defaclobjtype
                when 'r' then 'TABLES' when 'S' then 'SEQUENCES' when 'f' then 'FUNCTIONS' when 'T' then 'TYPES' else 'SCHEMAS'
            end,

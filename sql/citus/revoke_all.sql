@@ -5,6 +5,7 @@ declare
 begin
     perform pg_catalog.set_config('citus.enable_ddl_propagation', 'off', true);
     perform pg_catalog.set_config('citus.enable_manual_changes_to_shards', 'on', true);
+    perform pg_catalog.set_config('citus.override_table_visibility', 'off', true);
     for revocation in
         select pg_catalog.format('revoke all on %s %s from %I', case c.relkind when 'S' then 'sequence' else 'table' end, c.oid::regclass, r.rolname)
         from pg_catalog.pg_roles r
