@@ -8,6 +8,8 @@ from urllib.parse import quote
 import pulumi
 
 from components.access import Access, Server
+from components.database.login_roles import describe_changes
+from components.database.roles import describe_unknown
 from components.nodes.look import Look
 from components.nodes.node import node_names
 from components.resources.identity import ClusterIdentity, ClusterIdentityInputs
@@ -21,15 +23,17 @@ from components.resources.membership import (
     worker_id,
 )
 from components.resources.placement import ShardPlacement, ShardPlacementInputs, TenantsInputs
+from components.resources.roles import Role, RoleInputs, RolePrivileges, RolePrivilegesInputs
 from components.resources.scripts import SchemaScript, SchemaScriptInputs
 from components.resources.tables import DistributedTable, LocalTable, ReferenceTable
 from components.settings import reached_at
 from components.tables import DistributedDeclaration, ReferenceDeclaration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from components.database.live import LiveCluster
+    from components.names import RoleName
     from components.nodes.runtime import Runtime
     from components.plan.plan import PlannedTable, ShardingPlan
     from components.plan.tenants import Tenancy
@@ -43,7 +47,8 @@ class CitusCluster(pulumi.ComponentResource):
     """A coordinator, its workers, and a schema sharded over them.
 
     Order: containers, then the coordinator, then the workers, then the proof that all reach each other, then the schema
-    files one after the other, then the tables that become local, then the sharded ones, each after those it needs.
+    files one after the other, then the tables that become local, then the sharded ones, each after those it needs. Roles come
+    before the files, which may name them, and what they may do after the tables.
     """
 
     dsn: pulumi.Output[str]
@@ -80,7 +85,8 @@ class CitusCluster(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
         self.identity.cluster_id.apply(lambda cluster_id: _name_undeclared(look.remnants, cluster_id))
-        self.identity.cluster_id.apply(lambda cluster_id: _name_unknown_roles(look.live, cluster_id))
+        declared = [role.name for role in settings.roles]
+        self.identity.cluster_id.apply(lambda cluster_id: _name_roles(look.live, cluster_id, declared))
         address, coordinator_name = reached_at(settings.bind_address), node_names(settings)[0]
         server = Server(
             name=coordinator_name,
@@ -131,7 +137,8 @@ class CitusCluster(pulumi.ComponentResource):
             self._after(self.workers),
         )
         workers = [node.address for node in nodes.workers]
-        last = self._local_tables(plan, self._scripts(plan, health))
+        self.roles = self._roles(health, generations)
+        last = self._local_tables(plan, self._scripts(plan, [*self.roles.values(), health]))
         self.tables = self._tables(plan, last, health, [coordinator.address, *workers])
         self.placement = ShardPlacement(
             f"{name}-placement",
@@ -152,12 +159,20 @@ class CitusCluster(pulumi.ComponentResource):
             ),
             self._after([last, *self.workers, *self.tables.values()]),
         )
-        nodes.guard([self.placement, last])
+        privileges = self._privileges(plan, last)
+        nodes.guard([self.placement, last, *privileges])
 
         user, database = quote(settings.user, safe=""), quote(settings.database, safe="")
         password = quote(settings.password.get_secret_value(), safe="")
         at = f"[{address}]" if ":" in address else address
         self.dsn = pulumi.Output.secret(f"postgresql://{user}:{password}@{at}:{settings.port}/{database}")
+        by_role = {
+            str(
+                role
+            ): f"postgresql://{quote(role.name, safe='')}:{quote(declared.password.get_secret_value(), safe='')}"
+            f"@{at}:{settings.port}/{database}"
+            for role, declared in settings.roles.items()
+        }
         self.psql = pulumi.Output.from_input(f"psql 'postgresql://{user}@{at}:{settings.port}/{database}'")
         self.outputs = {
             "dsn": self.dsn,
@@ -170,18 +185,47 @@ class CitusCluster(pulumi.ComponentResource):
                 **{str(table.name): self._describe(table) for table in plan.tables},
             },
             "residency": self.placement.residency,
+            "roles": {
+                str(role): {"read": [*map(str, declared.read)], "write": [*map(str, declared.write)]}
+                for role, declared in settings.roles.items()
+            },
+            "dsnByRole": pulumi.Output.secret(by_role),
         }
         self.register_outputs(self.outputs)
 
     def _after(self, resources: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=list(resources)))
 
-    def _scripts(self, plan: ShardingPlan, health: ClusterHealth) -> pulumi.Resource:
-        last: pulumi.Resource = health
+    def _roles(self, health: ClusterHealth, generations: Sequence[pulumi.Input[str]]) -> dict[RoleName, Role]:
+        made: dict[RoleName, Role] = {}
+        for role, declared in self._settings.roles.items():
+            password, limit = declared.password.get_secret_value(), declared.connections
+            inputs = RoleInputs.of(self._access, role.name, password, limit, generations)
+            made[role] = Role(str(role), inputs, self._after([health]))
+        return made
+
+    def _privileges(self, plan: ShardingPlan, last: pulumi.Resource) -> list[RolePrivileges]:
+        groups = {name: table.colocation_group for name, table in self.tables.items()}
+        made = []
+        for role, declared in self._settings.roles.items():
+            inputs = RolePrivilegesInputs(
+                **vars(self._access),
+                role=role.name,
+                read=tuple(schema.name for schema in declared.read),
+                write=tuple(schema.name for schema in declared.write),
+                files=tuple(file.name for file in plan.files),
+                tables=groups,
+            )
+            needed = [self.roles[role], last, *self.tables.values()]
+            made.append(RolePrivileges(str(role), inputs, self._after(needed)))
+        return made
+
+    def _scripts(self, plan: ShardingPlan, before: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        last = list(before)
         for file in plan.files:
             inputs = SchemaScriptInputs.of(self._access, file, (table.name for table in plan.tables))
-            last = SchemaScript(file.name, inputs, self._after([last]))
-        return last
+            last = [SchemaScript(file.name, inputs, self._after(last))]
+        return last[-1]
 
     def _local_tables(self, plan: ShardingPlan, last: pulumi.Resource) -> pulumi.Resource:
         for declaration in plan.undistributed:
@@ -224,9 +268,10 @@ def _name_undeclared(remnants: Remnants, cluster_id: str) -> None:
         )
 
 
-def _name_unknown_roles(live: LiveCluster | None, cluster_id: str) -> None:
+def _name_roles(live: LiveCluster | None, cluster_id: str, declared: Collection[str]) -> None:
     if live is not None and live.cluster_id == cluster_id:
-        for line in live.unknown_roles:
+        unknown = (describe_unknown(role) for role in live.unknown_roles if role not in declared)
+        for line in (*describe_changes(live.roles, declared), *unknown):
             pulumi.log.warn(line)
 
 

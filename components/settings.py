@@ -167,10 +167,14 @@ class RoleSettings(_Model):
     def _of_the_database(cls, value: tuple[SchemaName, ...]) -> tuple[SchemaName, ...]:
         for schema in value:
             if OWN_SCHEMAS.fullmatch(schema.name):
-                msg = f"{schema} is a schema of the server or of this program, where no role is given anything: remove it"
+                msg = (
+                    f"{schema} is a schema of the server or of this program, where no role is given anything: remove it"
+                )
                 raise ValueError(msg)
             if len(schema.name.encode()) > IDENTIFIER_BYTES:
-                msg = f"{schema} is longer than the {IDENTIFIER_BYTES} bytes that PostgreSQL keeps of a name: correct it"
+                msg = (
+                    f"{schema} is longer than the {IDENTIFIER_BYTES} bytes that PostgreSQL keeps of a name: correct it"
+                )
                 raise ValueError(msg)
         return value
 

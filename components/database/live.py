@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from components.database import roles
+from components.database import login_roles, roles
 from components.database.client import connected
 from components.database.metadata import as_sharding
 from components.database.statements import statement
@@ -20,6 +20,7 @@ from components.tables import Sharding
 
 if TYPE_CHECKING:
     from components.access import Server
+    from components.database.login_roles import LiveRole
 
 __all__ = ["LiveCluster", "LiveWorker", "get_extension_version", "look_at"]
 
@@ -60,7 +61,8 @@ class LiveCluster:
     workers: tuple[LiveWorker, ...]
     server: KnownServer = field(default_factory=KnownServer)
     unknown_roles: tuple[str, ...] = ()
-    """A line for each role that may use sharded tables, but whose password the nodes do not know."""
+    """Each role that may use sharded tables, but whose password the nodes do not know."""
+    roles: tuple[LiveRole, ...] = ()
 
 
 def look_at(server: Server, password: str) -> LiveCluster | None:
@@ -77,13 +79,14 @@ def look_at(server: Server, password: str) -> LiveCluster | None:
                 return None
             row = connection.execute(statement("look_at_cluster")).fetchone()
             told = connection.execute(statement("describe_server")).fetchone()
-            unknown = tuple(map(roles.describe_unknown, roles.get_unknown(connection)))
+            live_roles = login_roles.look_at(connection)
+            unknown = tuple(roles.get_unknown(connection))
     except StackError:
         return None
     if not row or not told:
         return None
     known = KnownServer("the running cluster", told[0], frozenset(told[1]), frozenset(told[2]))
-    return replace(_read(row[0]), unknown_roles=unknown, server=known)
+    return replace(_read(row[0]), unknown_roles=unknown, roles=live_roles, server=known)
 
 
 def get_extension_version(server: Server, password: str) -> str:

@@ -7,6 +7,7 @@ Pulumi. A role's password is no part of any statement: what PostgreSQL keeps of 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg import sql
@@ -17,9 +18,11 @@ from components.errors import DriftError, StackError
 from components.names import RoleName
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
     from components.database.connections import Connection
 
-__all__ = ["drop_role", "ensure_role", "find_drift", "get_obstacles"]
+__all__ = ["LiveRole", "describe_changes", "drop_role", "ensure_role", "find_drift", "get_obstacles", "look_at"]
 
 
 _ATTRIBUTES: Final = sql.SQL(
@@ -177,6 +180,51 @@ _LISTED: Final = 3
 def _some(what: list[str]) -> str:
     more = f" and {len(what) - _LISTED} more" if len(what) > _LISTED else ""
     return ", ".join(what[:_LISTED]) + more
+
+
+@dataclass(frozen=True)
+class LiveRole:
+    """A role of the running cluster, as a preview sees it."""
+
+    name: str
+    is_declared: bool
+    """Whether it was, when an update ran last."""
+    has: tuple[str, ...]
+    """What it has beyond logging in."""
+    obstacles: tuple[str, ...]
+    """Why it cannot be dropped, and the way."""
+
+
+def look_at(connection: Connection) -> tuple[LiveRole, ...]:
+    """Return the roles of the running cluster."""
+    declared = []
+    if roles.has_ledger(connection):
+        declared = [oid for (oid,) in connection.execute(statement("get_declared_roles")).fetchall()]
+    found = connection.execute(statement("look_at_roles"), {"declared": declared}).fetchall()
+    return tuple(_look_at(connection, *row) for row in found)
+
+
+def _look_at(connection: Connection, role: str, is_declared: bool, count: int) -> LiveRole:  # noqa: FBT001
+    seen = _describe(connection, role)
+    has = list(_differences(seen, seen["connections"])) if seen else []
+    if count:
+        has.append(f"has privileges on {count} objects")
+    return LiveRole(role, is_declared, tuple(has), tuple(get_obstacles(connection, role)) if is_declared else ())
+
+
+def describe_changes(live: Iterable[LiveRole], declared: Collection[str]) -> Iterator[str]:
+    """Yield what an update makes of roles that are there: those that it takes over, and those that are declared no more."""
+    for role in live:
+        name = RoleName(role.name)
+        if role.name in declared and not role.is_declared:
+            loses = f", and loses what is not declared: it {'; it '.join(role.has)}" if role.has else ""
+            yield f"role {name} exists already: it is taken over, gets the declared password{loses}"
+        elif role.is_declared and role.name not in declared:
+            yield (
+                f"role {name} is declared no more, and cannot be removed yet: {'; '.join(role.obstacles)}"
+                if role.obstacles
+                else f"role {name} is declared no more: it is dropped on every node, with all its privileges"
+            )
 
 
 def drop_role(connection: Connection, role: str, timeout: float) -> None:

@@ -64,7 +64,9 @@ def ensure_privileges(connection: Connection, role: str, area: Area) -> list[str
     present = {name for (name,) in connection.execute("select nspname from pg_catalog.pg_namespace").fetchall()}
     missing = [str(SchemaName(it)) for it in (*area.read, *area.write) if it not in present]
     if missing:
-        msg = f"citus:roles.{RoleName(role)}: there is no schema {', '.join(missing)}: create it in a file, or remove it"
+        msg = (
+            f"citus:roles.{RoleName(role)}: there is no schema {', '.join(missing)}: create it in a file, or remove it"
+        )
         raise DriftError(msg)
     with sequentially(connection):
         left = _apply(connection, role, area, connects=True)

@@ -43,6 +43,7 @@ __all__ = [
     "get_oid",
     "get_refused",
     "get_unknown",
+    "has_ledger",
     "is_changed",
     "keep_out_of_log",
     "keeps_passwords",
@@ -86,6 +87,11 @@ def keep_out_of_log(connection: Connection) -> None:
 def keeps_passwords(connection: Connection) -> bool:
     """Tell whether Citus keeps passwords in this database: a stand-in does not."""
     return _knows(connection)[0]
+
+
+def has_ledger(connection: Connection) -> bool:
+    """Tell whether the ledger of roles is there."""
+    return bool(_knows(connection)[1])
 
 
 def make_verifier(connection: Connection, role: str, password: str) -> str:

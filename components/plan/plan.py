@@ -18,6 +18,7 @@ from components.plan.layout import Layout
 from components.plan.patterns import ExpandedPattern, expand_patterns
 from components.plan.rules import RULES, check_files, check_plan, check_settings
 from components.plan.rules.names import truncate_names
+from components.plan.rules.roles import check_roles
 from components.schema.needs import KnownServer
 from components.schema.statements import SqlFile
 from components.tables import DistributedDeclaration, Local, LocalDeclaration, Pending, ReferenceDeclaration
@@ -135,7 +136,12 @@ class ShardingPlan:
         if not any(finding.severity == "error" for finding in findings):
             findings += check_plan(layout, {table.name: number for number, table in enumerate(planned)})
         applied = standing.files if standing else ()
-        findings = [*check_files(schema, server or KnownServer(), applied), *findings]
+        roles = [role.name for role in settings.roles]
+        findings = [
+            *check_files(schema, server or KnownServer(), applied, roles),
+            *check_roles(schema, settings),
+            *findings,
+        ]
         if standing is not None:
             findings = [*check_later(schema.files, standing, tables), *findings]
         turns = _with_pending(list(_with_foreign_keys(planned, layout)), expansion.undistributed, layout)

@@ -42,7 +42,9 @@ class RoleInputs(Access):
     """One for each node: the role is looked after again whenever one changes."""
 
     @classmethod
-    def of(cls, access: Access, role: str, password: str, connections: int | None, generations: Sequence[Given[str]]) -> Self:
+    def of(
+        cls, access: Access, role: str, password: str, connections: int | None, generations: Sequence[Given[str]]
+    ) -> Self:
         """Return the inputs of a role."""
         mark = sha256(f"{role}\0{password}".encode()).hexdigest()
         return cls(

@@ -113,6 +113,8 @@ def _drop_of(scope: Scope, name: TableName, dropped: str) -> None:
 
 def _rename(scope: Scope, statement: Any) -> None:
     kind = object_type(statement.rename_type)
+    if kind == "OBJECT_SCHEMA":
+        scope.relations.schemas.add(statement.newname)
     name = scope.name(statement.relation)
     if kind == "OBJECT_INDEX":
         scope.relations.rename_index(name, statement.newname)

@@ -146,6 +146,7 @@ _CREATING_TYPES: Final = {
 
 
 def _create_schema(scope: Scope, statement: Any) -> None:
+    scope.relations.schemas.add(statement.schemaname or statement.authrole.rolename)
     outer, scope.search_path = scope.search_path, (statement.schemaname, *scope.search_path)
     for element in statement.schema_elts:
         kind = element.WhichOneof("node")

@@ -322,6 +322,8 @@ class Relations:
         self.row_functions: dict[str, frozenset[TableName]] = {}
         """Of each function that takes or returns rows of tables: those tables."""
         self.roles: set[str] = set()
+        self.schemas: set[str] = set()
+        """Those that the files create, also where another one renames or drops them."""
         self.needs: list[Need] = []
         """What statements need of the server, but roles that statements before them create."""
         self.replaced_views: dict[TableName, Position] = {}

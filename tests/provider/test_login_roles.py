@@ -79,9 +79,7 @@ def role(cluster: Cluster, password: str = "one", *, name: str = "app", connecti
     return configured(Resource(RoleProvider(), {**write(inputs), "drift": []}), cluster, {name: password})
 
 
-def rights(
-    cluster: Cluster, *, read: Sequence[str] = (), write_in: Sequence[str] = (), name: str = "app"
-) -> Resource:
+def rights(cluster: Cluster, *, read: Sequence[str] = (), write_in: Sequence[str] = (), name: str = "app") -> Resource:
     """Declare what a role may do."""
     inputs = RolePrivilegesInputs(
         **vars(cluster.access()), role=name, read=tuple(read), write=tuple(write_in), files=("010.sql",), tables={}
@@ -174,7 +172,10 @@ def test_what_comes_later_is_the_roles_too(servers: Cluster) -> None:
         assert ask(server, servers, "select count(*) from ventas.orders o join countries c on c.id = o.country") == 0
         ask(server, servers, "insert into ventas.orders (country, total) values (1, 2)")
         assert ask(server, servers, "select count(*) from later_2027 l, codes") == 0
-    assert ask(servers.coordinator, servers, "insert into ventas.returns (country) values (1) returning ventas.triple(1)") == 3
+    assert (
+        ask(servers.coordinator, servers, "insert into ventas.returns (country) values (1) returning ventas.triple(1)")
+        == 3
+    )
     for resource in (app, may):
         assert resource.refresh()
         assert resource.state["drift"] == []
@@ -224,7 +225,9 @@ def test_what_is_changed_by_hand_is_drift(cluster: Cluster, capsys: pytest.Captu
     assert cluster.value("select has_table_privilege('other', 'local', 'truncate')")
 
 
-def test_a_role_that_is_gone_or_changed_on_a_node_comes_back(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_role_that_is_gone_or_changed_on_a_node_comes_back(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Dropped everywhere, dropped on one worker, made a superuser on one: an update mends it."""
     app, may = role(cluster), rights(cluster, read=["public"], write_in=["ventas"])
     app.up()
@@ -237,7 +240,11 @@ def test_a_role_that_is_gone_or_changed_on_a_node_comes_back(cluster: Cluster, c
     cluster.run("set citus.enable_ddl_propagation = off; alter role app superuser; grant pg_monitor to app", on=second)
     assert app.refresh()
     said = capsys.readouterr().out
-    for line in (f"is not there on worker {HOST}:{first.port}", "is a superuser on worker", "is a member of pg_monitor on worker"):
+    for line in (
+        f"is not there on worker {HOST}:{first.port}",
+        "is a superuser on worker",
+        "is a member of pg_monitor on worker",
+    ):
         assert line in said
     assert app.up() == "update"
     assert app.refresh()
@@ -281,15 +288,28 @@ def test_a_role_is_taken_away(cluster: Cluster) -> None:
         assert cluster.rows("select from pg_roles where rolname = 'app'", on=server) == []
         assert cluster.rows("select from pg_dist_authinfo where rolename = 'app'", on=server) == []
     assert cluster.rows("select from citus_pulumi.role") == []
-    assert cluster.rows("select from pg_dist_object where classid = 'pg_authid'::regclass and objid not in (select oid from pg_roles)") == []
+    assert (
+        cluster.rows(
+            "select from pg_dist_object where classid = 'pg_authid'::regclass and objid not in (select oid from pg_roles)"
+        )
+        == []
+    )
     assert cluster.value("select has_table_privilege('other', 'countries', 'select')")
 
 
 @pytest.mark.parametrize(
     ("in_the_way", "why", "way"),
     [
-        ("create table mine (id int); alter table mine owner to app", "it owns table mine", "reassign owned by app to postgres"),
-        ("create policy own on countries to app", "policy own on table countries names it", "drop policy own on countries"),
+        (
+            "create table mine (id int); alter table mine owner to app",
+            "it owns table mine",
+            "reassign owned by app to postgres",
+        ),
+        (
+            "create policy own on countries to app",
+            "policy own on table countries names it",
+            "drop policy own on countries",
+        ),
     ],
 )
 def test_a_role_that_is_needed_stays(cluster: Cluster, in_the_way: str, why: str, way: str) -> None:
@@ -315,7 +335,12 @@ def test_a_role_that_is_logged_in_stays(cluster: Cluster) -> None:
     app.up()
     with (
         psycopg.connect(
-            host=HOST, port=cluster.coordinator.port, dbname=cluster.database, user="app", password="one", autocommit=True
+            host=HOST,
+            port=cluster.coordinator.port,
+            dbname=cluster.database,
+            user="app",
+            password="one",
+            autocommit=True,
         ),
         pytest.raises(DriftError, match="1 sessions of it are open on the coordinator: stop the application"),
     ):

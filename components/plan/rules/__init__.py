@@ -18,6 +18,7 @@ from components.plan.rules import (
     later_rows,
     names,
     queries,
+    roles,
     tables,
 )
 from components.plan.rules.files import check_files
@@ -36,7 +37,7 @@ SUBJECTS: Final = {
     title: tuple(dict.fromkeys(it for module in modules for it in vars(module).values() if isinstance(it, Rule)))
     for title, modules in {
         "Files and servers": (files,),
-        "Names in the settings": (names,),
+        "Names in the settings": (names, roles),
         "Kinds of table": (tables,),
         "The distribution column": (distribution_column,),
         "Primary and unique keys, sequences": (keys,),
