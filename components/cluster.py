@@ -205,7 +205,7 @@ class CitusCluster(pulumi.ComponentResource):
         return made
 
     def _privileges(self, plan: ShardingPlan, last: pulumi.Resource) -> list[RolePrivileges]:
-        groups = {name: table.colocation_group for name, table in self.tables.items()}
+        groups: dict[str, pulumi.Input[int]] = {name: table.colocation_group for name, table in self.tables.items()}
         made = []
         for role, declared in self._settings.roles.items():
             inputs = RolePrivilegesInputs(

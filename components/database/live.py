@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.database import login_roles, roles
 from components.database.client import connected
+from components.database.login_roles import LiveRole
 from components.database.metadata import as_sharding
 from components.database.statements import statement
 from components.errors import StackError
@@ -20,7 +21,6 @@ from components.tables import Sharding
 
 if TYPE_CHECKING:
     from components.access import Server
-    from components.database.login_roles import LiveRole
 
 __all__ = ["LiveCluster", "LiveWorker", "get_extension_version", "look_at"]
 

@@ -44,10 +44,8 @@ def ensure_role(
 ) -> list[str]:
     """Let a role log in with a password on every node, and let the nodes know the password.
 
-    Args:
-        connections: sessions on the coordinator that it may have; None for as many as the server takes.
-        timeout: seconds that a wait may take.
-        is_changed: whether the password may be another than the one that was declared last.
+    It may have that many `connections` to the coordinator, None for as many as the server takes. `is_changed` says that the
+    password may be another than the one that was declared last. Each wait may take `timeout` seconds.
 
     Returns:
         A line for each node that still refuses the role.
@@ -166,8 +164,8 @@ def get_obstacles(connection: Connection, role: str) -> list[str]:
         asked = connection.execute(statement("ask_workers"), {"question": question.as_string(connection)}).fetchall()
         counts |= {f"worker {node}": int(said) for node, success, said in asked if success}
     lines += [
-        f"{count} sessions of it are open on {node}: stop the application, then end those that are left: select "
-        f"pg_terminate_backend(pid) from pg_stat_activity where usename = {sql.Literal(role).as_string(None)}"
+        f"{count} sessions of it are open on {node}: stop the application, and end there those that are left, in "
+        "pg_stat_activity, with pg_terminate_backend"
         for node, count in counts.items()
         if count
     ]

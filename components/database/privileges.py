@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, LiteralString, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, LiteralString, NamedTuple
 
 from psycopg import sql
 
@@ -130,7 +130,7 @@ def _execute(
 ) -> None:
     """Run a GRANT or a REVOKE; kinds, privileges and objects are as the catalogue spells and quotes them."""
     _, _, later = kind.partition("default ")
-    on = f"{kind} {', '.join(objects)}" if not later else later
+    on = later or f"{kind} {', '.join(objects)}"
     command = sql.SQL(template).format(what=_spelled(what), objects=_spelled(on), role=role)
     if later:
         command = sql.SQL("alter default privileges {} ").format(_spelled(objects[0])) + command
@@ -138,4 +138,4 @@ def _execute(
 
 
 def _spelled(text: str) -> sql.SQL:
-    return sql.SQL(cast("LiteralString", text))
+    return sql.SQL(text)

@@ -95,7 +95,7 @@ def has_ledger(connection: Connection) -> bool:
 
 
 def make_verifier(connection: Connection, role: str, password: str) -> str:
-    """Return what PostgreSQL keeps of a password, as `\\password` of psql computes it."""
+    """Return what PostgreSQL keeps of a password, computed here as psql does it."""
     encoding = connection.info.encoding
     return connection.pgconn.encrypt_password(password.encode(encoding), role.encode(encoding)).decode("ascii")
 

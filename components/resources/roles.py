@@ -17,7 +17,7 @@ from components.database import login_roles, privileges
 from components.errors import AccessError, SettingsError
 from components.names import RoleName
 from components.resources.sql import SqlProvider, SqlResource
-from components.resources.wire import Given, known, write
+from components.resources.wire import Given, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

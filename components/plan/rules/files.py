@@ -178,7 +178,9 @@ def _check_declared_roles(needs: Iterable[Need]) -> Iterator[Finding]:
             remedy = f"remove the statement, or {setting}: a role has one place that says what it is"
             yield DECLARED_ROLE.finding(None, message, remedy, at=need.at)
         elif need.kind == "role granted":
-            message = f"what the statement grants to {role} is revoked at the end of the update, unless the settings declare it too"
+            message = (
+                f"what the statement grants to {role} is revoked at the end of the update, unless that is declared too"
+            )
             remedy = f"declare it ({setting}: read, write), or grant it to a role that the settings do not declare"
             yield DECLARED_ROLE_GRANT.finding(None, message, remedy, at=need.at)
 
