@@ -57,7 +57,6 @@ def ensure_role(
             if seen is None:
                 _mend(connection, node, role, get_value(connection, "get_verifier", role=role))
     with sequentially(connection):
-        roles.keep_out_of_log(connection)
         if not get_value(connection, "has_role", name=role):
             connection.execute(sql.SQL("create role {}").format(name))
         elif roles.keeps_passwords(connection):
@@ -65,11 +64,10 @@ def ensure_role(
         for group in _memberships(connection, role):
             connection.execute(sql.SQL("revoke {} from {}").format(sql.Identifier(group), name))
         connection.execute(sql.SQL("alter role {} {}").format(name, _ATTRIBUTES))
-        verifier = get_value(connection, "get_verifier", role=role)
-        if is_changed or verifier is None or _is_changed_by_hand(connection, role):
-            verifier = roles.make_verifier(connection, role, password)
-            connection.execute(sql.SQL("alter role {} password {}").format(name, sql.Literal(verifier)))
-            roles.record(connection, {get_value(connection, "get_role", name=role): roles.Learned(role, password)})
+    verifier = get_value(connection, "get_verifier", role=role)
+    if is_changed or verifier is None or _is_changed_by_hand(connection, role):
+        verifier = roles.switch(connection, role, password, timeout)
+    with connection.transaction():
         connection.execute(statement("declare_role"), {"role": role})
         # Sessions on workers are those of other nodes: there the limit would count what it does not mean.
         connection.execute("set local citus.enable_alter_role_propagation = off")

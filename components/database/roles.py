@@ -21,7 +21,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from components.database.connections import is_lost, lets_in
-from components.database.statements import statement
+from components.database.statements import get_value, statement
 from components.errors import AccessError, NotReadyError, StackError
 from components.schema import passwords
 from components.waiting import wait_until
@@ -53,7 +53,12 @@ __all__ = [
     "record",
     "run_on",
     "spread",
+    "switch",
 ]
+
+
+_STAGED: Final = -2
+"""What stands for a node in rows of pg_dist_authinfo that Citus does not use yet."""
 
 
 _REFUSED: Final = "password authentication failed"
@@ -144,6 +149,50 @@ def record(connection: Connection, learned: Mapping[int, Learned]) -> None:
                 raise StackError(msg) from None  # the detail quotes the row
 
 
+def switch(connection: Connection, role: str, password: str, timeout: float) -> str:
+    """Give a role another password, on all nodes at nearly the same moment; return what PostgreSQL keeps of it.
+
+    The nodes get to know it first, where Citus does not look yet. Then each node switches in a transaction of its own, the
+    coordinator last: until then, whoever is about to log in from it to another node waits. In between, a node that is logging
+    in may be refused for milliseconds; sessions that are open go on.
+
+    Raises:
+        StackError: a node refuses it. The others have the new password then; another run ends it.
+    """
+    verifier, name = make_verifier(connection, role, password), sql.Identifier(role)
+    alter = sql.SQL("alter role {} password {}").format(name, sql.Literal(verifier))
+    if not keeps_passwords(connection):
+        connection.execute(alter)
+        return verifier
+    with connection.transaction():
+        keep_out_of_log(connection)
+        staged = {"role": role, "authinfo": make_conninfo("", password=password)}
+        connection.execute(statement("stage_password"), staged)
+    for coordinator, host, port in connection.execute(statement("get_nodes")).fetchall():
+        if f"{host}:{port}" != coordinator:
+            _pull(connection, coordinator, (host, port), [], timeout, staged=True)
+    words = {"role": sql.Literal(role), "verifier": sql.Literal(verifier)}
+    command = sql.SQL(statement("switch_password")).format(**words).as_string(connection)
+    with connection.transaction():
+        keep_out_of_log(connection)
+        connection.execute("set local citus.enable_ddl_propagation = off; set local lock_timeout = '5s'")
+        connection.execute("lock table pg_catalog.pg_dist_authinfo in access exclusive mode")
+        answers = connection.execute(statement("ask_workers"), {"question": command}).fetchall()
+        connection.execute(alter)
+        oid = get_value(connection, "get_role", name=role)
+        record(connection, {oid: Learned(role, password)})
+        connection.execute(statement("unstage_password"), {"role": role})
+        connection.execute(statement("declare_role"), {"role": role})
+    refused = [
+        f"worker {node} does not take the password of role {role}: {said}"
+        for node, success, said in answers
+        if not success
+    ]
+    if refused:
+        raise StackError("; ".join(refused))
+    return verifier
+
+
 def is_changed(connection: Connection) -> bool:
     """Tell whether a role that the nodes know was dropped, renamed, or lost its password."""
     _, noted = _knows(connection)
@@ -190,15 +239,22 @@ def spread(connection: Connection, timeout: float, *, only: tuple[str, int] | No
 
 
 def _pull(
-    connection: Connection, coordinator: str, node: tuple[str, int], gone: list[str], timeout: float
+    connection: Connection,
+    coordinator: str,
+    node: tuple[str, int],
+    gone: list[str],
+    timeout: float,
+    *,
+    staged: bool = False,
 ) -> list[str]:
     """Let a node ask the coordinator, and return the roles that it does not have."""
     host, _, port = coordinator.rpartition(":")
     command = sql.SQL(statement("pull_authinfo")).format(
         coordinator=sql.Literal(host),
         port=sql.Literal(int(port)),
-        question=sql.Literal(statement("read_authinfo")),
+        question=sql.Literal(statement("read_staged_authinfo" if staged else "read_authinfo")),
         gone=sql.Literal(gone),
+        nodeid=sql.Literal(_STAGED if staged else 0),
     )
 
     def attempt() -> list[str]:
