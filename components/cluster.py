@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pulumi
@@ -166,13 +166,6 @@ class CitusCluster(pulumi.ComponentResource):
         password = quote(settings.password.get_secret_value(), safe="")
         at = f"[{address}]" if ":" in address else address
         self.dsn = pulumi.Output.secret(f"postgresql://{user}:{password}@{at}:{settings.port}/{database}")
-        by_role = {
-            str(
-                role
-            ): f"postgresql://{quote(role.name, safe='')}:{quote(declared.password.get_secret_value(), safe='')}"
-            f"@{at}:{settings.port}/{database}"
-            for role, declared in settings.roles.items()
-        }
         self.psql = pulumi.Output.from_input(f"psql 'postgresql://{user}@{at}:{settings.port}/{database}'")
         self.outputs = {
             "dsn": self.dsn,
@@ -185,11 +178,7 @@ class CitusCluster(pulumi.ComponentResource):
                 **{str(table.name): self._describe(table) for table in plan.tables},
             },
             "residency": self.placement.residency,
-            "roles": {
-                str(role): {"read": [*map(str, declared.read)], "write": [*map(str, declared.write)]}
-                for role, declared in settings.roles.items()
-            },
-            "dsnByRole": pulumi.Output.secret(by_role),
+            **self._describe_roles(at),
         }
         self.register_outputs(self.outputs)
 
@@ -219,6 +208,17 @@ class CitusCluster(pulumi.ComponentResource):
             needed = [self.roles[role], last, *self.tables.values()]
             made.append(RolePrivileges(str(role), inputs, self._after(needed)))
         return made
+
+    def _describe_roles(self, host: str) -> dict[str, pulumi.Input[Any]]:
+        if not self.roles:
+            return {}
+        settings, told, dsn = self._settings, {}, {}
+        for role, declared in settings.roles.items():
+            told[str(role)] = {"read": [*map(str, declared.read)], "write": [*map(str, declared.write)]}
+            user, password = quote(role.name, safe=""), quote(declared.password.get_secret_value(), safe="")
+            database = quote(settings.database, safe="")
+            dsn[str(role)] = f"postgresql://{user}:{password}@{host}:{settings.port}/{database}"
+        return {"roles": told, "dsnByRole": pulumi.Output.secret(dsn)}
 
     def _scripts(self, plan: ShardingPlan, before: Sequence[pulumi.Resource]) -> pulumi.Resource:
         last = list(before)
