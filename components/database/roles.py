@@ -95,8 +95,9 @@ def keeps_passwords(connection: Connection) -> bool:
 
 
 def has_ledger(connection: Connection) -> bool:
-    """Tell whether the ledger of roles is there."""
-    return bool(_knows(connection)[1])
+    """Tell whether the ledger of roles is there, on a stand-in too."""
+    row = connection.execute(statement("knows_roles")).fetchone()
+    return bool(row and row[1])
 
 
 def make_verifier(connection: Connection, role: str, password: str) -> str:
