@@ -183,7 +183,7 @@ def _role(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
         yield Change(
             "removed", f"{name}, with all its privileges, on every node; where it owns something, it is refused"
         )
-    elif step.changed("password_mark"):
+    elif not step.changed("connections", "generations", "server", "drift", "__provider"):  # events do not show a secret
         yield Change("created", f"{name} gets another password on every node; the old one is refused from then on")
     else:
         yield Change("proved", f"{name} is as declared on every node")

@@ -408,6 +408,9 @@ def get_oid(connection: Connection, role: str) -> int:
     if is_own:
         msg = f"role {role} is this stack's own user, whose password is the setting citus:password: the nodes know it"
         raise AccessError(msg)
+    if has_ledger(connection) and get_value(connection, "get_declared_password", role=role):
+        msg = f"role {role} is declared in the settings (citus:roles), and its password is there: change it there, then run up"
+        raise AccessError(msg)
     return int(oid)
 
 

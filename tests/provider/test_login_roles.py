@@ -428,3 +428,26 @@ def assert_ended(cluster: Cluster, app: Resource | None, password: str) -> None:
     for server in cluster.servers:
         assert cluster.rows("select from pg_roles where rolname = 'app'", on=server) == []
         assert cluster.rows("select from pg_dist_authinfo where rolename = 'app'", on=server) == []
+
+
+def test_the_password_is_in_no_log_and_no_view(cluster: Cluster) -> None:
+    """Though every node writes down all that it is asked, whether the role is made, gets another password or is refused."""
+    secrets = ("n0t-for-the-l0g", "n0r-this-0ne")
+    for server in cluster.servers:
+        for setting in (
+            "log_statement = 'all'",
+            "log_min_duration_statement = 0",
+            "log_parameter_max_length_on_error = -1",
+        ):
+            cluster.run(f"alter database {cluster.database} set {setting}", on=server)
+    app = role(cluster, secrets[0])
+    app.up()
+    rotated = role(cluster, secrets[1])
+    rotated.id, rotated.state, rotated.applied = app.id, app.state, app.applied
+    rotated.up()
+    cluster.run("set citus.enable_ddl_propagation = off; drop role app", on=cluster.workers[0])
+    rotated.refresh()
+    rotated.up()
+    for server in cluster.servers:
+        log = server.log.read_text("utf-8", "replace")
+        assert not any(secret in log for secret in secrets)
