@@ -196,6 +196,37 @@ def _address(props: Mapping[str, Any]) -> str:
     return f"`{props.get('node_name')}:{port:g}`" if isinstance(port, int | float) else f"`{props.get('node_name')}`"
 
 
+# --- roles ------------------------------------------------------------------------------------------------------------
+
+
+def _role(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    name = f"role `{step.name}`"
+    if step.op == "create":
+        yield Change("created", f"{name} can log in, and every node knows its password")
+    elif step.op == "delete":
+        yield Change(
+            "removed", f"{name}, with all its privileges, on every node; where it owns something, it is refused"
+        )
+    elif not step.changed("connections", "generations", "server", "drift", "__provider"):  # events do not show a secret
+        yield Change("created", f"{name} gets another password on every node; the old one is refused from then on")
+    else:
+        yield Change("proved", f"{name} is as declared on every node")
+
+
+def _privileges(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "delete":
+        return
+    words = {"read": "reads", "write": "reads and writes"}
+    for key, what in words.items():
+        old, new = step.old.get(key) or [], step.new.get(key) or []
+        if added := [schema for schema in new if schema not in old]:
+            yield Change("created", f"role `{step.name}` {what} in {_listed(added)}")
+        if taken := [schema for schema in old if schema not in new]:
+            yield Change("removed", f"role `{step.name}`: what it may do as one that {what} in {_listed(taken)}")
+    if not step.changed("read", "write"):
+        yield Change("proved", f"role `{step.name}` may do what is declared, and nothing else")
+
+
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
@@ -421,6 +452,7 @@ _DESCRIBED: Final[dict[str, Callable[[Step, Mapping[str, Any]], Iterator[Change]
     "CoordinatorNode": _coordinator,
     "ClusterHealth": _health,
     "ServerParameters": _parameters,
+    "Role": _role,
     "SchemaScript": _script,
     "DistributedTable": _distributed,
     "ReferenceTable": _reference,
@@ -429,4 +461,5 @@ _DESCRIBED: Final[dict[str, Callable[[Step, Mapping[str, Any]], Iterator[Change]
     "DistributedFunction": _function,
     "ShardPlacement": _placement,
     "Rebalance": _rebalance,
+    "RolePrivileges": _privileges,
 }

@@ -29,7 +29,7 @@ from components.plan.rules import RULES
 from components.plan.tenants import plan_tenants
 from components.schema.files import Schema
 from components.schema.needs import KnownServer
-from components.settings import PROJECT, SEED_STACK, Settings
+from components.settings import PROJECT, SEED_STACK, Settings, refuse_plain_passwords
 from components.tables import Local
 
 if TYPE_CHECKING:
@@ -162,12 +162,19 @@ def _tenancies(plan: ShardingPlan, schema: Schema, settings: Settings) -> tuple[
 def _settings(text: str, stack: str) -> Settings:
     """Read the stack's settings as Pulumi would hand them over; secrets stay where they are."""
     config = (yaml.safe_load(text) or {}).get("config") or {}
+    refuse_plain_passwords(config)
     values = {
-        key.removeprefix(f"{PROJECT}:"): value if isinstance(value, str) else json.dumps(value)
+        key.removeprefix(f"{PROJECT}:"): value if isinstance(value, str) else json.dumps(_without_secrets(value))
         for key, value in config.items()
         if key.startswith(f"{PROJECT}:") and not (isinstance(value, dict) and set(value) == {"secure"})
     }
     return Settings.parse({**values, "password": _NO_PASSWORD}, stack=stack)
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _NO_PASSWORD if set(value) == {"secure"} else {key: _without_secrets(it) for key, it in value.items()}
+    return value
 
 
 def _unplanned(rule: str, error: InputError, source: str) -> Iterator[Finding]:

@@ -47,6 +47,9 @@ def show_cluster(stack: Stack) -> None:
         groups = ["on nodes"]
         rows = [(*about, len(placed)) for *about, placed in tables]
     console.print(_table(["table", "kind", "by", "colocated", "shards", *groups], rows))
+    if roles := outputs.get("roles"):
+        told = [(name, ", ".join(may["read"]), ", ".join(may["write"])) for name, may in sorted(roles.items())]
+        console.print(_table(["role", "reads", "reads and writes"], told))
     console.print(f"Citus {versions['citus']} on PostgreSQL {versions['postgres'].split()[0]}")
     if is_stand_in(outputs):
         console.print("[bold red]This is a STAND-IN for Citus: it keeps the catalog and moves no rows.[/]")

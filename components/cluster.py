@@ -9,7 +9,9 @@ from urllib.parse import quote
 import pulumi
 
 from components.access import Access, Server
+from components.database.login_roles import describe_changes
 from components.database.rebalance import Forecast, RebalancePolicy, look_ahead
+from components.database.roles import describe_unknown
 from components.errors import StackError
 from components.names import SchemaName
 from components.nodes.look import Look
@@ -30,6 +32,7 @@ from components.resources.membership import (
 from components.resources.parameters import NodeParameters, ServerParameters, ServerParametersInputs
 from components.resources.placement import ShardPlacement, ShardPlacementInputs, TenantsInputs
 from components.resources.rebalance import Rebalance, RebalanceInputs
+from components.resources.roles import Role, RoleInputs, RolePrivileges, RolePrivilegesInputs
 from components.resources.schemas import DistributedSchema, SchemaInputs
 from components.resources.scripts import SchemaScript, SchemaScriptInputs
 from components.resources.tables import DistributedTable, LocalTable, ReferenceTable
@@ -38,9 +41,10 @@ from components.settings import reached_at
 from components.tables import Distributed, DistributedDeclaration, ReferenceDeclaration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from components.database.live import LiveCluster, LiveWorker
+    from components.names import RoleName
     from components.nodes.runtime import Runtime
     from components.plan.functions import PlannedFunction
     from components.plan.plan import PlannedSchema, PlannedTable, ShardingPlan
@@ -56,6 +60,7 @@ class CitusCluster(pulumi.ComponentResource):
 
     Order: containers, then the coordinator, then the workers, then the proof that all reach each other, then the schema
     files one after the other, then the tables and schemas that become local, then the sharded ones, each after those it needs.
+    Roles come before the files, which may name them, and what they may do after the tables.
     """
 
     dsn: pulumi.Output[str]
@@ -94,7 +99,8 @@ class CitusCluster(pulumi.ComponentResource):
         self.identity.cluster_id.apply(lambda cluster_id: _name_undeclared(look.remnants, cluster_id))
         if restarts := look.describe_restarts():
             pulumi.log.info(restarts)
-        self.identity.cluster_id.apply(lambda cluster_id: _name_unknown_roles(look.live, cluster_id))
+        declared = [role.name for role in settings.roles]
+        self.identity.cluster_id.apply(lambda cluster_id: _name_roles(look.live, cluster_id, declared))
         address, coordinator_name = reached_at(settings.bind_address), node_names(settings)[0]
         server = Server(
             name=coordinator_name,
@@ -162,7 +168,9 @@ class CitusCluster(pulumi.ComponentResource):
             self._after(self.workers),
         )
         workers = [node.address for node in nodes.workers]
-        last = self._local_tables(plan, self._scripts(plan, self._parameters(name, health)))
+        self.roles = self._roles(health, generations)
+        ready = self._parameters(name, health)
+        last = self._local_tables(plan, self._scripts(plan, [*self.roles.values(), ready]))
         self.schemas: dict[str, DistributedSchema] = {}
         returned = [it for it in plan.schemas if it.declaration.undistribute]
         last = self._schemas(returned, last, workers) or last
@@ -189,7 +197,7 @@ class CitusCluster(pulumi.ComponentResource):
             ),
             self._after([last, *self.workers, *self.tables.values(), *self.schemas.values()]),
         )
-        settled: list[pulumi.Resource] = [self.placement, last]
+        settled: list[pulumi.Resource] = [self.placement, last, *self._privileges(plan, last)]
         if settings.rebalance:
             policy = RebalancePolicy(**settings.rebalance.model_dump())
             rebalance = RebalanceInputs(
@@ -222,6 +230,7 @@ class CitusCluster(pulumi.ComponentResource):
             "functions": {it.signature: self._describe_function(it) for it in plan.functions},
             "schemas": {it.name: self._describe_schema(it) for it in plan.schemas},
             "residency": self.placement.residency,
+            **self._describe_roles(at),
         }
         self.register_outputs(self.outputs)
 
@@ -242,13 +251,49 @@ class CitusCluster(pulumi.ComponentResource):
         inputs = ServerParametersInputs(**vars(self._access), nodes=tuple(nodes))
         return ServerParameters(f"{name}-parameters", inputs, self._after([health]))
 
-    def _scripts(self, plan: ShardingPlan, last: pulumi.Resource) -> pulumi.Resource:
+    def _roles(self, health: ClusterHealth, generations: Sequence[pulumi.Input[str]]) -> dict[RoleName, Role]:
+        made: dict[RoleName, Role] = {}
+        for role, declared in self._settings.roles.items():
+            password, limit = declared.password.get_secret_value(), declared.connections
+            inputs = RoleInputs.of(self._access, role.name, password, limit, generations)
+            made[role] = Role(str(role), inputs, self._after([health]))
+        return made
+
+    def _privileges(self, plan: ShardingPlan, last: pulumi.Resource) -> list[RolePrivileges]:
+        groups: dict[str, pulumi.Input[int]] = {name: table.colocation_group for name, table in self.tables.items()}
+        made = []
+        for role, declared in self._settings.roles.items():
+            inputs = RolePrivilegesInputs(
+                **vars(self._access),
+                role=role.name,
+                read=tuple(schema.name for schema in declared.read),
+                write=tuple(schema.name for schema in declared.write),
+                files=tuple(file.name for file in plan.files),
+                tables=groups,
+            )
+            needed = [self.roles[role], last, *self.tables.values(), *self.schemas.values()]
+            made.append(RolePrivileges(str(role), inputs, self._after(needed)))
+        return made
+
+    def _describe_roles(self, host: str) -> dict[str, pulumi.Input[Any]]:
+        if not self.roles:
+            return {}
+        settings, told, dsn = self._settings, {}, {}
+        for role, declared in settings.roles.items():
+            told[str(role)] = {"read": [*map(str, declared.read)], "write": [*map(str, declared.write)]}
+            user, password = quote(role.name, safe=""), quote(declared.password.get_secret_value(), safe="")
+            database = quote(settings.database, safe="")
+            dsn[str(role)] = f"postgresql://{user}:{password}@{host}:{settings.port}/{database}"
+        return {"roles": told, "dsnByRole": pulumi.Output.secret(dsn)}
+
+    def _scripts(self, plan: ShardingPlan, before: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        last = list(before)
         for file in plan.files:
             to_shard = [table.name for table in plan.tables]
             to_shard += [table for schema in plan.schemas for table in schema.declaration.tables]
             inputs = SchemaScriptInputs.of(self._access, file, to_shard)
-            last = SchemaScript(file.name, inputs, self._after([last]))
-        return last
+            last = [SchemaScript(file.name, inputs, self._after(last))]
+        return last[-1]
 
     def _local_tables(self, plan: ShardingPlan, last: pulumi.Resource) -> pulumi.Resource:
         for declaration in plan.undistributed:
@@ -337,9 +382,10 @@ def _name_undeclared(remnants: Remnants, cluster_id: str) -> None:
         )
 
 
-def _name_unknown_roles(live: LiveCluster | None, cluster_id: str) -> None:
+def _name_roles(live: LiveCluster | None, cluster_id: str, declared: Collection[str]) -> None:
     if live is not None and live.cluster_id == cluster_id:
-        for line in live.unknown_roles:
+        unknown = (describe_unknown(role) for role in live.unknown_roles if role not in declared)
+        for line in (*describe_changes(live.roles, declared), *unknown):
             pulumi.log.warn(line)
 
 

@@ -1,4 +1,4 @@
-"""Names of tables and columns, spelled as in SQL. Pure; knows nothing of settings, plans or databases."""
+"""Names of tables, columns, schemas and roles, spelled as in SQL. Pure; knows nothing of settings, plans or databases."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "IDENTIFIER_BYTES",
     "ColumnName",
+    "RoleName",
     "SchemaName",
     "TableName",
     "TablePattern",
@@ -202,6 +203,10 @@ class SchemaName(_SqlName):
     def __str__(self) -> str:
         """Return the name as it is spelled in SQL."""
         return _quoted(self.name)
+
+
+class RoleName(ColumnName):
+    """A role's name, as the catalogue has it."""
 
 
 def listed(columns: Iterable[str]) -> str:

@@ -26,6 +26,8 @@ PROVIDERS: Final = {
     "NodeDataProvider": "components.nodes.data",
     "RebalanceProvider": "components.resources.rebalance",
     "ReferenceTableProvider": "components.resources.tables",
+    "RolePrivilegesProvider": "components.resources.roles",
+    "RoleProvider": "components.resources.roles",
     "SchemaScriptProvider": "components.resources.scripts",
     "ServerParametersProvider": "components.resources.parameters",
     "ShardPlacementProvider": "components.resources.placement",

@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel, to_snake
 
 from components.errors import Problem, SettingsError
-from components.names import IDENTIFIER_BYTES, ColumnName, SchemaName, TableName, TablePattern
+from components.names import IDENTIFIER_BYTES, ColumnName, RoleName, SchemaName, TableName, TablePattern
 from components.parameters import SERVER_SETTINGS, as_bytes, as_text, find_problem, get_known, in_bytes
 
 if TYPE_CHECKING:
@@ -34,7 +34,16 @@ if TYPE_CHECKING:
 
     from components.parameters import Parameter
 
-__all__ = ["EXCLUDED", "PROJECT", "RebalanceSettings", "Settings", "TableSettings", "reached_at"]
+__all__ = [
+    "EXCLUDED",
+    "PROJECT",
+    "RebalanceSettings",
+    "RoleSettings",
+    "Settings",
+    "TableSettings",
+    "reached_at",
+    "refuse_plain_passwords",
+]
 
 
 def reached_at(address: str) -> str:
@@ -64,6 +73,7 @@ STRUCTURED: Final = {
     "schemas": "schema names",
     "tables": "table names",
     "tenants": "table names",
+    "roles": "role names",
     "rebalance": "its settings, true or false",
     **dict.fromkeys(PARAMETERS, "names of parameters of PostgreSQL and Citus"),
 }
@@ -72,6 +82,10 @@ STRUCTURED: Final = {
 
 LEAST_MEMORY: Final = 256 << 20
 """Bytes that a node needs."""
+
+
+SECRET: Final = ("password", "roles")
+"""Settings that are, or hold, passwords: no error shows their values."""
 
 
 class _Model(BaseModel):
@@ -170,10 +184,6 @@ class RebalanceSettings(_Model):
     """Online where the tables allow it, or with writes waiting everywhere."""
 
 
-UNDISTRIBUTABLE: Final = r"public|information_schema|pg_.*|citus|citus_internal|citus_pulumi|columnar|columnar_internal"
-"""Schemas that Citus, or this project, keeps to itself; public has what all tenants share."""
-
-
 class SchemaSettings(_Model):
     """A schema that is distributed as a whole: all its tables are together on one worker."""
 
@@ -188,6 +198,57 @@ class SchemaSettings(_Model):
             msg = "undistribute: true makes the schema's tables local, and stands alone: remove it, or worker"
             raise ValueError(msg)
         return self
+
+
+OWN_SCHEMAS: Final = re.compile(r"pg_.*|information_schema|citus|citus_internal|citus_pulumi|columnar(_internal)?")
+"""Schemas of PostgreSQL, Citus and this project: no setting gives a role anything there."""
+
+
+_HASHED: Final = re.compile(r"md5[0-9a-f]{32}|SCRAM-SHA-256\$.*")
+
+
+class RoleSettings(_Model):
+    """A role by which an application logs in, and what it may do; nothing else."""
+
+    password: SecretStr
+    read: tuple[SchemaName, ...] = ()
+    """Schemas whose tables, views and sequences it reads."""
+    write: tuple[SchemaName, ...] = ()
+    """Schemas whose rows it reads, inserts, updates and deletes, and whose functions it calls."""
+    connections: int | None = Field(default=None, ge=1, le=10000)
+    """Sessions on the coordinator that it may have at a time; None for as many as the server takes."""
+
+    @field_validator("password")
+    @classmethod
+    def _one_line(cls, value: SecretStr) -> SecretStr:
+        if _HASHED.fullmatch(value.get_secret_value()):
+            msg = "is a hash: the nodes log in to each other with the password itself, so set that"
+            raise ValueError(msg)
+        return _password_of_one_line(value)
+
+    @field_validator("read", "write")
+    @classmethod
+    def _of_the_database(cls, value: tuple[SchemaName, ...]) -> tuple[SchemaName, ...]:
+        for schema in value:
+            if OWN_SCHEMAS.fullmatch(schema.name):
+                msg = (
+                    f"{schema} is a schema of the server or of this program, where no role is given anything: remove it"
+                )
+                raise ValueError(msg)
+            if len(schema.name.encode()) > IDENTIFIER_BYTES:
+                msg = (
+                    f"{schema} is longer than the {IDENTIFIER_BYTES} bytes that PostgreSQL keeps of a name: correct it"
+                )
+                raise ValueError(msg)
+        return value
+
+
+def _password_of_one_line(value: SecretStr) -> SecretStr:
+    secret = value.get_secret_value()
+    if not 1 <= len(secret) <= 1000 or any(c in secret for c in "\0\r\n"):  # noqa: PLR2004 - scram's own bound
+        msg = "must be 1 to 1000 characters on one line: PostgreSQL reads it as one line of a file"
+        raise ValueError(msg)
+    return value
 
 
 def _signature(value: str) -> str:
@@ -210,6 +271,17 @@ class FunctionSettings(_Model):
     """The sharded table on whose worker it runs."""
     force_delegation: bool = False
     """It also runs there when it is called within a transaction, and may reach this one shard only."""
+
+
+def _role_name(value: object) -> RoleName:
+    name = RoleName._read(value)  # noqa: SLF001 - as pydantic would
+    if name.name in ("public", "none") or name.name.startswith("pg_"):
+        msg = f"PostgreSQL keeps the name {name} for itself: choose another"
+        raise ValueError(msg)
+    if len(name.name.encode()) > IDENTIFIER_BYTES or not name.name.isprintable():
+        msg = f"must be printable and at most {IDENTIFIER_BYTES} bytes: PostgreSQL would truncate the name"
+        raise ValueError(msg)
+    return name
 
 
 class Settings(_Model):
@@ -241,6 +313,8 @@ class Settings(_Model):
     functions: dict[Signature, FunctionSettings] = Field(default_factory=dict)
     """Functions that run on the worker of a tenant, each by its signature as in SQL."""
     tenants: dict[TableName, TenantSettings] = Field(default_factory=dict)
+    roles: dict[Annotated[RoleName, PlainValidator(_role_name)], RoleSettings] = Field(default_factory=dict)
+    """Roles of applications, each by its name."""
     rebalance: RebalanceSettings | None = Field(default_factory=RebalanceSettings)
     """None where shards stay where they are."""
     unsafe_triggers: bool = False
@@ -302,11 +376,15 @@ class Settings(_Model):
     @field_validator("password")
     @classmethod
     def _one_line(cls, value: SecretStr) -> SecretStr:
-        secret = value.get_secret_value()
-        if not 1 <= len(secret) <= 1000 or any(c in secret for c in "\0\r\n"):  # noqa: PLR2004 - scram's own bound
-            msg = "must be 1 to 1000 characters on one line: PostgreSQL reads it as one line of a file"
+        return _password_of_one_line(value)
+
+    @model_validator(mode="after")
+    def _other_roles(self) -> Settings:
+        own = RoleName(self.user)
+        if own in self.roles:
+            msg = f"roles.{own}: that is the superuser of this stack (citus:user): give the application a role of another name"
             raise ValueError(msg)
-        return value
+        return self
 
     @field_validator("cpus")
     @classmethod
@@ -373,7 +451,7 @@ class Settings(_Model):
     @classmethod
     def _distributable(cls, value: dict[SchemaName, SchemaSettings]) -> dict[SchemaName, SchemaSettings]:
         for schema in value:
-            if re.fullmatch(UNDISTRIBUTABLE, schema.name):
+            if schema.name == "public" or OWN_SCHEMAS.fullmatch(schema.name):
                 msg = f"the schema {schema} cannot be distributed: put the tables into a schema of their own, or remove it"
                 raise ValueError(msg)
         return value
@@ -470,7 +548,7 @@ class Settings(_Model):
             if setting == "tables":
                 known += len(settings.undistributed) + len(settings.patterns)
             if known < len(decoded.get(setting, {})):
-                what = "schema" if setting == "schemas" else "table"
+                what = STRUCTURED[setting].removesuffix(" names")
                 msg = f"citus:{setting} names a {what} twice: unquoted names are folded to lower case; remove one"
                 raise SettingsError(msg)
         if stack != SEED_STACK and settings.password.get_secret_value() == SEED_PASSWORD:
@@ -482,6 +560,29 @@ class Settings(_Model):
         return settings
 
 
+def refuse_plain_passwords(config: object) -> None:
+    """Refuse a role's password that is no secret in a stack's file; `config` is what the file has under that name.
+
+    Pulumi tells the program of a whole setting whether something in it is a secret, and no more.
+
+    Raises:
+        SettingsError: with one line for each of them.
+    """
+    roles = config.get(f"{PROJECT}:roles") if isinstance(config, dict) else None
+    wrong = [
+        f"citus:roles.{name}.password stands in the settings as plain text: set it with "
+        f"`pulumi config set --path --secret 'roles{_path_part(str(name))}.password'`"
+        for name, role in (roles.items() if isinstance(roles, dict) else ())
+        if isinstance(role, dict) and not isinstance(role.get("password", {}), dict)
+    ]
+    if wrong:
+        raise SettingsError(*wrong)
+
+
+def _path_part(name: str) -> str:
+    return f".{name}" if re.fullmatch(r"\w+", name) else f"[{json.dumps(name, ensure_ascii=False)}]"
+
+
 def _decoded_object(setting: str, text: str) -> object:
     try:
         decoded = json.loads(text)
@@ -491,7 +592,8 @@ def _decoded_object(setting: str, text: str) -> object:
     if setting == "rebalance" and isinstance(decoded, bool):
         return {} if decoded else None
     if not isinstance(decoded, dict):
-        msg = f"citus:{setting}: expected a mapping of {STRUCTURED[setting]}, got {text!r}"
+        got = "" if setting in SECRET else f", got {text!r}"
+        msg = f"citus:{setting}: expected a mapping of {STRUCTURED[setting]}{got}"
         raise SettingsError(msg)
     return decoded
 
@@ -500,6 +602,7 @@ _MODELS: Final[dict[str, tuple[str, type[_Model]]]] = {
     "tables": ("a table", TableSettings),
     "tenants": ("a table", TenantSettings),
     "rebalance": ("rebalance", RebalanceSettings),
+    "roles": ("a role", RoleSettings),
     "schemas": ("a schema", SchemaSettings),
     "functions": ("a function", FunctionSettings),
 }
@@ -507,7 +610,7 @@ _MODELS: Final[dict[str, tuple[str, type[_Model]]]] = {
 
 
 def _problems(error: ValidationError, values: dict[str, str]) -> list[Problem]:
-    """Return each problem: the setting, its value (never the password's) and what to do."""
+    """Return each problem: the setting, its value (never a password's) and what to do."""
     known = ", ".join(sorted(to_camel(name) for name in Settings.model_fields))
     problems = []
     for problem in error.errors(include_url=False):
@@ -525,7 +628,11 @@ def _problems(error: ValidationError, values: dict[str, str]) -> list[Problem]:
             problems.append(Problem(f"citus:{setting} is unknown: {what} takes {takes}"))
             continue
         reason = problem["msg"].removeprefix("Value error, ")
-        shown = "" if path[0] == "password" else _shown(path, values)
+        if problem["type"] == "missing" and path[0] == "roles":
+            way = f"roles{_path_part(path[1])}.password"
+            reason = f"is not set: set it with `pulumi config set --path --secret '{way}'`"
+        is_secret = path[0] in SECRET and path[2:3] not in (["read"], ["write"], ["connections"])
+        shown = "" if is_secret else _shown(path, values)
         problems.append(Problem(reason, f"citus:{setting}{shown}"))
     return problems
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from components.access import Server
-from components.database import roles
+from components.database import login_roles, roles
 from components.database.client import connected
+from components.database.login_roles import LiveRole
 from components.database.metadata import as_sharding
 from components.database.statements import statement
 from components.errors import StackError
@@ -65,7 +66,8 @@ class LiveCluster:
     password: str = field(default="", repr=False)
     """The one that it took: another than that of the settings, where that is still to be changed."""
     unknown_roles: tuple[str, ...] = ()
-    """A line for each role that may use sharded tables, but whose password the nodes do not know."""
+    """Each role that may use sharded tables, but whose password the nodes do not know."""
+    roles: tuple[LiveRole, ...] = ()
 
 
 def look_at(server: Server, *passwords: str) -> LiveCluster | None:
@@ -87,18 +89,25 @@ def _look_at(server: Server, password: str) -> LiveCluster | None:
                 return None
             row = connection.execute(statement("look_at_cluster")).fetchone()
             told = connection.execute(statement("describe_server")).fetchone()
+            live_roles = login_roles.look_at(connection)
             parameters = {
                 name: Parameter(context, kind, unit, least, most, tuple(values))
                 for name, context, kind, unit, least, most, values in connection.execute(statement("get_parameters"))
             }
-            unknown = tuple(map(roles.describe_unknown, roles.get_unknown(connection)))
+            unknown = tuple(roles.get_unknown(connection))
     except StackError:
         return None
     if not row or not told:
         return None
     known = KnownServer("the running cluster", told[0], frozenset(told[1]), frozenset(told[2]), parse_release(told[3]))
     return replace(
-        _read(row[0]), unknown_roles=unknown, server=known, reached=server, password=password, parameters=parameters
+        _read(row[0]),
+        unknown_roles=unknown,
+        roles=live_roles,
+        server=known,
+        reached=server,
+        password=password,
+        parameters=parameters,
     )
 
 

@@ -21,7 +21,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from components.database.connections import is_lost, lets_in
-from components.database.statements import statement
+from components.database.statements import get_value, statement
 from components.errors import AccessError, NotReadyError, StackError
 from components.schema import passwords
 from components.waiting import wait_until
@@ -43,13 +43,22 @@ __all__ = [
     "get_oid",
     "get_refused",
     "get_unknown",
+    "has_ledger",
     "is_changed",
     "keep_out_of_log",
+    "keeps_passwords",
     "learn",
     "make_ledger",
+    "make_verifier",
     "record",
+    "run_on",
     "spread",
+    "switch",
 ]
+
+
+_STAGED: Final = -2
+"""What stands for a node in rows of pg_dist_authinfo that Citus does not use yet."""
 
 
 _REFUSED: Final = "password authentication failed"
@@ -80,6 +89,23 @@ def keep_out_of_log(connection: Connection) -> None:
     connection.execute(statement("log_no_statements"))
 
 
+def keeps_passwords(connection: Connection) -> bool:
+    """Tell whether Citus keeps passwords in this database: a stand-in does not."""
+    return _knows(connection)[0]
+
+
+def has_ledger(connection: Connection) -> bool:
+    """Tell whether the ledger of roles is there, on a stand-in too."""
+    row = connection.execute(statement("knows_roles")).fetchone()
+    return bool(row and row[1])
+
+
+def make_verifier(connection: Connection, role: str, password: str) -> str:
+    """Return what PostgreSQL keeps of a password, computed here as psql does it."""
+    encoding = connection.info.encoding
+    return connection.pgconn.encrypt_password(password.encode(encoding), role.encode(encoding)).decode("ascii")
+
+
 def change_password(connection: Connection, change: PasswordChange) -> dict[int, Learned]:
     """Run a statement that changes a role's password, with what PostgreSQL keeps of it in the password's place.
 
@@ -92,9 +118,7 @@ def change_password(connection: Connection, change: PasswordChange) -> dict[int,
         name = (row or ("", ""))[name == "session_user"]
     text = change.text
     if change.password is not None and not change.is_hashed:
-        encoding = connection.info.encoding
-        verifier = connection.pgconn.encrypt_password(change.password.encode(encoding), name.encode(encoding))
-        text = change.written_with(verifier.decode("ascii"))
+        text = change.written_with(make_verifier(connection, name, change.password))
     connection.execute(text.encode())
     if change.is_hashed:
         return {}
@@ -124,6 +148,50 @@ def record(connection: Connection, learned: Mapping[int, Learned]) -> None:
                     raise
                 msg = f"role {role.name}: its password cannot be kept for the nodes: {error.diag.message_primary}"
                 raise StackError(msg) from None  # the detail quotes the row
+
+
+def switch(connection: Connection, role: str, password: str, timeout: float) -> str:
+    """Give a role another password, on all nodes at nearly the same moment; return what PostgreSQL keeps of it.
+
+    The nodes get to know it first, where Citus does not look yet. Then each node switches in a transaction of its own, the
+    coordinator last: until then, whoever is about to log in from it to another node waits. In between, a node that is logging
+    in may be refused for milliseconds; sessions that are open go on.
+
+    Raises:
+        StackError: a node refuses it. The others have the new password then; another run ends it.
+    """
+    verifier, name = make_verifier(connection, role, password), sql.Identifier(role)
+    alter = sql.SQL("alter role {} password {}").format(name, sql.Literal(verifier))
+    if not keeps_passwords(connection):
+        connection.execute(alter)
+        return verifier
+    with connection.transaction():
+        keep_out_of_log(connection)
+        staged = {"role": role, "authinfo": make_conninfo("", password=password)}
+        connection.execute(statement("stage_password"), staged)
+    for coordinator, host, port in connection.execute(statement("get_nodes")).fetchall():
+        if f"{host}:{port}" != coordinator:
+            _pull(connection, coordinator, (host, port), [], timeout, staged=True)
+    words = {"role": sql.Literal(role), "verifier": sql.Literal(verifier)}
+    command = sql.SQL(statement("switch_password")).format(**words).as_string(connection)
+    with connection.transaction():
+        keep_out_of_log(connection)
+        connection.execute("set local citus.enable_ddl_propagation = off; set local lock_timeout = '5s'")
+        connection.execute("lock table pg_catalog.pg_dist_authinfo in access exclusive mode")
+        answers = connection.execute(statement("ask_workers"), {"question": command}).fetchall()
+        connection.execute(alter)
+        oid = get_value(connection, "get_role", name=role)
+        record(connection, {oid: Learned(role, password)})
+        connection.execute(statement("unstage_password"), {"role": role})
+        connection.execute(statement("declare_role"), {"role": role})
+    refused = [
+        f"worker {node} does not take the password of role {role}: {said}"
+        for node, success, said in answers
+        if not success
+    ]
+    if refused:
+        raise StackError("; ".join(refused))
+    return verifier
 
 
 def is_changed(connection: Connection) -> bool:
@@ -159,7 +227,7 @@ def spread(connection: Connection, timeout: float, *, only: tuple[str, int] | No
             for old, new, wanted, verifier in roles:
                 if new not in (old, None) and wanted:
                     words = {"old": sql.Literal(old), "new": sql.Literal(new), "verifier": sql.Literal(verifier)}
-                    _run(connection, (name, port), sql.SQL(statement("rename_role")).format(**words))
+                    run_on(connection, (name, port), sql.SQL(statement("rename_role")).format(**words))
             missing = _pull(connection, coordinator, (name, port), gone, timeout)
             lacking += [
                 f"worker {name}:{port} has no role {role}, so its queries fail: create it there, with "
@@ -172,19 +240,26 @@ def spread(connection: Connection, timeout: float, *, only: tuple[str, int] | No
 
 
 def _pull(
-    connection: Connection, coordinator: str, node: tuple[str, int], gone: list[str], timeout: float
+    connection: Connection,
+    coordinator: str,
+    node: tuple[str, int],
+    gone: list[str],
+    timeout: float,
+    *,
+    staged: bool = False,
 ) -> list[str]:
     """Let a node ask the coordinator, and return the roles that it does not have."""
     host, _, port = coordinator.rpartition(":")
     command = sql.SQL(statement("pull_authinfo")).format(
         coordinator=sql.Literal(host),
         port=sql.Literal(int(port)),
-        question=sql.Literal(statement("read_authinfo")),
+        question=sql.Literal(statement("read_staged_authinfo" if staged else "read_authinfo")),
         gone=sql.Literal(gone),
+        nodeid=sql.Literal(_STAGED if staged else 0),
     )
 
     def attempt() -> list[str]:
-        answer = json.loads(_run(connection, node, command))
+        answer = json.loads(run_on(connection, node, command))
         if answer["failure"]:
             raise NotReadyError(answer["failure"])
         return list(answer["missing"])
@@ -192,7 +267,12 @@ def _pull(
     return wait_until(attempt, what=f"worker {node[0]}:{node[1]} learns the roles' passwords", timeout=timeout)
 
 
-def _run(connection: Connection, node: tuple[str, int], command: sql.Composed) -> str:
+def run_on(connection: Connection, node: tuple[str, int], command: sql.Composed) -> str:
+    """Run a statement about roles on a worker, and return what it answers.
+
+    Raises:
+        StackError: the worker refuses it; NotReadyError where it cannot be reached.
+    """
     where = {"name": node[0], "port": node[1], "command": command.as_string(connection)}
     success, said = connection.execute(statement("run_on_node"), where).fetchone() or (False, "no answer")
     if success:
@@ -327,6 +407,9 @@ def get_oid(connection: Connection, role: str) -> int:
     oid, is_own = row
     if is_own:
         msg = f"role {role} is this stack's own user, whose password is the setting citus:password: the nodes know it"
+        raise AccessError(msg)
+    if has_ledger(connection) and get_value(connection, "get_declared_password", role=role):
+        msg = f"role {role} is declared in the settings (citus:roles), and its password is there: change it there, then run up"
         raise AccessError(msg)
     return int(oid)
 

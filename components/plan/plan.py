@@ -21,6 +21,7 @@ from components.plan.rules import RULES, check_files, check_plan, check_settings
 from components.plan.rules import functions as function_rules
 from components.plan.rules import schemas as schema_rules
 from components.plan.rules.names import truncate_names
+from components.plan.rules.roles import check_roles
 from components.schema.needs import KnownServer
 from components.schema.statements import SqlFile
 from components.tables import (
@@ -172,7 +173,8 @@ class ShardingPlan:
             findings += check_plan(layout, {name: number for number, name in enumerate(in_order)})
             findings += function_rules.check_functions(layout, settings.functions)
         applied = standing.files if standing else ()
-        findings = [*check_files(schema, server, applied), *findings]
+        roles = [role.name for role in settings.roles]
+        findings = [*check_files(schema, server, applied, roles), *check_roles(schema, settings), *findings]
         if standing is not None:
             findings = [
                 *check_later(schema.files, standing, {**tables, **layout.single_shard}, server.citus),

@@ -24,7 +24,8 @@ __all__ = ["KnownServer", "Need", "find_needs", "parse_release"]
 class Need:
     """Something that a statement needs."""
 
-    kind: Literal["version", "extension", "role"]
+    kind: Literal["version", "extension", "role", "role made", "role granted"]
+    """What is needed; of roles, also those that the statement itself makes or changes, and those that it grants something."""
     name: str
     """The extension or the role; of a version, what needs it."""
     at: Position
@@ -68,6 +69,8 @@ def find_needs(kind: str, statement: Any, text: str, at: Position, functions: Co
     if kind == "create_extension_stmt":
         yield Need("extension", statement.extname, at)
     yield from (Need("role", role, at) for role in dict.fromkeys(roles_of(kind, statement)))
+    yield from (Need("role made", role, at) for role in _roles_changed(kind, statement))
+    yield from (Need("role granted", role, at) for role in _roles_granted(kind, statement))
     if _adds_not_null(kind, statement):
         yield Need("version", "NOT NULL as a constraint of the table", at, 18)
     if kind != "insert_stmt" and (lower := text.lower()) and any(word in lower for word in _WORDS):
@@ -78,6 +81,31 @@ def find_needs(kind: str, statement: Any, text: str, at: Position, functions: Co
         for name in dict.fromkeys(_called(parts)):
             if name in _FUNCTIONS and name not in functions:
                 yield Need("version", f"the function {name}()", at, _FUNCTIONS[name])
+
+
+def _roles_changed(kind: str, statement: Any) -> Sequence[str]:
+    """Return the roles that a statement makes, alters, renames or drops; their own settings of parameters are no change."""
+    if kind == "create_role_stmt":
+        return [statement.role]
+    if kind == "alter_role_stmt":
+        return [statement.role.rolename]
+    if kind == "drop_role_stmt":
+        return [it.role_spec.rolename for it in statement.roles]
+    if kind == "rename_stmt" and object_type(statement.rename_type) == "OBJECT_ROLE":
+        return [statement.subname, statement.newname]
+    return []
+
+
+def _roles_granted(kind: str, statement: Any) -> Sequence[str]:
+    """Return the roles to which a statement grants something."""
+    statement = statement.action if kind == "alter_default_privileges_stmt" else statement
+    if kind not in _GRANTS or not statement.is_grant:
+        return []
+    grantees = statement.grantee_roles if kind == "grant_role_stmt" else statement.grantees
+    return [it.role_spec.rolename for it in grantees if it.role_spec.rolename]
+
+
+_GRANTS: Final = ("grant_stmt", "grant_role_stmt", "alter_default_privileges_stmt")
 
 
 _Parts = Mapping[str, Sequence[Any]]

@@ -44,4 +44,7 @@ create table if not exists citus_pulumi.role (
     name     name not null,
     wanted   boolean not null default true,
     known_at timestamptz not null default now()
-)
+);
+
+-- Of a role that the settings declare, the hash of what PostgreSQL keeps of its password; null of all others.
+alter table citus_pulumi.role add column if not exists declared text

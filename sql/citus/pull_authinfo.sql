@@ -14,7 +14,7 @@ removed as (
 ),
 written as (
     insert into pg_catalog.pg_dist_authinfo (nodeid, rolename, authinfo)
-    select 0, rolename, authinfo from known where pg_catalog.role_exists(rolename)
+    select {nodeid}, rolename, authinfo from known where pg_catalog.role_exists(rolename)
     on conflict (rolename, nodeid) do update set authinfo = excluded.authinfo
     where pg_dist_authinfo.authinfo <> excluded.authinfo
 )

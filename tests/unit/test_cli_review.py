@@ -75,6 +75,21 @@ def parameters(**set_on_w: str) -> dict[str, Any]:
             "removed",
             "worker `w:5432` leaves",
         ),
+        (Step("create", "Role", "app"), "created", "role `app` can log in"),
+        (Step("delete", "Role", "app"), "removed", "role `app`, with all its privileges, on every node"),
+        (Step("update", "Role", "app", {"drift": []}, {"drift": []}), "created", "role `app` gets another password"),
+        (Step("update", "Role", "app", {"drift": ["x"]}, {"drift": []}), "proved", "role `app` is as declared"),
+        (Step("create", "RolePrivileges", "app", {}, {"read": ["a"]}), "created", "role `app` reads in `a`"),
+        (
+            Step("update", "RolePrivileges", "app", {"write": ["a", "b"]}, {"write": ["b"]}),
+            "removed",
+            "role `app`: what it may do as one that reads and writes in `a`",
+        ),
+        (
+            Step("update", "RolePrivileges", "app", {"drift": ["x"]}, {"drift": []}),
+            "proved",
+            "role `app` may do what is declared, and nothing else",
+        ),
         (Step("create", "SchemaScript", "1.sql"), "created", "`1.sql` runs, once"),
         (Step("delete", "SchemaScript", "1.sql"), "left", "what it created stays"),
         (

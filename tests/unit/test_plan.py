@@ -814,6 +814,35 @@ def test_a_rule_finds_what_it_tells(slug: str, sql: str, tables: Declared, text:
 
 
 @pytest.mark.parametrize(
+    ("sql", "rules"),
+    [
+        ("create schema ventas; create role app login", ["declared-role"]),
+        ("create schema ventas; create user app password 'x'", ["declared-role"]),
+        ("create schema ventas; alter role app password 'x'", ["declared-role"]),
+        ("create schema ventas; alter role app rename to other", ["declared-role"]),
+        ("create schema ventas; drop role if exists other, app", ["declared-role"]),
+        ("create schema ventas; alter role app set search_path = ventas", []),
+        ("create schema ventas; create table t (x int); grant select on t to app", ["declared-role-grant"]),
+        ("create schema ventas; grant pg_monitor to app", ["declared-role-grant"]),
+        ("create schema ventas; alter default privileges grant select on tables to app", ["declared-role-grant"]),
+        ("create schema ventas; create table t (x int); revoke select on t from app", []),
+        ("create schema ventas; create table t (x int); create policy p on t to app", []),
+        ("create schema ventas; create table t (x int); grant select on t to other", ["missing-role"]),
+        ("create schema authorization ventas", ["missing-role"]),
+        ("create schema old; alter schema old rename to ventas", []),
+        ("create schema venta", ["unknown-schema"]),
+    ],
+)
+def test_roles_of_the_settings_are_told_apart_from_those_of_files(sql: str, rules: list[str]) -> None:
+    """A declared role is there for policies, no file makes or changes it, and its schemas have to be there."""
+    declared = json.dumps({"app": {"password": "x", "write": ["ventas", "public"]}})
+    settings = Settings.parse({"password": "x", "roles": declared}, stack="test")
+    found = ShardingPlan.draft(Schema([SqlFile("1.sql", sql)]), settings).findings
+    assert [it.rule for it in found] == rules
+    assert all(it.severity == RULES[it.rule].severity and it.source == RULES[it.rule].source for it in found)
+
+
+@pytest.mark.parametrize(
     "other",
     [
         "create table o (id int, kind text, primary key (id, kind)) partition by list (kind)",
@@ -840,10 +869,12 @@ def test_a_column_named_as_in_the_other_tables_of_a_group_is_a_tie() -> None:
 def test_every_rule_has_a_case() -> None:
     """No rule goes untested; those of later files are test_later's."""
     of_servers = {"newer-server", "missing-extension", "unsafe-trigger"}  # below
+    of_roles = {"declared-role", "declared-role-grant", "unknown-schema"}  # below
     of_queries = {rule.slug for rule in SUBJECTS["Views, functions and policies"]}  # test_queries.py
     of_schemas = {rule.slug for rule in SUBJECTS["Distributed schemas"]} | {"foreign-key-of-schema"}  # test_schemas.py
     of_functions = {rule.slug for rule in SUBJECTS["Functions that run on workers"]}  # test_functions.py
-    tested = {slug for slug, *_ in RULE_CASES} | of_servers | of_queries | of_schemas | of_functions
+    elsewhere = of_servers | of_roles | of_queries | of_schemas | of_functions
+    tested = {slug for slug, *_ in RULE_CASES} | elsewhere
     assert tested == {slug for slug in RULES if not slug.startswith("later-")}
 
 

@@ -604,6 +604,23 @@ def test_the_dsn_is_a_secret_that_libpq_reads_back(values: dict[str, str], expec
     assert made.secret_outputs == {"dsn"}
 
 
+def test_roles_come_before_the_files_and_what_they_may_do_after_the_tables() -> None:
+    """No property of them has a password, and what changes with it is a secret, as are the connection URIs."""
+    secret = "app: s3cret 'ñ'"
+    declared = {"shop_app": {"password": secret, "read": ["public"], "connections": 5}}
+    made = declare(workers="1", roles=json.dumps(declared))
+    role, privileges = (made.of(kind)["shop_app"] for kind in ("Role", "RolePrivileges"))
+    first = next(it for it in made.resources if it.kind == "SchemaScript")
+    assert "shop_app" in first.needs
+    assert {"shop_app", "venta", "metodo_pago"} <= privileges.needs
+    assert privileges.plain["read"] == ["public"]
+    assert secret not in str(role.plain)
+    assert conceal(role.inputs)["password_mark"] == "…"
+    assert made.outputs["roles"] == {"shop_app": {"read": ["public"], "write": []}}
+    assert conninfo_to_dict(made.outputs["dsnByRole"]["shop_app"])["password"] == secret
+    assert made.secret_outputs == {"dsn", "dsnByRole"}
+
+
 def test_the_psql_command_carries_no_password() -> None:
     """The command may be shown: psql asks for the password, and quotes in names cannot end the argument."""
     made = declare(workers="1", user="o'hara", database="mi base")

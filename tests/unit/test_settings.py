@@ -18,8 +18,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticUndefined
 
 from components.errors import SettingsError
-from components.names import ColumnName, TableName
-from components.settings import STRUCTURED, RebalanceSettings, Settings, TableSettings
+from components.names import ColumnName, RoleName, SchemaName, TableName
+from components.settings import STRUCTURED, RebalanceSettings, Settings, TableSettings, refuse_plain_passwords
 from components.stack_config import load_settings
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "worker_parameters": {},
         "memory": "",
         "cpus": "",
+        "roles": {},
         "ready_timeout": 120,
         "worker_ports": "5441-5504",
         "data_dir": "",
@@ -461,6 +462,78 @@ def test_pulumi_yaml_declares_a_setting_as_the_program_reads_it(name: str) -> No
         assert "default" not in declaration
     else:
         assert declaration["default"] == (str(default) if isinstance(default, Path) else default)
+
+
+# --- roles ------------------------------------------------------------------------------------------------------------
+
+SECRET = "hunter2-ñ"
+
+
+def roles(**declared: object) -> str:
+    """Write the setting `roles`, with the password SECRET for the role app."""
+    return json.dumps({"app": {"password": SECRET, **declared}})
+
+
+def test_a_role_says_where_it_reads_and_writes() -> None:
+    """Names are spelled as in SQL; the password is shown nowhere."""
+    settings = parse(roles=json.dumps({'"Shop App"': {"password": SECRET, "read": ["Public"], "write": ['"Ventas"']}}))
+    ((name, role),) = settings.roles.items()
+    assert name == RoleName("Shop App")
+    assert (role.read, role.write, role.connections) == ((SchemaName("public"),), (SchemaName("Ventas"),), None)
+    assert role.password.get_secret_value() == SECRET
+    assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("declared", "named"),
+    [
+        (roles(read="ventas"), "citus:roles.app.read = 'ventas'"),
+        (roles(read=["a b"]), "citus:roles.app.read.0 = "),
+        (roles(write=["pg_catalog"]), "pg_catalog is a schema of the server"),
+        (roles(write=["citus_pulumi"]), "citus_pulumi is a schema of the server"),
+        (roles(read=["a" * 64]), "longer than the 63 bytes"),
+        (roles(connections=0), "citus:roles.app.connections = 0"),
+        (roles(may=["all"]), "citus:roles.app.may is unknown: a role takes password, read, write, connections"),
+        (roles(password=f"{SECRET}\n"), "citus:roles.app.password: must be 1 to 1000 characters on one line"),
+        (roles(password=""), "citus:roles.app.password: must be 1 to 1000 characters"),
+        (roles(password={"x": SECRET}), "citus:roles.app.password"),
+        (roles(password="md5" + "0" * 32), "citus:roles.app.password: is a hash"),
+        (json.dumps({"app": {"read": []}}), "pulumi config set --path --secret 'roles.app.password'"),
+        (json.dumps({"app": SECRET}), "citus:roles.app"),
+        (json.dumps([SECRET]), "citus:roles: expected a mapping of role names"),
+        (SECRET, "citus:roles: expected a mapping of role names"),
+        (json.dumps({"postgres": {"password": SECRET}}), "roles.postgres: that is the superuser of this stack"),
+        (json.dumps({"pg_app": {"password": SECRET}}), "PostgreSQL keeps the name pg_app for itself"),
+        (json.dumps({"Public": {"password": SECRET}}), "PostgreSQL keeps the name public for itself"),
+        (json.dumps({"n" * 64: {"password": SECRET}}), "at most 63 bytes"),
+        (json.dumps({"a b": {"password": SECRET}}), "'a b' is not a name"),
+        (json.dumps({"app": {"password": SECRET}, "App": {"password": SECRET}}), "citus:roles names a role twice"),
+    ],
+)
+def test_what_is_no_role_is_refused_without_its_password(declared: str, named: str) -> None:
+    """One line names the setting and what to do; whatever is wrong, no password is in it."""
+    said = refusal(roles=declared)
+    assert named in said
+    assert SECRET not in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_roles_password_in_plain_text_is_refused() -> None:
+    """Pulumi says that something of the setting is a secret, so the stack's file tells which is not."""
+    given = {"citus:password": "x", "citus:roles": roles()}
+    with pytest.raises(SettingsError, match="citus:roles has passwords as plain text"):
+        load(given, secret=["citus:password"])
+    assert load(given, secret=["citus:password", "citus:roles"]).roles
+
+    file = {"citus:roles": {"app": {"password": {"secure": "v1:x"}}, '"My App"': {"password": SECRET}, "none": {}}}
+    with pytest.raises(SettingsError) as refused:
+        refuse_plain_passwords(file)
+    way = r"""pulumi config set --path --secret 'roles["\"My App\""].password'"""
+    assert (
+        str(refused.value) == f'citus:roles."My App".password stands in the settings as plain text: set it with `{way}`'
+    )
+    for other in (None, {}, {"citus:roles": {"secure": "v1:x"}}, {"citus:roles": {"app": None}}):
+        refuse_plain_passwords(other)
 
 
 def load(config: dict[str, str], *, secret: list[str], stack: str = "dev") -> Settings:

@@ -19,6 +19,7 @@ from components.plan.rules import (
     later_rows,
     names,
     queries,
+    roles,
     schemas,
     tables,
 )
@@ -38,7 +39,7 @@ SUBJECTS: Final = {
     title: tuple(dict.fromkeys(it for module in modules for it in vars(module).values() if isinstance(it, Rule)))
     for title, modules in {
         "Files and servers": (files,),
-        "Names in the settings": (names,),
+        "Names in the settings": (names, roles),
         "Kinds of table": (tables,),
         "Distributed schemas": (schemas,),
         "The distribution column": (distribution_column,),

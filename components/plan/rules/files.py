@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from components.names import ColumnName
+from components.names import ColumnName, RoleName
 from components.plan.findings import Rule
 
 if TYPE_CHECKING:
@@ -71,6 +71,24 @@ MISSING_ROLE: Final = Rule(
     source="get_rolespec_oid",
 )
 
+DECLARED_ROLE: Final = Rule(
+    "declared-role",
+    "error",
+    what="A file makes, alters, renames or drops a role that `citus:roles` declares.",
+    why="The role is there before the files run, with the password and the attributes that the settings give it.",
+    remedy="Remove the statement; or remove the role from the settings, and let the files alone make it.",
+    source="login_roles.ensure_role",
+)
+
+DECLARED_ROLE_GRANT: Final = Rule(
+    "declared-role-grant",
+    "warning",
+    what="A file grants something to a role that `citus:roles` declares.",
+    why="Such a role may do what the settings say and nothing more: the update revokes all else.",
+    remedy="Declare the schema under `read` or `write` of the role; for finer rights, let a file make a role of its own.",
+    source="privileges.ensure_privileges",
+)
+
 REPLACED_VIEW: Final = Rule(
     "replaced-view",
     "error",
@@ -101,8 +119,10 @@ _MISPLACED: Final = {
 }
 
 
-def check_files(schema: Relations, server: KnownServer, applied: Iterable[str]) -> Iterator[Finding]:
-    """Check the files that are not applied yet."""
+def check_files(
+    schema: Relations, server: KnownServer, applied: Iterable[str], roles: Iterable[str] = ()
+) -> Iterator[Finding]:
+    """Check the files that are not applied yet; `roles` are those that the settings declare."""
     known = frozenset(applied)
     for it in schema.misplaced:
         if it.at.file not in known:
@@ -127,7 +147,9 @@ def check_files(schema: Relations, server: KnownServer, applied: Iterable[str]) 
     needs = [need for need in schema.needs if need.at.file not in known]
     yield from _check_version([need for need in needs if need.kind == "version"], server)
     yield from _check_extensions([need for need in needs if need.kind == "extension"], server)
-    yield from _check_roles([need for need in needs if need.kind == "role"], server)
+    declared = frozenset(roles)
+    yield from _check_declared_roles([need for need in needs if need.name in declared])
+    yield from _check_roles([need for need in needs if need.kind == "role" and need.name not in declared], server)
 
 
 def _check_version(needs: Iterable[Need], server: KnownServer) -> Iterator[Finding]:
@@ -146,6 +168,21 @@ def _check_extensions(needs: Iterable[Need], server: KnownServer) -> Iterator[Fi
             message = f"the extension {need.name} is not among those that {server.what} has"
             remedy = "derive an image that has it (citus:image), or install its package; or remove what needs it"
             yield MISSING_EXTENSION.finding(None, message, remedy, at=need.at)
+
+
+def _check_declared_roles(needs: Iterable[Need]) -> Iterator[Finding]:
+    for need in needs:
+        role, setting = RoleName(need.name), f"citus:roles.{RoleName(need.name)}"
+        if need.kind == "role made":
+            message = f"the statement makes, alters, renames or drops the role {role}, which the settings declare"
+            remedy = f"remove the statement, or {setting}: a role has one place that says what it is"
+            yield DECLARED_ROLE.finding(None, message, remedy, at=need.at)
+        elif need.kind == "role granted":
+            message = (
+                f"what the statement grants to {role} is revoked at the end of the update, unless that is declared too"
+            )
+            remedy = f"declare it ({setting}: read, write), or grant it to a role that the settings do not declare"
+            yield DECLARED_ROLE_GRANT.finding(None, message, remedy, at=need.at)
 
 
 def _check_roles(needs: Iterable[Need], server: KnownServer) -> Iterator[Finding]:
