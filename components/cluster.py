@@ -10,7 +10,7 @@ import pulumi
 
 from components.access import Access, Server
 from components.database.login_roles import describe_changes
-from components.database.rebalance import Forecast, RebalancePolicy, look_ahead
+from components.database.rebalance import Forecast, RebalancePolicy, Staying, look_ahead
 from components.database.roles import describe_unknown
 from components.errors import StackError
 from components.names import SchemaName
@@ -205,8 +205,9 @@ class CitusCluster(pulumi.ComponentResource):
                 policy=policy,
                 worker_groups=tuple(worker.group_id for worker in self.workers),
                 tenants=tenants,
+                schemas=(placed := tuple(it.declaration.schema for it in plan.schemas if it.worker)),
                 forecast=self.identity.cluster_id.apply(
-                    lambda it: _look_ahead(look.live, it, policy, tenants, workers, self.workers)
+                    lambda it: _look_ahead(look.live, it, policy, tenants, placed, workers, self.workers)
                 ),
             )
             settled.append(Rebalance(f"{name}-rebalance", rebalance, self._after([self.placement])))
@@ -423,6 +424,7 @@ async def _look_ahead(
     cluster_id: str,
     policy: RebalancePolicy,
     tenants: Sequence[TenantsInputs],
+    schemas: Sequence[str],
     addresses: Sequence[str],
     workers: Sequence[WorkerNode],
 ) -> Any:
@@ -435,7 +437,14 @@ async def _look_ahead(
             live.reached,
             live.password,
             policy,
-            {it.table: (*it.pin, *it.spread) for it in tenants if isinstance(live.tables.get(it.table), Distributed)},
+            Staying(
+                tenants={
+                    it.table: (*it.pin, *it.spread)
+                    for it in tenants
+                    if isinstance(live.tables.get(it.table), Distributed)
+                },
+                schemas=schemas,
+            ),
             joining=joining,
             leaving=[worker.address for worker in leaving],
         )

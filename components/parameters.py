@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 __all__ = [
+    "OF_REBALANCE",
+    "REFUSED",
     "SERVER_SETTINGS",
     "Parameter",
     "as_bytes",
@@ -105,6 +107,10 @@ the images' own settings allow 19,200. So 1,000 such partitions fit on two worke
 PostgreSQL's own 64 it costs 107 MB of shared memory a node, of which 50 MB are in use from the start.
 Moves and splits of shards without a stop take a replication slot, a sender and a worker for each shard of a colocation group.
 """
+
+
+OF_REBALANCE: Final = ("citus.max_background_task_executors", "citus.max_background_task_executors_per_node")
+"""Of the coordinator, by the setting `rebalance.parallel`: how many moves Citus carries out at a time, in all and for a node."""
 
 
 LEAST: Final = {

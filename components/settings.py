@@ -27,7 +27,7 @@ from pydantic.alias_generators import to_camel, to_snake
 
 from components.errors import Problem, SettingsError
 from components.names import IDENTIFIER_BYTES, ColumnName, RoleName, SchemaName, TableName, TablePattern
-from components.parameters import SERVER_SETTINGS, as_bytes, as_text, find_problem, get_known, in_bytes
+from components.parameters import OF_REBALANCE, SERVER_SETTINGS, as_bytes, as_text, find_problem, get_known, in_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -437,6 +437,11 @@ class Settings(_Model):
             if buffers and self.memory and 4 * in_bytes("shared_buffers", buffers) > 3 * self.memory_bytes:
                 why = f"it leaves too little of citus:memory = {self.memory!r}: a quarter of that is usual"
                 yield Problem(why, f"citus:{setting}: shared_buffers = {buffers!r}")
+            twice = [name for name in OF_REBALANCE if name in declared and self.rebalance and self.rebalance.parallel]
+            for name in twice if of_coordinator else ():
+                yield Problem(
+                    "citus:rebalance.parallel sets it, too: remove one of the two", f"citus:{setting}: {name}"
+                )
             connections = declared.get("max_connections", SERVER_SETTINGS["max_connections"])
             if prepared and float(prepared) < float(connections):
                 why = f"each transaction on several workers takes one there: set {connections} (max_connections), or remove it"

@@ -7,8 +7,9 @@ is added, used and removed within a transaction, which leaves nothing (docs/adr/
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -27,25 +28,24 @@ from components.database.moves import (
 )
 from components.database.stall import Process
 from components.database.statements import get_value, statement
-from components.errors import NotReadyError, StackError
+from components.errors import NotReadyError
+from components.names import TableName
 from components.sizes import in_words
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
 
     from components.access import Server
     from components.database.connections import Connection
-    from components.names import TableName
 
-__all__ = ["Forecast", "RebalancePolicy", "ensure_balanced", "forecast", "look_ahead", "set_parallel"]
+__all__ = ["Forecast", "RebalancePolicy", "Staying", "ensure_balanced", "forecast", "look_ahead"]
 
 
 ROUNDS: Final = 5
 """Jobs at most: one for what moves online, one for what does not, and what the sizes after these still ask for."""
 ROOM_SECONDS: Final = 10
 """How long processes that are to end soon may keep the background workers that a job needs."""
-RELOAD_SECONDS: Final = 10
 PREVIEW_SECONDS: Final = 10
 """How long the planner may take for a preview."""
 _EACH: Final = {
@@ -67,6 +67,16 @@ class RebalancePolicy:
     """Moves at a time at most."""
     transfer_mode: str = "auto"
     """`auto`, online where the tables allow it, or `block_writes`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staying:
+    """What the settings place, and no rebalance moves."""
+
+    tenants: Mapping[TableName, Sequence[str]] = field(default_factory=dict)
+    """By table: those that have a shard of their own."""
+    schemas: Sequence[str] = ()
+    """Distributed schemas that are on a worker by the settings."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,7 @@ def look_ahead(
     server: Server,
     password: str,
     policy: RebalancePolicy,
-    tenants: Mapping[TableName, Sequence[str]],
+    staying: Staying,
     *,
     joining: Sequence[str] = (),
     leaving: Sequence[str] = (),
@@ -121,14 +131,18 @@ def look_ahead(
     with connected(server, password, doing=doing, timeout=PREVIEW_SECONDS, limit=PREVIEW_SECONDS) as connection:
         if not can_rebalance(connection):
             return Forecast()
-        fixed = get_fixed(connection, tenants)
+        fixed = get_fixed(connection, staying)
         return forecast(connection, policy, fixed, joining=joining, leaving=leaving)
 
 
-def get_fixed(connection: Connection, tenants: Mapping[TableName, Sequence[str]]) -> list[int]:
-    """Return the shards that hold one of these tenants alone, with all that are colocated: no rebalance moves them."""
-    shards = [get_tenant_shard(connection, table, value) for table, values in tenants.items() for value in values]
+def get_fixed(connection: Connection, staying: Staying) -> list[int]:
+    """Return the shards of what stays, with all that are colocated: no rebalance moves them."""
+    tenants = [(table, value) for table, values in staying.tenants.items() for value in values]
+    shards = [get_tenant_shard(connection, table, value) for table, value in tenants]
     alone = [shard.shard_id for shard in shards if shard.isolated]
+    if staying.schemas:
+        of_schemas = connection.execute(statement("get_shards_of_schemas"), {"schemas": list(staying.schemas)})
+        alone += [shard for (shard,) in of_schemas]
     rows = connection.execute(statement("get_colocated_shards"), {"shards": alone}).fetchall() if alone else []
     return sorted({shard for (shard,) in rows})
 
@@ -255,13 +269,13 @@ def get_obstacles(connection: Connection) -> list[str]:
 def ensure_balanced(
     connection: Connection,
     policy: RebalancePolicy,
-    tenants: Mapping[TableName, Sequence[str]],
+    staying: Staying,
     *,
     server: Server,
     password: str,
     timeout: float,
 ) -> None:
-    """Have Citus move shards until its plan is empty; tenants with shards of their own stay. Prints what it does.
+    """Have Citus move shards until its plan is empty; what the settings place stays. Prints what it does.
 
     A rebalance that runs already is waited for. There is no deadline as long as moves make progress.
 
@@ -271,7 +285,7 @@ def ensure_balanced(
     """
     watch = partial(Process, server, password)
     settle(connection, watch, timeout=timeout, keep=True)
-    fixed = get_fixed(connection, tenants)
+    fixed = get_fixed(connection, staying)
     with cleaned_up(connection):
         for _ in range(ROUNDS):
             moves = get_moves(connection, policy, fixed)
@@ -347,37 +361,3 @@ def _ensure_replication_room(connection: Connection, moves: Sequence[Move]) -> N
     for (group, source), nodes in targets.items():
         shard = next(move.shards[0] for move in moves if (move.group, move.source) == (group, source))
         get_replication_room(connection, TenantShard(shard, 0, 0, *parse_address(source)), nodes)
-
-
-def set_parallel(connection: Connection, parallel: int | None, before: int | None) -> None:
-    """Let Citus carry out so many moves at a time; nothing happens where it does already. None takes back what `before` was set.
-
-    Raises:
-        StackError: the server was started with another number, which counts more.
-    """
-    if parallel is None and before is None:
-        return
-    rows = connection.execute(statement("get_parallel_moves")).fetchall()
-    wrong = [
-        name for name, value, source in rows if (value != parallel if parallel else source == "configuration file")
-    ]
-    for name in wrong:
-        change = sql.SQL("alter system set {} = {}") if parallel else sql.SQL("alter system reset {}")
-        connection.execute(change.format(sql.Identifier(*name.split(".")), sql.Literal(parallel)))
-    if not wrong:
-        return
-    connection.execute("select pg_reload_conf()")
-    if parallel is None:
-        return
-
-    def attempt() -> None:
-        for name, value, source in connection.execute(statement("get_parallel_moves")).fetchall():
-            if value != parallel:
-                msg = f"{name} is {value}, from {source}"
-                raise NotReadyError(msg)
-
-    try:
-        wait_until(attempt, what=f"the coordinator takes citus:rebalance.parallel = {parallel}", timeout=RELOAD_SECONDS)
-    except NotReadyError as error:
-        msg = f"{error.message}: remove it there, or from citus:rebalance"
-        raise StackError(msg) from error

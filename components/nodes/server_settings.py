@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from components.parameters import SERVER_SETTINGS, needs_restart
+from components.parameters import OF_REBALANCE, SERVER_SETTINGS, needs_restart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,10 +40,12 @@ def get_reloaded(settings: Settings, *, of_coordinator: bool) -> dict[str, str]:
     """Return what takes effect when a node reads its configuration again; where `memory` is declared, sized by it."""
     declared = settings.get_parameters(of_coordinator=of_coordinator)
     sized = {}
+    if of_coordinator and settings.rebalance and settings.rebalance.parallel:
+        sized = dict.fromkeys(OF_REBALANCE, str(settings.rebalance.parallel))
     if memory := settings.memory_bytes:
         of_worker = {**SERVER_SETTINGS, **settings.get_parameters(of_coordinator=False)}
         connections = int(float(of_worker["max_connections"]))
-        sized = {
+        sized |= {
             "effective_cache_size": f"{memory * 3 // 4 // _MB}MB",
             "maintenance_work_mem": f"{min(max(memory // 16 // _MB, 64), 2048)}MB",
             # Those that are kept for people, and for the nodes' own, are a tenth of a worker's.

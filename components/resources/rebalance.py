@@ -9,18 +9,17 @@ from pulumi.dynamic import DiffResult
 
 from components.access import Access
 from components.database import jobs, rebalance
-from components.database.rebalance import Forecast, RebalancePolicy
+from components.database.rebalance import Forecast, RebalancePolicy, Staying
 from components.resources.placement import TenantsInputs
 from components.resources.sql import SqlProvider, SqlResource
 from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import pulumi
 
     from components.database.connections import Connection
-    from components.names import TableName
     from components.resources.wire import Props
 
 __all__ = ["Rebalance", "RebalanceInputs"]
@@ -38,6 +37,8 @@ class RebalanceInputs(Access):
     """The groups of the declared workers."""
     tenants: tuple[TenantsInputs, ...] = ()
     """Those whose shards stay where they are."""
+    schemas: tuple[str, ...] = ()
+    """Distributed schemas that stay where they are."""
     forecast: Given[Forecast]
     """What it would do, as the program's look at the running cluster had it."""
 
@@ -46,7 +47,7 @@ class RebalanceProvider(SqlProvider[RebalanceInputs]):
     """Shards evened out over the workers."""
 
     inputs = RebalanceInputs
-    compared = ("server", "policy", "worker_groups", "tenants", "unbalanced")
+    compared = ("server", "policy", "worker_groups", "tenants", "schemas", "unbalanced")
 
     def refuse(self, before: Props, inputs: RebalanceInputs) -> Iterator[str]:
         """Refuse, before anything is touched, what the running cluster has no way to do."""
@@ -67,39 +68,30 @@ class RebalanceProvider(SqlProvider[RebalanceInputs]):
     def ensure(self, inputs: RebalanceInputs, before: Props) -> Props:
         """Have Citus move shards until its plan is empty; costs one look where there is nothing to move."""
         doing, server, timeout = "rebalancing shards", inputs.server, inputs.ready_timeout
-        policy, tenants = inputs.policy, _tenants(inputs)
+        policy, staying = inputs.policy, _staying(inputs)
         with self.connection(inputs, "looking for shards to move") as connection:
             if not jobs.can_rebalance(connection):
                 print("rebalance: nothing to do, for the stand-in for Citus moves no rows")  # noqa: T201
                 return _DONE
-            earlier = self.read_inputs(before).policy.parallel if before else None
-            rebalance.set_parallel(connection, policy.parallel, earlier)
-            fixed = rebalance.get_fixed(connection, tenants)
+            fixed = rebalance.get_fixed(connection, staying)
             if not (jobs.get_job(connection) or rebalance.get_moves(connection, policy, fixed)):
                 return _DONE
         with self.session(inputs, doing, on_all_nodes=True) as connection:
             rebalance.ensure_balanced(
-                connection, policy, tenants, server=server, password=self.password, timeout=timeout
+                connection, policy, staying, server=server, password=self.password, timeout=timeout
             )
         return _DONE
-
-    def delete(self, _id: str, _props: Props) -> None:
-        """Move nothing; take back how many moves Citus carries out at a time."""
-        parallel = self.read_inputs(_props).policy.parallel
-        if parallel:
-            with self.connection(self.as_set(_props), "taking back citus:rebalance.parallel") as connection:
-                rebalance.set_parallel(connection, None, parallel)
 
     def find(self, connection: Connection, inputs: RebalanceInputs, state: Props) -> Props:
         """Return what a rebalance would move now."""
         if not jobs.can_rebalance(connection):
             return {"unbalanced": [], **_DONE}
-        seen = rebalance.forecast(connection, inputs.policy, rebalance.get_fixed(connection, _tenants(inputs)))
+        seen = rebalance.forecast(connection, inputs.policy, rebalance.get_fixed(connection, _staying(inputs)))
         return {"unbalanced": [f"{seen}"] if seen.moves else [], **_DONE}
 
 
-def _tenants(inputs: RebalanceInputs) -> dict[TableName, Sequence[str]]:
-    return {it.table: (*it.pin, *it.spread) for it in inputs.tenants}
+def _staying(inputs: RebalanceInputs) -> Staying:
+    return Staying(tenants={it.table: (*it.pin, *it.spread) for it in inputs.tenants}, schemas=inputs.schemas)
 
 
 class Rebalance(SqlResource, module="citus", name="Rebalance"):

@@ -156,7 +156,7 @@ def test_tenants_with_a_shard_of_their_own_stay(sales: Cluster) -> None:
     placed.up()
     pinned = set(map(str, placed.state["residency"]["sales"].values()))
     with sales.connected() as connection:
-        fixed = rebalance.get_fixed(connection, {SALES: list(group["pin"])})
+        fixed = rebalance.get_fixed(connection, rebalance.Staying(tenants={SALES: list(group["pin"])}))
         assert len(fixed) == 12
         assert {shard for shard, *_ in planned(sales)} & set(fixed)
     where = [it for it in placements(sales) if it[0] in fixed]
@@ -460,19 +460,6 @@ def test_a_coordinator_that_restarts_meanwhile_goes_on_with_the_job(big: Cluster
     assert held(big, "till") == [1, 1]
     assert big.value("select count(*) from till") == 40000
     assert balanced.up() == "same"
-
-
-def test_so_many_moves_at_a_time_as_declared(sales: Cluster) -> None:
-    """The coordinator's own settings are set, and taken back once nothing is declared any more."""
-    balanced = sales.rebalance(parallel=3)
-    shown = (
-        "select name, setting::int from pg_settings where name like 'citus.max_background_task_executors%' order by 1"
-    )
-    before = sales.rows(shown)
-    balanced.up()
-    assert [value for _, value in sales.rows(shown)] == [3, 3]
-    balanced.up(policy={"transfer_mode": "auto"})
-    eventually(lambda: sales.rows(shown) == before)
 
 
 def test_without_room_for_background_workers_nothing_starts_and_the_parameter_is_named(

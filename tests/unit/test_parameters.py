@@ -131,6 +131,15 @@ def test_a_nodes_own_parameters_come_before_those_of_every_node() -> None:
     assert started == {**SERVER_SETTINGS, "max_connections": "300", "max_prepared_transactions": "600"}
 
 
+def test_moves_at_a_time_are_parameters_of_the_coordinator() -> None:
+    """By the setting of the rebalance; the same parameter beside it is refused."""
+    settings = parse(rebalance={"parallel": 3})
+    assert set(get_reloaded(settings, of_coordinator=True).values()) == {"3"}
+    assert get_reloaded(settings, of_coordinator=False) == {}
+    with pytest.raises(SettingsError, match=r"citus:rebalance.parallel sets it, too: remove one of the two"):
+        parse(rebalance={"parallel": 3}, parameters={"citus.max_background_task_executors": 2})
+
+
 def test_declared_memory_sizes_what_a_node_is_given() -> None:
     """Buffers, shared memory and the pool of connections between the nodes follow."""
     settings = parse(memory="4GB", cpus="1.5", workerParameters={"max_connections": 100})
