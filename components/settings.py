@@ -548,7 +548,7 @@ class Settings(_Model):
         problems = list(settings.find_parameter_problems(get_known())) or list(settings.find_misfits())
         if problems:
             raise SettingsError(*problems)
-        for setting in ("tables", "tenants"):
+        for setting in ("tables", "tenants", "schemas", "roles"):
             known = len(getattr(settings, setting))
             if setting == "tables":
                 known += len(settings.undistributed) + len(settings.patterns)

@@ -505,6 +505,7 @@ class Relations:
 
     def rename_schema(self, old: str, new: str) -> None:
         """Rename a schema, with all that is in it."""
+        self.schemas |= {new: self.schemas.pop(old)} if old in self.schemas else {}
         for table in list(self.tables.values()):
             if table.name.schema == old:
                 self.move(table, TableName(new, table.name.name))

@@ -830,7 +830,7 @@ def test_a_rule_finds_what_it_tells(slug: str, sql: str, tables: Declared, text:
         ("create schema ventas; create table t (x int); grant select on t to other", ["missing-role"]),
         ("create schema authorization ventas", ["missing-role"]),
         ("create schema old; alter schema old rename to ventas", []),
-        ("create schema venta", ["unknown-schema"]),
+        ("create schema venta", ["role-schema"]),
     ],
 )
 def test_roles_of_the_settings_are_told_apart_from_those_of_files(sql: str, rules: list[str]) -> None:
@@ -869,7 +869,7 @@ def test_a_column_named_as_in_the_other_tables_of_a_group_is_a_tie() -> None:
 def test_every_rule_has_a_case() -> None:
     """No rule goes untested; those of later files are test_later's."""
     of_servers = {"newer-server", "missing-extension", "unsafe-trigger"}  # below
-    of_roles = {"declared-role", "declared-role-grant", "unknown-schema"}  # below
+    of_roles = {"declared-role", "declared-role-grant", "role-schema"}  # below
     of_queries = {rule.slug for rule in SUBJECTS["Views, functions and policies"]}  # test_queries.py
     of_schemas = {rule.slug for rule in SUBJECTS["Distributed schemas"]} | {"foreign-key-of-schema"}  # test_schemas.py
     of_functions = {rule.slug for rule in SUBJECTS["Functions that run on workers"]}  # test_functions.py

@@ -19,7 +19,7 @@ __all__ = ["check_roles"]
 
 
 UNKNOWN_SCHEMA: Final = Rule(
-    "unknown-schema",
+    "role-schema",
     "error",
     what="A role of `citus:roles` reads or writes in a schema that no SQL file creates.",
     why="There is nothing to grant. Most often the name is misspelled.",
