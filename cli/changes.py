@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from components.names import TableName
 from components.resources.tables import KINDS, get_kind, is_created_again
+from components.schema.statements import SqlFile
+from components.schema.transactions import read_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -180,7 +182,9 @@ def _address(props: Mapping[str, Any]) -> str:
 
 def _script(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
     if step.op == "create":
-        yield Change("created", f"`{step.name}` runs, once, in one transaction")
+        is_alone = read_mark(SqlFile(step.name, str(step.new.get("text") or "")).comments)
+        how = "statement by statement, outside a transaction" if is_alone else "in one transaction"
+        yield Change("created", f"`{step.name}` runs, once, {how}")
     elif step.op == "delete":
         yield Change("left", f"`{step.name}` was removed from the folder: what it created stays")
     else:

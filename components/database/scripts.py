@@ -25,7 +25,7 @@ from components.names import TableName
 from components.schema import passwords
 from components.schema.rewriting import Kind
 from components.schema.rewriting.text import deparsed
-from components.schema.transactions import is_alone, is_of_session, read_mark
+from components.schema.transactions import MARK, is_alone, is_of_session, read_mark
 from components.tables import Distributed, Reference
 
 if TYPE_CHECKING:
@@ -506,6 +506,8 @@ def _located(part: Statement, error: psycopg.Error, *, as_written: bool) -> str:
         where = replace(where, line=last + int(row[1]), column=1)
     detail = f"; {diagnosis.message_detail}" if diagnosis.message_detail else ""
     hint = f"; {diagnosis.message_hint}" if diagnosis.message_hint else ""
+    if isinstance(error, psycopg.errors.UnsafeNewEnumValueUsage):
+        hint = f"{hint} Put ALTER TYPE … ADD VALUE into a file that sorts before, or let this one begin with {MARK}"
     message = passwords.without_constants(diagnosis.message_primary or " ".join(str(error).split()))
     code = f" [SQLSTATE {error.sqlstate}]" if error.sqlstate else ""
     return f"{where}: {message}{detail}{hint}{code}"

@@ -224,3 +224,17 @@ def test_an_invalid_index_of_somebody_else_is_told(sharded: Cluster) -> None:
     assert ("coordinator", False) in indexes(sharded, "d_s") or (sharded.coordinator.name, False) in indexes(
         sharded, "d_s"
     )
+
+
+def test_a_new_value_of_an_enum_is_used_in_a_file_without_a_transaction(sharded: Cluster) -> None:
+    """PostgreSQL refuses it in the transaction that adds the value: the error says what to do."""
+    sharded.run("create type mood as enum ('a')")
+    text = "alter type mood add value 'b';\nalter table d add column mood mood default 'b';"
+    with pytest.raises(
+        StackError, match=r"1\.sql:2:1: unsafe use of new value .* let this one begin with -- citus: no transaction"
+    ):
+        apply(sharded, text)
+
+    apply(sharded, f"{MARK}{text}")
+
+    assert sharded.rows("select distinct mood::text from d") == [("b",)]
