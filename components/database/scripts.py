@@ -208,8 +208,8 @@ class _FileRun:
         Raises:
             StackError: it is refused. What it left INVALID is dropped.
         """
-        connection, left = self._connection, progress.remnant(number)
-        if dropped := left and left.drop(connection):
+        connection, left, is_begun = self._connection, progress.remnant(number), progress.is_begun(number, part)
+        if dropped := left and left.drop(connection, is_wanted=is_begun):
             yield f"{part.at}: dropped what an interrupted run left: {dropped}"
         remnant = _remnant(kind, tree, _Live(connection, ()))
         if remnant and remnant.kind == "index" and find_index(connection, remnant.name):
@@ -224,7 +224,7 @@ class _FileRun:
                 )
                 raise StackError(msg)
             remnant = None  # one that was there before
-        if kind == "drop_stmt" and progress.is_begun(number) and not tree.missing_ok:
+        if kind == "drop_stmt" and is_begun and not tree.missing_ok:
             tree.missing_ok = True
             part = replace(part, raw=deparsed(kind, tree).encode())
         progress.begin(number, part, remnant)
