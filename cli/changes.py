@@ -13,6 +13,8 @@ from components.database.rebalance import Forecast
 from components.names import TableName
 from components.resources.tables import KINDS, get_kind, is_created_again
 from components.resources.wire import read
+from components.schema.statements import SqlFile
+from components.schema.transactions import read_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -232,7 +234,9 @@ def _privileges(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
 
 def _script(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
     if step.op == "create":
-        yield Change("created", f"`{step.name}` runs, once, in one transaction")
+        is_alone = read_mark(SqlFile(step.name, str(step.new.get("text") or "")).comments)
+        how = "statement by statement, outside a transaction" if is_alone else "in one transaction"
+        yield Change("created", f"`{step.name}` runs, once, {how}")
     elif step.op == "delete":
         yield Change("left", f"`{step.name}` was removed from the folder: what it created stays")
     else:

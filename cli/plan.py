@@ -29,6 +29,7 @@ from components.plan.rules import RULES
 from components.plan.tenants import plan_tenants
 from components.schema.files import Schema
 from components.schema.needs import KnownServer
+from components.schema.transactions import read_mark
 from components.settings import PROJECT, SEED_STACK, Settings, refuse_plain_passwords
 from components.tables import Local
 
@@ -225,7 +226,10 @@ def _steps(
     plan: ShardingPlan, folder: PurePosixPath, shard_count: int, tenancies: Iterable[Tenancy]
 ) -> Iterator[dict[str, Any]]:
     """Yield what an update does, in its order (components/cluster.py)."""
-    steps: list[dict[str, Any]] = [{"kind": "file", "file": str(folder / file.name)} for file in plan.files]
+    steps: list[dict[str, Any]] = [
+        {"kind": "file", "file": str(folder / file.name), "transaction": not read_mark(file.comments)}
+        for file in plan.files
+    ]
     steps += [{"kind": "local", "table": str(it.table)} for it in plan.undistributed]
     steps += [{"kind": "localSchema", "schema": it.name} for it in plan.schemas if it.declaration.undistribute]
     by_pattern = {table: str(it.pattern) for it in plan.patterns for table in it.tables}
@@ -340,7 +344,9 @@ def _judged(standing: Standing | None) -> str:
 def _step(step: dict[str, Any]) -> Iterator[str]:
     match step["kind"]:
         case "file":
-            yield f"run {step['file']}"
+            yield f"run {step['file']}" + (
+                "" if step["transaction"] else ", statement by statement, outside a transaction"
+            )
         case "local":
             yield f"{step['table']}: local again, on the coordinator only"
         case "localSchema":

@@ -26,7 +26,7 @@ from components.names import TableName
 from components.schema import passwords
 from components.schema.rewriting import Kind
 from components.schema.rewriting.text import deparsed
-from components.schema.transactions import is_alone, is_of_session, read_mark
+from components.schema.transactions import MARK, is_alone, is_of_session, read_mark
 from components.tables import Distributed, Reference
 
 if TYPE_CHECKING:
@@ -209,8 +209,8 @@ class _FileRun:
         Raises:
             StackError: it is refused. What it left INVALID is dropped.
         """
-        connection, left = self._connection, progress.remnant(number)
-        if dropped := left and left.drop(connection):
+        connection, left, is_begun = self._connection, progress.remnant(number), progress.is_begun(number, part)
+        if dropped := left and left.drop(connection, is_wanted=is_begun):
             yield f"{part.at}: dropped what an interrupted run left: {dropped}"
         remnant = _remnant(kind, tree, _Live(connection, ()))
         if remnant and remnant.kind == "index" and find_index(connection, remnant.name):
@@ -225,7 +225,7 @@ class _FileRun:
                 )
                 raise StackError(msg)
             remnant = None  # one that was there before
-        if kind == "drop_stmt" and progress.is_begun(number) and not tree.missing_ok:
+        if kind == "drop_stmt" and is_begun and not tree.missing_ok:
             tree.missing_ok = True
             part = replace(part, raw=deparsed(kind, tree).encode())
         progress.begin(number, part, remnant)
@@ -511,6 +511,8 @@ def _located(part: Statement, error: psycopg.Error, *, as_written: bool) -> str:
         where = replace(where, line=last + int(row[1]), column=1)
     detail = f"; {diagnosis.message_detail}" if diagnosis.message_detail else ""
     hint = f"; {diagnosis.message_hint}" if diagnosis.message_hint else ""
+    if isinstance(error, psycopg.errors.UnsafeNewEnumValueUsage):
+        hint = f"{hint} Put ALTER TYPE … ADD VALUE into a file that sorts before, or let this one begin with {MARK}"
     message = passwords.without_constants(diagnosis.message_primary or " ".join(str(error).split()))
     code = f" [SQLSTATE {error.sqlstate}]" if error.sqlstate else ""
     return f"{where}: {message}{detail}{hint}{code}"

@@ -76,10 +76,15 @@ class Remnant:
         """Return it as the ledger has it."""
         return f"{self.kind} {self.name}"
 
-    def drop(self, connection: Connection) -> str:
-        """Drop what is INVALID of it, on the coordinator and the shards; return that in words, nothing where nothing is."""
+    def drop(self, connection: Connection, *, is_wanted: bool = True) -> str:
+        """Drop what is INVALID of it, on the coordinator and the shards; return that in words, nothing where nothing is.
+
+        An index that is not wanted is dropped even if it is valid.
+        """
         if self.kind == "index":
             where = find_invalid(connection, self.name)
+            if not is_wanted and not where and find_index(connection, self.name):
+                where = "of a statement that has been edited since"
             if where:
                 connection.execute(sql.SQL("drop index concurrently if exists {}").format(identifier(self.name)))
             return f"the index {self.name}, {where}" if where else ""
@@ -133,13 +138,15 @@ class Progress:
             raise DriftError(msg)
         return True
 
-    def is_begun(self, number: int) -> bool:
-        """Tell whether a statement was interrupted, or refused."""
-        return number in self._begun and not self._begun[number].done
+    def is_begun(self, number: int, part: Statement) -> bool:
+        """Tell whether a statement was interrupted, or refused, and has not been edited since."""
+        begun = self._begun.get(number)
+        return begun is not None and not begun.done and begun.sha256 == _digest(part)
 
     def remnant(self, number: int) -> Remnant | None:
         """Return what a statement that was interrupted may have left."""
-        return self._begun[number].leaves if self.is_begun(number) else None
+        begun = self._begun.get(number)
+        return begun.leaves if begun and not begun.done else None
 
     def begin(self, number: int, part: Statement, leaves: Remnant | None) -> None:
         """Write down that a statement begins, and what it leaves if it is interrupted."""

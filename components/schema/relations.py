@@ -331,7 +331,10 @@ class Relations:
         """Views that depend on a key, where a statement puts them in place of another view of that name."""
         self.misplaced: list[Misplaced] = []
         self._awaited: dict[TableName, Position] = {}
-        self._dropped: dict[TableName, Position] = {}
+        self.dropped: dict[TableName, Position] = {}
+        """Where relations were dropped that are not there any more."""
+        self.renamed: dict[TableName, TableName] = {}
+        """The present names of tables, by their former ones."""
         self._children: dict[TableName, dict[TableName, None]] = {}
         """Of each parent, the tables that name it, in the order in which they came."""
 
@@ -347,14 +350,14 @@ class Relations:
     def expect(self, name: TableName, at: Position) -> None:
         """Note that a statement names a relation. That no file creates it is no fault: code or an extension may."""
         if not self.has(name):
-            if name in self._dropped:
-                self.misplaced.append(Misplaced("dropped before", name, at, self._dropped[name]))
+            if name in self.dropped:
+                self.misplaced.append(Misplaced("dropped before", name, at, self.dropped[name]))
             else:
                 self._awaited.setdefault(name, at)
 
     def meet(self, name: TableName, at: Position) -> None:
         """Note that a statement has created a relation."""
-        self._dropped.pop(name, None)
+        self.dropped.pop(name, None)
         if name in self._awaited:
             self.misplaced.append(Misplaced("created later", name, self._awaited.pop(name), at))
 
@@ -425,7 +428,7 @@ class Relations:
     def drop(self, name: TableName, *, cascade: bool = False, at: Position | None = None) -> None:
         """Remove a table with its partitions; with CASCADE also what inherits from it and the foreign keys to it."""
         if at is not None:
-            self._dropped[name] = at
+            self.dropped[name] = at
         for table in self.family(name):
             if table.name == name or table.partition or cascade:
                 self._remove(table.name)
@@ -491,6 +494,10 @@ class Relations:
         """Rename the table, also in the foreign keys that reference it and in its children."""
         self._remove(table.name)
         self.put(replace(table, name=name))
+        self.renamed = {
+            **{old: name if new == table.name else new for old, new in self.renamed.items()},
+            table.name: name,
+        }
         for other in list(self.tables.values()):
             if table.name not in {*other.parents, *(fk.parent for fk in other.foreign_keys)}:
                 continue

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +20,7 @@ from tests.e2e.nodes import Nodes
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 ROOT: Final = Path(__file__).parents[2]
@@ -230,21 +230,25 @@ class Stack:
 
     # --- the database ---
 
+    def _connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user=self.settings.get("user", "postgres"),
+            dbname=self.settings.get("database", "coorddb"),
+            password=self.password,
+            autocommit=True,
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection[Any]]:
+        """Yield a connection to the coordinator within a transaction, which is committed in the end."""
+        with closing(self._connect()) as connection, connection.transaction():
+            yield connection
+
     def query(self, sql: str) -> list[Any]:
         """Run a statement on the coordinator; return the only value of each row, or whole rows."""
-        with (
-            closing(
-                psycopg.connect(
-                    host="127.0.0.1",
-                    port=self.port,
-                    user=self.settings.get("user", "postgres"),
-                    dbname=self.settings.get("database", "coorddb"),
-                    password=self.password,
-                    autocommit=True,
-                )
-            ) as connection,
-            connection.cursor() as cursor,
-        ):
+        with closing(self._connect()) as connection, connection.cursor() as cursor:
             cursor.execute(sql.encode())
             if cursor.description is None:
                 return []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,3 +176,48 @@ def test_a_table_takes_another_name_in_place(stack: Stack, schema: Path) -> None
     assert up.code == 0, up.output
     assert stack.query(shards) == before
     assert stack.preview("--expect-no-changes").code == 0
+
+
+def test_a_file_outside_a_transaction_goes_on_where_it_was_killed(stack: Stack, schema: Path) -> None:
+    """An update that is killed while it builds an index CONCURRENTLY: the next one ends the file, and the index is valid."""
+    (schema / "070-index.sql").write_text(
+        "-- citus: no transaction\ncreate type mood as enum ('a');\nalter type mood add value 'b';\n"
+        "create index concurrently item_note on item (note);\nalter table item add column mood mood default 'b';\n"
+    )
+    with stack.transaction() as writer:
+        writer.execute("update item set note = 'later' where id = 1 and tenant = 1")
+        stack.kill_up_at("waiting for a lock", signal.SIGKILL)
+        assert stack.query("select number from citus_pulumi.statement where done order by 1") == [1, 2]
+    stack.recover()
+    up = stack.up()
+    assert up.code == 0, up.output
+    assert "070-index.sql: goes on after" in up.output
+    assert stack.query("select indisvalid from pg_index where indexrelid = 'item_note'::regclass") == [True]
+    assert stack.query("select distinct mood::text from item") == ["b"]
+    assert stack.query("select * from citus_pulumi.statement") == []
+    assert stack.preview("--expect-no-changes").code == 0
+
+
+def test_a_table_that_is_put_in_the_place_of_another_is_sharded(stack: Stack, schema: Path) -> None:
+    """Filled from it and renamed, or dropped and created again: one update shards the new one, and drift shows nothing."""
+    (schema / "080-swap.sql").write_text(
+        "create table item_new (like item including all); insert into item_new select * from item;\n"
+        "alter table invoice drop constraint invoice_item_fkey; drop table item; alter table item_new rename to item;\n"
+        "drop table sale; create table sale (country_id int, id bigint, primary key (country_id, id));\n"
+        "create schema old; alter table item_kind set schema old; alter schema old rename to kept;"
+    )
+    document = yaml.safe_load(stack.config.read_text())["config"]["citus:tables"]
+    document["kept.item_kind"] = document.pop("item_kind")
+    stack.set(tables=document)
+    preview = stack.preview()
+    assert preview.code == 0, preview.output
+    for table in ("item", "sale"):
+        assert f"{table}: 080-swap.sql creates it again, and it is sharded again" in preview.output
+    up = stack.up()
+    assert up.code == 0, up.output
+    sharded = stack.query("select logicalrelid::text from pg_dist_partition where partmethod = 'h' order by 1")
+    assert {"item", "sale"} <= set(sharded)
+    assert stack.query("select count(*) from item") == [100]
+    assert stack.refresh().code == 0
+    again = stack.preview("--expect-no-changes")
+    assert again.code == 0, again.output

@@ -209,6 +209,19 @@ def test_an_index_that_is_valid_is_not_built_again(sharded: Cluster) -> None:
     assert sharded.rows("select distinct note from d") == [("new",)]
 
 
+def test_an_index_whose_statement_was_edited_meanwhile_is_built_as_it_is_now(sharded: Cluster) -> None:
+    """The one of the run that was killed is valid, but it is another index under that name."""
+    with sharded.connected() as connection:
+        (part, *_) = SqlFile("1.sql", INDEX).read()
+        Progress(connection, "1.sql").begin(1, part, Remnant("index", TableName("public", "d_s")))
+    sharded.run("create index d_s on d (s)")
+
+    (told,) = apply(sharded, INDEX.replace("d (s)", "d (id)"))
+
+    assert "the index d_s, of a statement that has been edited since" in told
+    assert sharded.value("select indexdef from pg_indexes where indexname = 'd_s'").endswith("(id)")
+
+
 def test_an_invalid_index_of_somebody_else_is_told(sharded: Cluster) -> None:
     """IF NOT EXISTS would take it for the index that is wanted; nothing is dropped that this file did not create."""
     with pytest.raises(psycopg.errors.UniqueViolation):
@@ -224,3 +237,17 @@ def test_an_invalid_index_of_somebody_else_is_told(sharded: Cluster) -> None:
     assert ("coordinator", False) in indexes(sharded, "d_s") or (sharded.coordinator.name, False) in indexes(
         sharded, "d_s"
     )
+
+
+def test_a_new_value_of_an_enum_is_used_in_a_file_without_a_transaction(sharded: Cluster) -> None:
+    """PostgreSQL refuses it in the transaction that adds the value: the error says what to do."""
+    sharded.run("create type mood as enum ('a')")
+    text = "alter type mood add value 'b';\nalter table d add column mood mood default 'b';"
+    with pytest.raises(
+        StackError, match=r"1\.sql:2:1: unsafe use of new value .* let this one begin with -- citus: no transaction"
+    ):
+        apply(sharded, text)
+
+    apply(sharded, f"{MARK}{text}")
+
+    assert sharded.rows("select distinct mood::text from d") == [("b",)]

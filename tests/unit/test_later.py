@@ -336,3 +336,28 @@ def test_a_partition_is_not_detached_concurrently() -> None:
     assert found(("2.sql", f"{mark}{detach}")) == ["2.sql:2:1 later-alter"]
     local = "create table p (x int) partition by range (x); create table p1 partition of p for values from (1) to (2);"
     assert found(("2.sql", f"{mark}{local}alter table p detach partition p1 concurrently")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("drop table t", "citus:tables.t: 2.sql:1:1 drops this table: remove it from the settings, in the same update"),
+        ("alter table t rename to u", "citus:tables.t: a file has given this table another name: name citus:tables.u"),
+        ("alter table t rename to u; alter table u rename to v", "name citus:tables.v; no row moves"),
+        ("create schema s; alter table t set schema s; alter schema s rename to a", "name citus:tables.a.t"),
+        (
+            "alter table t rename column x to y",
+            "distributeBy = x: 1.sql:2:1: a file has given this column another name",
+        ),
+    ],
+)
+def test_settings_that_a_file_leaves_behind_are_told_the_way(text: str, told: str) -> None:
+    """A table or a column that a later file drops or renames: the error says what became of it."""
+    errors = "\n".join(map(str, plan(("2.sql", text)).errors))
+    assert told in errors
+
+
+def test_a_schema_that_is_renamed_keeps_its_tables_sharded() -> None:
+    """Settings with the new name are those of the same tables."""
+    renamed = ("2.sql", "create schema s; alter table t set schema s; alter schema s rename to a; drop table l")
+    assert found(renamed, tables={"a.t": {"distributeBy": "x"}, "kind": {"reference": True}}) == []

@@ -115,7 +115,7 @@ def test_json_says_everything(folder: Path, capsys: pytest.CaptureFixture[str]) 
         "setting": "",
     }
     assert finding["source"] == RULES["unique-key"].source
-    assert steps[0] == {"step": 1, "kind": "file", "file": "sql/schema/1.sql"}
+    assert steps[0] == {"step": 1, "kind": "file", "file": "sql/schema/1.sql", "transaction": True}
     assert steps[2] == {
         "step": 3,
         "kind": "table",

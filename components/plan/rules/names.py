@@ -159,8 +159,7 @@ def check_names(layout: Layout, name: TableName, settings: TableSettings) -> Ite
             )
             yield NOT_A_TABLE.finding(name, message, remedy, at=other.at, setting=setting)
             return
-        message = f"no SQL file of citus:schemaDir creates this table{did_you_mean(name, layout.schema.tables)}"
-        remedy = "add the file, or remove the table from the settings"
+        message, remedy = _why_unknown(name, layout)
         yield UNKNOWN_TABLE.finding(name, message, remedy, setting=setting)
         return
     named = [("distributeBy", settings.distribute_by)] + [("primaryKey", c) for c in settings.primary_key or ()]
@@ -168,7 +167,22 @@ def check_names(layout: Layout, name: TableName, settings: TableSettings) -> Ite
         if column is not None and table.columns is not None and column.name not in table.columns:
             message = f"the table has no such column{did_you_mean(column, map(ColumnName, table.columns))}"
             remedy = f"name one of {listed(table.columns)}"
+            for now, known in table.columns.items():
+                if column.name in known.former:
+                    message = "a file has given this column another name"
+                    remedy = f"{key}: {ColumnName(now)}, for all tables of its colocation group at once; no row moves"
             yield UNKNOWN_COLUMN.finding(name, message, remedy, at=table.at, setting=f"{setting}.{key} = {column}")
+
+
+def _why_unknown(name: TableName, layout: Layout) -> tuple[str, str]:
+    """Return why there is no table of that name, and what to do."""
+    schema = layout.schema
+    if schema.renamed.get(name) in schema.tables:
+        return "a file has given this table another name", f"name citus:tables.{schema.renamed[name]}; no row moves"
+    if name in schema.dropped:
+        return f"{schema.dropped[name]} drops this table", "remove it from the settings, in the same update"
+    message = f"no SQL file of citus:schemaDir creates this table{did_you_mean(name, schema.tables)}"
+    return message, "add the file, or remove the table from the settings"
 
 
 def did_you_mean(name: object, others: Iterable[object]) -> str:
