@@ -117,11 +117,12 @@ def try_out(connection: Connection, case: LaterCase, plan: ShardingPlan) -> tupl
 
 def _look_at(connection: Connection, case: LaterCase) -> str | None:
     """Return a table's columns, keys, indexes and rows, in which its own name is T."""
-    table = "x.s" if case.table == "s" else case.table
-    found = connection.execute(_SNAPSHOT, {"name": table}).fetchone()
+    if case.table == "s":
+        connection.execute("set local search_path to x, public")
+    found = connection.execute(_SNAPSHOT, {"name": case.table}).fetchone()
     if found is None:
         return None
     columns = [f'"{column[0]}"::text' for column in json.loads(found[0])["columns"]]
     shown = "count(*)" if _CHANGING.search(case.sql) else ", ".join(columns)
-    rows = sorted(map(str, connection.execute(f"select {shown} from {table}".encode()).fetchall()))
+    rows = sorted(map(str, connection.execute(f"select {shown} from {case.table}".encode()).fetchall()))
     return re.sub(rf"\b(?:public\.|x\.)?{case.table}(_|\b)", r"T\1", f"{found[0]}\n{rows}")

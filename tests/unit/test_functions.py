@@ -40,7 +40,7 @@ def draft(sql: str, functions: dict[str, Any]) -> ShardingPlan:
 @pytest.mark.parametrize(
     ("functions", "reason"),
     [
-        ({"sell": BY}, "citus:functions.sell: expected a signature"),
+        ({"sell": BY}, "expected a signature: the function's name"),
         ({"sell(int)": {"distributeBy": "p"}}, "citus:functions.sell(int).colocateWith"),
         (
             {"sell(int)": {**BY, "argument": "p"}},
