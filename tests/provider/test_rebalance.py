@@ -221,13 +221,17 @@ def test_drift_shows_in_a_refresh_and_in_the_program_s_look(sales: Cluster) -> N
     )
     assert held(sales) == [0, 8]
     assert balanced.up() == "same"
-    assert balanced.preview(forecast={"moves": 4, "shards": 8, "size": 1, "waits": [], "obstacle": ""}) == "update"
+    seen = {"moves": 4, "shards": 8, "size": 1, "looked_at": "now"}
+    assert balanced.preview(forecast=seen) == "update"
     balanced.refresh()
     assert balanced.state["unbalanced"][0].startswith("8 shards of ")
     assert balanced.up() == "update"
     assert held(sales) == [4, 4]
     balanced.refresh()
     assert balanced.up() == "same"
+    assert balanced.up(forecast=seen) == "update"
+    assert balanced.up() == "same"  # as Pulumi asks once more at a refresh
+    assert balanced.preview(forecast={**seen, "looked_at": "later"}) == "update"
     assert_whole(sales)
 
 
