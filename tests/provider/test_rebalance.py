@@ -479,6 +479,33 @@ def test_so_many_moves_at_a_time_as_declared(sales: Cluster) -> None:
     eventually(lambda: sales.rows(shown) == before)
 
 
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_never_more_moves_at_a_time_than_declared(sales: Cluster, parallel: int) -> None:
+    """Two colocation groups could move at the same time: they do where two are declared, and do not where one is."""
+    allow(sales, sales.workers[1], allowed=False)
+    sales.run("create table other (id int primary key); insert into other select generate_series(1, 1000)")
+    sales.distributed("other", "id", shard_count=8).up()
+    allow(sales, sales.workers[1], allowed=True)
+    numbers: list[int] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        with sales.connected() as connection:
+            while not ended.wait(0.05):
+                running = "select count(*) from pg_dist_background_task where status = 'running'"
+                numbers.extend(number for (number,) in connection.execute(running.encode()).fetchall())
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        sales.rebalance(parallel=parallel).up()
+    finally:
+        ended.set()
+        looking.join()
+    assert max(numbers) == parallel
+    assert (held(sales), held(sales, "other")) == ([4, 4], [4, 4])
+
+
 def test_without_room_for_background_workers_nothing_starts_and_the_parameter_is_named(
     sales: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
