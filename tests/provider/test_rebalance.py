@@ -497,13 +497,18 @@ def test_never_more_moves_at_a_time_than_declared(sales: Cluster, parallel: int)
 
     looking = threading.Thread(target=look)
     looking.start()
+    balanced = sales.rebalance(parallel=parallel)
     try:
-        sales.rebalance(parallel=parallel).up()
+        balanced.up()
     finally:
         ended.set()
         looking.join()
+        balanced.delete()
     assert max(numbers) == parallel
     assert (held(sales), held(sales, "other")) == ([4, 4], [4, 4])
+    eventually(
+        lambda: sales.value("show citus.max_background_task_executors") == "4"
+    )  # as before: deleting takes it back
 
 
 def test_without_room_for_background_workers_nothing_starts_and_the_parameter_is_named(
