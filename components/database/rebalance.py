@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -104,6 +105,8 @@ class Forecast:
     """Why writes wait while shards move; a reason for each colocation group."""
     obstacle: str = ""
     """Why it cannot be done; empty where it can."""
+    looked_at: str = ""
+    """When the planner was asked, where it plans moves: it tells two forecasts apart that are else the same."""
 
     def __str__(self) -> str:
         moves = f"{self.moves} move{'s' * (self.moves != 1)}"
@@ -178,6 +181,7 @@ def forecast(
         size=sum(sizes.get(shard, 0) for move in moves for shard in move.shards),
         waits=tuple(sorted({reason for _, reason in modes.values() if reason})),
         obstacle=next(iter(get_obstacles(connection)), ""),
+        looked_at=datetime.now(UTC).isoformat(),
     )
 
 

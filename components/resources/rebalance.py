@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pulumi.dynamic import DiffResult
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from components.resources.wire import Props
 
 __all__ = ["Rebalance", "RebalanceInputs"]
-
-_DONE: Final = {"forecast": write(Forecast())}
-"""What the state keeps: a forecast is of one preview, and work only there. Pulumi compares once more when it refreshes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +53,11 @@ class RebalanceProvider(SqlProvider[RebalanceInputs]):
             yield seen.obstacle
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
-        """Compare; shards that are to move are work, whatever the state knew of them."""
+        """Compare; shards that are to move are work, unless the state has been told of that very look: then they have moved."""
         compared = super().diff(_id, _olds, _news)
         seen = known(self.read_inputs(_news).forecast)
-        return DiffResult(changes=bool(compared.changes or (seen and seen.moves)), replaces=compared.replaces)
+        is_new = bool(seen and seen.moves and _olds.get("forecast") != _news.get("forecast"))
+        return DiffResult(changes=compared.changes or is_new, replaces=compared.replaces)
 
     def identify(self, inputs: RebalanceInputs, outputs: Props) -> str:
         """Return the only id there is."""
@@ -72,22 +70,22 @@ class RebalanceProvider(SqlProvider[RebalanceInputs]):
         with self.connection(inputs, "looking for shards to move") as connection:
             if not jobs.can_rebalance(connection):
                 print("rebalance: nothing to do, for the stand-in for Citus moves no rows")  # noqa: T201
-                return _DONE
+                return {}
             fixed = rebalance.get_fixed(connection, staying)
             if not (jobs.get_job(connection) or rebalance.get_moves(connection, policy, fixed)):
-                return _DONE
+                return {}
         with self.session(inputs, doing, on_all_nodes=True) as connection:
             rebalance.ensure_balanced(
                 connection, policy, staying, server=server, password=self.password, timeout=timeout
             )
-        return _DONE
+        return {}
 
     def find(self, connection: Connection, inputs: RebalanceInputs, state: Props) -> Props:
         """Return what a rebalance would move now."""
         if not jobs.can_rebalance(connection):
-            return {"unbalanced": [], **_DONE}
+            return {"unbalanced": []}
         seen = rebalance.forecast(connection, inputs.policy, rebalance.get_fixed(connection, _staying(inputs)))
-        return {"unbalanced": [f"{seen}"] if seen.moves else [], **_DONE}
+        return {"unbalanced": [f"{seen}"] if seen.moves else []}
 
 
 def _staying(inputs: RebalanceInputs) -> Staying:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from components.database import jobs, rebalance
+from components.database.parameters import ensure_parameters
 from components.database.rebalance import Forecast, RebalancePolicy
 from components.errors import NotReadyError, StackError
 from components.names import TableName
+from components.parameters import OF_REBALANCE
 from tests.provider.resources import RefusedError
 from tests.provider.seen import assert_no_leftovers, eventually
 from tests.provider.till import selling
@@ -221,13 +223,17 @@ def test_drift_shows_in_a_refresh_and_in_the_program_s_look(sales: Cluster) -> N
     )
     assert held(sales) == [0, 8]
     assert balanced.up() == "same"
-    assert balanced.preview(forecast={"moves": 4, "shards": 8, "size": 1, "waits": [], "obstacle": ""}) == "update"
+    seen = {"moves": 4, "shards": 8, "size": 1, "looked_at": "now"}
+    assert balanced.preview(forecast=seen) == "update"
     balanced.refresh()
     assert balanced.state["unbalanced"][0].startswith("8 shards of ")
     assert balanced.up() == "update"
     assert held(sales) == [4, 4]
     balanced.refresh()
     assert balanced.up() == "same"
+    assert balanced.up(forecast=seen) == "update"
+    assert balanced.up() == "same"  # as Pulumi asks once more at a refresh
+    assert balanced.preview(forecast={**seen, "looked_at": "later"}) == "update"
     assert_whole(sales)
 
 
@@ -460,6 +466,42 @@ def test_a_coordinator_that_restarts_meanwhile_goes_on_with_the_job(big: Cluster
     assert held(big, "till") == [1, 1]
     assert big.value("select count(*) from till") == 40000
     assert balanced.up() == "same"
+
+
+def set_parameters(sales: Cluster, wanted: dict[str, str]) -> None:
+    """Set what the setting `parallel` comes to on the coordinator, as ServerParameters does, and nothing else of it."""
+    with sales.connected() as connection:
+        ensure_parameters(connection, (HOST, sales.coordinator.port), wanted, OF_REBALANCE, 30)
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_never_more_moves_at_a_time_than_declared(sales: Cluster, parallel: int) -> None:
+    """Two colocation groups could move at the same time: they do where two are declared, and do not where one is."""
+    allow(sales, sales.workers[1], allowed=False)
+    sales.run("create table other (id int primary key); insert into other select generate_series(1, 1000)")
+    sales.distributed("other", "id", shard_count=8).up()
+    allow(sales, sales.workers[1], allowed=True)
+    numbers: list[int] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        with sales.connected() as connection:
+            while not ended.wait(0.05):
+                running = "select count(*) from pg_dist_background_task where status = 'running'"
+                numbers.extend(number for (number,) in connection.execute(running.encode()).fetchall())
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    set_parameters(sales, dict.fromkeys(OF_REBALANCE, str(parallel)))
+    balanced = sales.rebalance(parallel=parallel)
+    try:
+        balanced.up()
+    finally:
+        ended.set()
+        looking.join()
+        set_parameters(sales, {})
+    assert max(numbers) == parallel
+    assert (held(sales), held(sales, "other")) == ([4, 4], [4, 4])
 
 
 def test_without_room_for_background_workers_nothing_starts_and_the_parameter_is_named(

@@ -638,3 +638,20 @@ for _test in (
     test_sharding.test_quoted_names_in_another_schema,
 ):
     globals()[_test.__name__] = _test
+
+
+def test_a_rebalance_says_that_a_stand_in_moves_no_rows(cluster: Cluster, capfd: pytest.CaptureFixture[str]) -> None:
+    """It does nothing, and neither a refresh nor a step that drains workers looks for a job of Citus."""
+    cluster.form()
+    cluster.run("create table t (k int primary key); select create_distributed_table('t', 'k', shard_count => 4)")
+    balanced, placed = (
+        cluster.rebalance(),
+        cluster.placement({"table": "t", "pin": {"1": f"{HOST}:{cluster.workers[0].port}"}}),
+    )
+    placed.up()
+    before = cluster.rows("select shardid, groupid from pg_dist_placement order by 1")
+    assert balanced.up() == "create"
+    assert cluster.rows("select shardid, groupid from pg_dist_placement order by 1") == before
+    assert "rebalance: nothing to do, for the stand-in for Citus moves no rows" in capfd.readouterr().out
+    assert balanced.refresh()
+    assert balanced.up() == "same"
