@@ -6,13 +6,15 @@ concerns its tables, to their shards too. Takes a connection; knows nothing of P
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, LiteralString, NamedTuple
 
 from psycopg import sql
 
-from components.database.statements import sequentially, statement
+from components.database import roles
+from components.database.statements import get_value, sequentially, statement
 from components.errors import DriftError
 from components.names import RoleName, SchemaName
 
@@ -70,12 +72,29 @@ def ensure_privileges(connection: Connection, role: str, area: Area) -> list[str
         raise DriftError(msg)
     with sequentially(connection):
         left = _apply(connection, role, area, connects=True)
+    name = sql.Identifier(role)
+    for table, privileges in sorted({it for tables in _unlike(connection, role).values() for it in tables}):
+        with sequentially(connection):  # Citus passes it on to every node and shard, whatever they have
+            _execute(connection, "revoke {what} on {objects} from {role}", "table", "all", [table], name)
+            if privileges:
+                _execute(connection, "grant {what} on {objects} to {role}", "table", privileges, [table], name)
     return [f"role {RoleName(role)} still has {it}: {it.grantor} granted it, and must revoke it" for it in left]
 
 
 def revoke_all(connection: Connection, role: str) -> None:
     """Take all privileges from a role, within a transaction."""
     _apply(connection, role, Area(), connects=False)
+
+
+def _unlike(connection: Connection, role: str) -> dict[str, list[tuple[str, str]]]:
+    """Return, by worker, the tables on which a role holds something else than on the coordinator, with what it holds there."""
+    if not roles.keeps_passwords(connection):
+        return {}
+    own: dict[str, str] = get_value(connection, "get_table_privileges", role=role)
+    words = {"role": sql.Literal(role), "expected": sql.Literal(json.dumps(own))}
+    question = sql.SQL(statement("find_unlike_tables")).format(**words).as_string(connection)
+    answers = connection.execute(statement("ask_workers"), {"question": question}).fetchall()
+    return {node: [(table, own[table]) for table in json.loads(said)] for node, success, said in answers if success}
 
 
 def find_drift(connection: Connection, role: str, area: Area) -> list[str]:
@@ -86,6 +105,11 @@ def find_drift(connection: Connection, role: str, area: Area) -> list[str]:
         *(f"role {name} lacks {it}" for it in differences if not it.is_held),
         *(f"role {name} has {it}, which is not declared" for it in differences if it.is_held and not it.is_wanted),
         *(f"role {name} has {it}, and may grant it to others" for it in differences if it.is_wanted and it.is_held),
+        *(
+            f"role {name} has other privileges on table {table} on worker {node} than on the coordinator"
+            for node, tables in _unlike(connection, role).items()
+            for table, _ in tables
+        ),
     ]
 
 

@@ -251,6 +251,41 @@ def test_a_role_that_is_gone_or_changed_on_a_node_comes_back(
     assert app.state["drift"] == []
 
 
+def test_what_a_worker_was_given_or_lost_is_drift(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a table as on one of its shards: a refresh names the table and the worker, and an update puts it right."""
+    role(cluster).up()
+    cluster.run(SCHEMA)
+    may = rights(cluster, read=["public"], write_in=["ventas"])
+    may.up()
+    assert may.refresh()
+    assert may.state["drift"] == []
+    first, second = cluster.workers
+    cluster.run("set citus.enable_ddl_propagation = off; grant truncate on ventas.orders to app", on=first)
+    shard = "select shard_name('countries', shardid) from pg_dist_shard where logicalrelid = 'countries'::regclass"
+    cluster.run(
+        f"set citus.enable_ddl_propagation = off; set citus.enable_manual_changes_to_shards = on; "
+        f"revoke select on {cluster.value(shard)} from app",
+        on=second,
+    )
+    capsys.readouterr()
+
+    assert may.refresh()
+    assert (
+        capsys.readouterr().out.splitlines()
+        == [
+            f"role app has other privileges on table ventas.orders on worker {HOST}:{first.port} than on the coordinator",
+            f"role app has other privileges on table public.countries on worker {HOST}:{second.port} than on the coordinator",
+        ]
+        or first.port > second.port
+    )
+    assert may.up() == "update"
+    assert may.refresh()
+    assert may.state["drift"] == []
+    for server in cluster.servers:
+        assert ask(server, cluster, "select count(*) from countries") == 0
+    assert not cluster.value("select has_table_privilege('app', 'ventas.orders', 'truncate')", on=first)
+
+
 def test_a_password_changes_in_one_update(cluster: Cluster) -> None:
     """Sessions that are open go on; the new one is good on every node, the old one on none."""
     app, may = role(cluster), rights(cluster, write_in=["ventas"])
@@ -393,7 +428,7 @@ def test_an_update_that_is_cut_off_is_ended_by_the_next(
         if cut:
             work()
         assert_ended(cluster, None if what == "drop" else after, "rotated" if what == "rotate" else f"password {step}")
-        step += 7
+        step += 10
 
 
 def is_cut_off(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any], at: int) -> bool:
