@@ -58,7 +58,10 @@ def _compare(connection: Connection, role: str, area: Area, *, connects: bool) -
 
 
 def ensure_privileges(connection: Connection, role: str, area: Area) -> list[str]:
-    """Grant a role what is declared and revoke all else; return a line for each privilege that could not be revoked.
+    """Grant a role what is declared and revoke all else.
+
+    Returns:
+        A line for each privilege that could not be revoked, and one for what everybody has.
 
     Raises:
         DriftError: a schema is not there.
@@ -78,7 +81,25 @@ def ensure_privileges(connection: Connection, role: str, area: Area) -> list[str
             _execute(connection, "revoke {what} on {objects} from {role}", "table", "all", [table], name)
             if privileges:
                 _execute(connection, "grant {what} on {objects} to {role}", "table", privileges, [table], name)
-    return [f"role {RoleName(role)} still has {it}: {it.grantor} granted it, and must revoke it" for it in left]
+    still = [f"role {RoleName(role)} still has {it}: {it.grantor} granted it, and must revoke it" for it in left]
+    return [*still, *_get_public(connection, role, area)]
+
+
+def _get_public(connection: Connection, role: str, area: Area) -> list[str]:
+    """Return a line about what a role may do because everybody may; that is not this project's to revoke."""
+    arguments = {"read": list(area.read), "write": list(area.write)}
+    found = [
+        f"{what} on {on}" for what, on in connection.execute(statement("get_public_privileges"), arguments).fetchall()
+    ]
+    if not found:
+        return []
+    more = f" and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
+    listed = ", ".join(found[:_TOLD])
+    line = f"role {RoleName(role)} also has what everybody has: {listed}{more}. Where nobody else needs it, revoke it from public"
+    return [line]
+
+
+_TOLD: Final = 5
 
 
 def revoke_all(connection: Connection, role: str) -> None:

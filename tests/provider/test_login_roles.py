@@ -482,3 +482,25 @@ def test_the_password_is_in_no_log_and_no_view(cluster: Cluster) -> None:
     for server in cluster.servers:
         log = server.log.read_text("utf-8", "replace")
         assert not any(secret in log for secret in secrets)
+
+
+def test_what_everybody_may_do_is_told(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is not the role's own, so nothing is revoked; what the role may do anyway is not told."""
+    role(cluster).up()
+    cluster.run(SCHEMA + "; grant select on countries to public; grant select, truncate on ventas.orders to public")
+    rights(cluster, read=["public"], write_in=["ventas"]).up()
+    said = capsys.readouterr().out
+    assert "role app also has what everybody has: TRUNCATE on ventas.orders. Where nobody else needs it" in said
+
+
+def test_what_another_role_granted_is_told(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only who granted it can revoke it: the update says so, and a refresh goes on naming it."""
+    role(cluster).up()
+    cluster.run("create table local (id int); create role giver; grant truncate on local to giver with grant option")
+    cluster.run("set role giver; grant truncate on local to app")
+    may = rights(cluster, read=["public"])
+    may.up()
+    assert (
+        "role app still has TRUNCATE on table public.local: giver granted it, and must revoke it"
+        in capsys.readouterr().out
+    )
