@@ -113,9 +113,8 @@ def _unlike(connection: Connection, role: str) -> dict[str, list[tuple[str, str]
         return {}
     own: dict[str, str] = get_value(connection, "get_table_privileges", role=role)
     words = {"role": sql.Literal(role), "expected": sql.Literal(json.dumps(own))}
-    question = sql.SQL(statement("find_unlike_tables")).format(**words).as_string(connection)
-    answers = connection.execute(statement("ask_workers"), {"question": question}).fetchall()
-    return {node: [(table, own[table]) for table in json.loads(said)] for node, success, said in answers if success}
+    answers = roles.ask_workers(connection, sql.SQL(statement("find_unlike_tables")).format(**words))
+    return {node: [(table, own[table]) for table in json.loads(said)] for node, said in answers}
 
 
 def find_drift(connection: Connection, role: str, area: Area) -> list[str]:
