@@ -504,3 +504,20 @@ def test_what_another_role_granted_is_told(cluster: Cluster, capsys: pytest.Capt
         "role app still has TRUNCATE on table public.local: giver granted it, and must revoke it"
         in capsys.readouterr().out
     )
+
+
+def test_a_worker_that_says_nothing_holds_up_no_refresh(servers: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said that the role was not compared, and its state stays as it was."""
+    servers.form()
+    app, may = role(servers), rights(servers, read=["public"])
+    app.up()
+    may.up()
+    servers.workers[1].pause()
+    try:
+        for resource in (app, may):
+            before = dict(resource.state)
+            assert resource.refresh()
+            assert resource.state == before
+            assert "role app: not compared, a worker does not answer: no answer within 5 s" in capsys.readouterr().out
+    finally:
+        servers.workers[1].resume()
