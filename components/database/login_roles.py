@@ -104,9 +104,8 @@ def _ask_workers(connection: Connection, role: str) -> dict[str, dict[str, Any] 
     """Return what each worker that answers has of the role."""
     if not roles.keeps_passwords(connection):
         return {}
-    question = sql.SQL(statement("describe_role")).format(role=sql.Literal(role)).as_string(connection)
-    answers = connection.execute(statement("ask_workers"), {"question": question}).fetchall()
-    return {node: json.loads(said) if said else None for node, success, said in answers if success}
+    answers = roles.ask_workers(connection, sql.SQL(statement("describe_role")).format(role=sql.Literal(role)))
+    return {node: json.loads(said) if said else None for node, said in answers}
 
 
 def _deviating(connection: Connection, role: str) -> list[str]:
@@ -142,7 +141,7 @@ def _differences(seen: dict[str, Any], connections: int) -> list[str]:
     return [*lines, *(f"is a member of {RoleName(group)}" for group in seen["memberships"])]
 
 
-def get_obstacles(connection: Connection, role: str) -> list[str]:
+def get_obstacles(connection: Connection, role: str, *, on_workers: bool = True) -> list[str]:
     """Return why a role cannot be dropped: a line for what it owns, for what names it, and for sessions; each with the way."""
     name = RoleName(role)
     found = connection.execute(statement("get_role_obstacles"), {"role": role}).fetchall()
@@ -158,9 +157,8 @@ def get_obstacles(connection: Connection, role: str) -> list[str]:
         lines.append(f"{_some(named)} names it: drop or alter that in a new file")
     question = sql.SQL(statement("count_role_sessions")).format(role=sql.Literal(role))
     counts = {"the coordinator": (connection.execute(question).fetchone() or (0,))[0]}
-    if roles.keeps_passwords(connection):
-        asked = connection.execute(statement("ask_workers"), {"question": question.as_string(connection)}).fetchall()
-        counts |= {f"worker {node}": int(said) for node, success, said in asked if success}
+    if on_workers and roles.keeps_passwords(connection):
+        counts |= {f"worker {node}": int(said) for node, said in roles.ask_workers(connection, question)}
     lines += [
         f"{count} sessions of it are open on {node}: stop the application, and end there those that are left, in "
         "pg_stat_activity, with pg_terminate_backend"
@@ -205,7 +203,8 @@ def _look_at(connection: Connection, role: str, is_declared: bool, count: int) -
     has = list(_differences(seen, seen["connections"])) if seen else []
     if count:
         has.append(f"has privileges on {count} objects")
-    return LiveRole(role, is_declared, tuple(has), tuple(get_obstacles(connection, role)) if is_declared else ())
+    obstacles = get_obstacles(connection, role, on_workers=False) if is_declared else ()
+    return LiveRole(role, is_declared, tuple(has), tuple(obstacles))
 
 
 def describe_changes(live: Iterable[LiveRole], declared: Collection[str]) -> Iterator[str]:

@@ -6,13 +6,15 @@ concerns its tables, to their shards too. Takes a connection; knows nothing of P
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, LiteralString, NamedTuple
 
 from psycopg import sql
 
-from components.database.statements import sequentially, statement
+from components.database import roles
+from components.database.statements import get_value, sequentially, statement
 from components.errors import DriftError
 from components.names import RoleName, SchemaName
 
@@ -56,7 +58,10 @@ def _compare(connection: Connection, role: str, area: Area, *, connects: bool) -
 
 
 def ensure_privileges(connection: Connection, role: str, area: Area) -> list[str]:
-    """Grant a role what is declared and revoke all else; return a line for each privilege that could not be revoked.
+    """Grant a role what is declared and revoke all else.
+
+    Returns:
+        A line for each privilege that could not be revoked, and one for what everybody has.
 
     Raises:
         DriftError: a schema is not there.
@@ -70,12 +75,46 @@ def ensure_privileges(connection: Connection, role: str, area: Area) -> list[str
         raise DriftError(msg)
     with sequentially(connection):
         left = _apply(connection, role, area, connects=True)
-    return [f"role {RoleName(role)} still has {it}: {it.grantor} granted it, and must revoke it" for it in left]
+    name = sql.Identifier(role)
+    for table, privileges in sorted({it for tables in _unlike(connection, role).values() for it in tables}):
+        with sequentially(connection):  # Citus passes it on to every node and shard, whatever they have
+            _execute(connection, "revoke {what} on {objects} from {role}", "table", "all", [table], name)
+            if privileges:
+                _execute(connection, "grant {what} on {objects} to {role}", "table", privileges, [table], name)
+    still = [f"role {RoleName(role)} still has {it}: {it.grantor} granted it, and must revoke it" for it in left]
+    return [*still, *_get_public(connection, role, area)]
+
+
+def _get_public(connection: Connection, role: str, area: Area) -> list[str]:
+    """Return a line about what a role may do because everybody may; that is not this project's to revoke."""
+    arguments = {"read": list(area.read), "write": list(area.write)}
+    found = [
+        f"{what} on {on}" for what, on in connection.execute(statement("get_public_privileges"), arguments).fetchall()
+    ]
+    if not found:
+        return []
+    more = f" and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
+    listed = ", ".join(found[:_TOLD])
+    line = f"role {RoleName(role)} also has what everybody has: {listed}{more}. Where nobody else needs it, revoke it from public"
+    return [line]
+
+
+_TOLD: Final = 5
 
 
 def revoke_all(connection: Connection, role: str) -> None:
     """Take all privileges from a role, within a transaction."""
     _apply(connection, role, Area(), connects=False)
+
+
+def _unlike(connection: Connection, role: str) -> dict[str, list[tuple[str, str]]]:
+    """Return, by worker, the tables on which a role holds something else than on the coordinator, with what it holds there."""
+    if not roles.keeps_passwords(connection):
+        return {}
+    own: dict[str, str] = get_value(connection, "get_table_privileges", role=role)
+    words = {"role": sql.Literal(role), "expected": sql.Literal(json.dumps(own))}
+    answers = roles.ask_workers(connection, sql.SQL(statement("find_unlike_tables")).format(**words))
+    return {node: [(table, own[table]) for table in json.loads(said)] for node, said in answers}
 
 
 def find_drift(connection: Connection, role: str, area: Area) -> list[str]:
@@ -86,6 +125,11 @@ def find_drift(connection: Connection, role: str, area: Area) -> list[str]:
         *(f"role {name} lacks {it}" for it in differences if not it.is_held),
         *(f"role {name} has {it}, which is not declared" for it in differences if it.is_held and not it.is_wanted),
         *(f"role {name} has {it}, and may grant it to others" for it in differences if it.is_wanted and it.is_held),
+        *(
+            f"role {name} has other privileges on table {table} on worker {node} than on the coordinator"
+            for node, tables in _unlike(connection, role).items()
+            for table, _ in tables
+        ),
     ]
 
 

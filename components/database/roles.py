@@ -21,7 +21,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from components.database.connections import is_lost, lets_in
-from components.database.statements import get_value, statement
+from components.database.statements import PROBE_SECONDS, get_value, statement, time_limited
 from components.errors import AccessError, NotReadyError, StackError
 from components.schema import passwords
 from components.waiting import wait_until
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Learned",
+    "ask_workers",
     "change_password",
     "describe_unknown",
     "ensure_access",
@@ -265,6 +266,18 @@ def _pull(
         return list(answer["missing"])
 
     return wait_until(attempt, what=f"worker {node[0]}:{node[1]} learns the roles' passwords", timeout=timeout)
+
+
+def ask_workers(connection: Connection, question: sql.Composed) -> list[tuple[str, str]]:
+    """Ask every active worker one question about roles at the same time; return what each that can be reached says.
+
+    Raises:
+        NotReadyError: one says nothing for some seconds.
+    """
+    asked = {"question": question.as_string(connection)}
+    with time_limited(connection, PROBE_SECONDS):
+        answers = connection.execute(statement("ask_workers"), asked).fetchall()
+    return [(node, said) for node, success, said in answers if success]
 
 
 def run_on(connection: Connection, node: tuple[str, int], command: sql.Composed) -> str:

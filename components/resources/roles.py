@@ -6,6 +6,7 @@ They are two, because files of the schema come between them: they may name the r
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Self
@@ -14,13 +15,13 @@ import pulumi
 
 from components.access import Access
 from components.database import login_roles, privileges
-from components.errors import AccessError, SettingsError
+from components.errors import AccessError, NotReadyError, SettingsError
 from components.names import RoleName
 from components.resources.sql import SqlProvider, SqlResource
 from components.resources.wire import Given, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from components.database.connections import Connection
     from components.resources.wire import Props
@@ -93,9 +94,11 @@ class RoleProvider(SqlProvider[RoleInputs]):
 
     def find(self, connection: Connection, inputs: RoleInputs, state: Props) -> Props | None:
         """Return in what ways the role is not as declared, and say it; None where it is not there."""
-        drift = login_roles.find_drift(connection, inputs.role, inputs.connections)
-        _tell(drift or ())
-        return None if drift is None else {"drift": drift}
+        with _silent_nodes_told(inputs.role):
+            drift = login_roles.find_drift(connection, inputs.role, inputs.connections)
+            _tell(drift or ())
+            return None if drift is None else {"drift": drift}
+        return {"drift": state.get("drift", [])}
 
     def delete(self, _id: str, _props: Props) -> None:
         """Revoke all from the role, and drop it on every node."""
@@ -144,9 +147,11 @@ class RolePrivilegesProvider(SqlProvider[RolePrivilegesInputs]):
 
     def find(self, connection: Connection, inputs: RolePrivilegesInputs, state: Props) -> Props:
         """Return what the role may do beyond what is declared, and what it may not; say it."""
-        drift = privileges.find_drift(connection, inputs.role, _area(inputs))
-        _tell(drift)
-        return {"drift": drift}
+        with _silent_nodes_told(inputs.role):
+            drift = privileges.find_drift(connection, inputs.role, _area(inputs))
+            _tell(drift)
+            return {"drift": drift}
+        return {"drift": state.get("drift", [])}
 
 
 def _area(inputs: RolePrivilegesInputs) -> privileges.Area:
@@ -158,6 +163,15 @@ class RolePrivileges(SqlResource, module="citus", name="RolePrivileges"):
 
     def __init__(self, name: str, inputs: RolePrivilegesInputs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(RolePrivilegesProvider(), name, {**write(inputs), "drift": []}, opts)
+
+
+@contextmanager
+def _silent_nodes_told(role: str) -> Iterator[None]:
+    """Say that a role was not compared, where a worker does not answer; ClusterHealth names the worker."""
+    try:
+        yield
+    except NotReadyError as error:
+        _tell([f"role {RoleName(role)}: not compared, a worker does not answer: {error}"])
 
 
 def _tell(lines: Sequence[str]) -> None:

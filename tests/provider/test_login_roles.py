@@ -251,6 +251,37 @@ def test_a_role_that_is_gone_or_changed_on_a_node_comes_back(
     assert app.state["drift"] == []
 
 
+def test_what_a_worker_was_given_or_lost_is_drift(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a table as on one of its shards: a refresh names the table and the worker, and an update puts it right."""
+    role(cluster).up()
+    cluster.run(SCHEMA)
+    may = rights(cluster, read=["public"], write_in=["ventas"])
+    may.up()
+    assert may.refresh()
+    assert may.state["drift"] == []
+    first, second = cluster.workers
+    cluster.run("set citus.enable_ddl_propagation = off; grant truncate on ventas.orders to app", on=first)
+    shard = "select shard_name('countries', shardid) from pg_dist_shard where logicalrelid = 'countries'::regclass"
+    cluster.run(
+        f"set citus.enable_ddl_propagation = off; set citus.enable_manual_changes_to_shards = on; "
+        f"revoke select on {cluster.value(shard)} from app",
+        on=second,
+    )
+    capsys.readouterr()
+
+    assert may.refresh()
+    assert set(capsys.readouterr().out.splitlines()) == {
+        f"role app has other privileges on table ventas.orders on worker {HOST}:{first.port} than on the coordinator",
+        f"role app has other privileges on table public.countries on worker {HOST}:{second.port} than on the coordinator",
+    }
+    assert may.up() == "update"
+    assert may.refresh()
+    assert may.state["drift"] == []
+    for server in cluster.servers:
+        assert ask(server, cluster, "select count(*) from countries") == 0
+    assert not cluster.value("select has_table_privilege('app', 'ventas.orders', 'truncate')", on=first)
+
+
 def test_a_password_changes_in_one_update(cluster: Cluster) -> None:
     """Sessions that are open go on; the new one is good on every node, the old one on none."""
     app, may = role(cluster), rights(cluster, write_in=["ventas"])
@@ -393,7 +424,7 @@ def test_an_update_that_is_cut_off_is_ended_by_the_next(
         if cut:
             work()
         assert_ended(cluster, None if what == "drop" else after, "rotated" if what == "rotate" else f"password {step}")
-        step += 7
+        step += 10
 
 
 def is_cut_off(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any], at: int) -> bool:
@@ -451,3 +482,42 @@ def test_the_password_is_in_no_log_and_no_view(cluster: Cluster) -> None:
     for server in cluster.servers:
         log = server.log.read_text("utf-8", "replace")
         assert not any(secret in log for secret in secrets)
+
+
+def test_what_everybody_may_do_is_told(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is not the role's own, so nothing is revoked; what the role may do anyway is not told."""
+    role(cluster).up()
+    cluster.run(SCHEMA + "; grant select on countries to public; grant select, truncate on ventas.orders to public")
+    rights(cluster, read=["public"], write_in=["ventas"]).up()
+    said = capsys.readouterr().out
+    assert "role app also has what everybody has: TRUNCATE on ventas.orders. Where nobody else needs it" in said
+
+
+def test_what_another_role_granted_is_told(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only who granted it can revoke it: the update says so, and a refresh goes on naming it."""
+    role(cluster).up()
+    cluster.run("create table local (id int); create role giver; grant truncate on local to giver with grant option")
+    cluster.run("set role giver; grant truncate on local to app")
+    may = rights(cluster, read=["public"])
+    may.up()
+    assert (
+        "role app still has TRUNCATE on table public.local: giver granted it, and must revoke it"
+        in capsys.readouterr().out
+    )
+
+
+def test_a_worker_that_says_nothing_holds_up_no_refresh(servers: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said that the role was not compared, and its state stays as it was."""
+    servers.form()
+    app, may = role(servers), rights(servers, read=["public"])
+    app.up()
+    may.up()
+    servers.workers[1].pause()
+    try:
+        for resource in (app, may):
+            before = dict(resource.state)
+            assert resource.refresh()
+            assert resource.state == before
+            assert "role app: not compared, a worker does not answer: no answer within 5 s" in capsys.readouterr().out
+    finally:
+        servers.workers[1].resume()
