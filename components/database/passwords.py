@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from components.database.connections import Connection
 
-__all__ = ["change_on_all_nodes", "change_on_one", "get_refusing", "is_cluster"]
+__all__ = ["change_on_all_nodes", "change_on_one", "get_refusing", "inherits_password", "is_cluster"]
 
 PAUSE: Final = "300ms"
 """How long statements may queue behind us while one that has begun goes on: then they go on, too, and we try again."""
@@ -76,6 +76,11 @@ def change_on_one(connection: Connection, password: str) -> None:
     with connection.transaction():
         keep_out_of_log(connection)
         connection.execute(_change(connection, password))
+
+
+def inherits_password(connection: Connection, node: tuple[str, int]) -> bool:
+    """Tell whether a node's server shows a password that it was started with, whatever its passfile has."""
+    return ask_node(connection, *node, statement("inherits_password")) == "t"
 
 
 def get_refusing(connection: Connection) -> list[tuple[str, int]]:

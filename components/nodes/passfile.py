@@ -36,6 +36,9 @@ class Passfile(Protocol):
     def settle(self) -> None:
         """Forget the one before."""
 
+    def restart(self, timeout: float) -> None:
+        """Restart the node's server, and wait until it takes connections."""
+
 
 def open_passfile(place: str) -> Passfile:
     """Return the passfile at `docker:<container>` or `folder:<path>`."""

@@ -105,6 +105,8 @@ class _Change:
         if shown == {self._new} and not interrupted:
             return
         now = self._find_accepted([self._new, *(text for pair in found.values() for text in pair if text)])
+        if now != self._new:
+            self._restart_heirs(now)
         doing, timeout = f"changing the password of {self._user}", self._inputs.ready_timeout
         with working(self._inputs.server, now, doing=doing, timeout=timeout) as connection:
             if passwords.is_cluster(connection):
@@ -131,6 +133,18 @@ class _Change:
             f"with `alter role {self._user} password …`"
         )
         raise AccessError(msg)
+
+    def _restart_heirs(self, now: str) -> None:
+        """Restart servers that were given the password at their first start, by an image of former times: workers first."""
+        server, timeout = self._inputs.server, self._inputs.ready_timeout
+        doing = "looking for servers that have a password of their own"
+        with connected(server, now, doing=doing, timeout=timeout) as connection:
+            if not passwords.is_cluster(connection):
+                return
+            heirs = [address for address in self._files if passwords.inherits_password(connection, address)]
+        for address in reversed(heirs):
+            print(f"{address[0]} restarts once: its server would show the password that it was started with")  # noqa: T201
+            self._files[address].restart(timeout)
 
     def _change(self, connection: Connection) -> None:
         registered = {

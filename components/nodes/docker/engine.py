@@ -15,10 +15,11 @@ import pulumi
 
 from components.access import Server
 from components.database.live import LiveCluster, get_extension_version, look_at
-from components.errors import DockerError, IdentityError, NotReadyError
+from components.errors import DockerError, IdentityError
 from components.logs import Log
 from components.nodes.docker.endpoint import Endpoint, connect, get_endpoint
 from components.nodes.docker.image import FoundNodes, Verdict, find_image, look_into
+from components.nodes.docker.ready import STOP_SECONDS, wait_for_server
 from components.nodes.docker.shape import Shape, get_shape, get_shared_buffers
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
 from components.nodes.look import Look
@@ -30,7 +31,6 @@ from components.resources.remains import Remnant, Remnants
 from components.schema.needs import KnownServer, parse_release
 from components.settings import reached_at
 from components.stack_config import get_engine_settings
-from components.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -43,10 +43,6 @@ __all__ = ["POSTGRES_PORT", "STOP_SECONDS", "Engine", "find_strangers", "find_un
 
 
 POSTGRES_PORT: Final = 5432
-
-
-STOP_SECONDS: Final = 60
-"""How long a node may take to shut down by itself before Docker kills it."""
 
 
 class Engine:
@@ -379,28 +375,8 @@ class Engine:
         return hook
 
     def await_server(self, name: str, timeout: float) -> Callable[[pulumi.ResourceHookArgs], None]:
-        """Return what to do once a node's container was made again: wait until its server takes connections."""
-
-        def attempt() -> None:
-            container = self.client.containers.get(name)
-            code, said = container.exec_run(["pg_isready", "-h", "127.0.0.1"])
-            if code:
-                msg = said.decode("utf-8", errors="replace").strip() or f"it is {container.status}"
-                raise NotReadyError(msg)
-
-        def hook(_args: pulumi.ResourceHookArgs) -> None:
-            import docker as sdk  # noqa: PLC0415
-
-            def tried() -> None:
-                try:
-                    attempt()
-                except sdk.errors.DockerException as error:  # it restarts just now
-                    raise NotReadyError(str(error)) from error
-
-            what = f"{name} takes connections: the others wait for it"
-            wait_until(tried, what=what, timeout=timeout, hint=Log("docker", name).hint)
-
-        return hook
+        """Return what to do once a node's container was made again: wait, and let the others wait, until its server is there."""
+        return lambda _args: wait_for_server(name, timeout)
 
     def _clear_volume(self, name: str, owner: str) -> None:
         found = self.client.volumes.get(name)

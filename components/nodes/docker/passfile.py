@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import DockerError
 from components.nodes.docker.endpoint import connect, get_endpoint
+from components.nodes.docker.ready import STOP_SECONDS, wait_for_server
 from components.nodes.passfile import as_lines
 
 if TYPE_CHECKING:
@@ -62,6 +63,12 @@ class ContainerPassfile:
         """Forget the one before."""
         with self._open() as container:
             container.exec_run(["rm", "-f", f"{_SECRET}/former"])
+
+    def restart(self, timeout: float) -> None:
+        """Restart the container, and wait until its server takes connections."""
+        with self._open() as container:
+            container.restart(timeout=STOP_SECONDS)
+        wait_for_server(self.container, timeout)
 
     @contextmanager
     def _open(self) -> Iterator[Any]:

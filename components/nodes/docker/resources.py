@@ -102,8 +102,8 @@ class DockerNodes(pulumi.ComponentResource):
         return [pulumi.ResourceHook(f"await-{name}", self._engine.await_server(name, self._settings.ready_timeout))]
 
     def _ignored(self, name: str) -> list[str]:
-        """Another password changes in a container that stays: UserPassword sees to that."""
-        return ["uploads[0].content"] if self._engine.keeps(name) else []
+        """Return what changes in a container that stays: UserPassword sees to the password, and its scripts do as they are."""
+        return ["uploads"] if self._engine.keeps(name) else []
 
     def _child(
         self, kind: str, name: str, after_create: Sequence[pulumi.ResourceHook] = (), *, ignored: Sequence[str] = ()

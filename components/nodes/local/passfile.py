@@ -46,6 +46,9 @@ class FolderPassfile:
         """Forget the one before."""
         (self.folder / "former").unlink(missing_ok=True)
 
+    def restart(self, timeout: float) -> None:
+        """Do nothing: this program starts the server, and gives it no password."""
+
     def _read(self, name: str) -> str:
         with suppress(OSError):
             return from_line((self.folder / name).read_text("utf-8"))

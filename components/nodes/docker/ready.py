@@ -1,0 +1,37 @@
+"""Waiting for the server in a container."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Final
+
+from components.errors import NotReadyError
+from components.logs import Log
+from components.nodes.docker.endpoint import connect, get_endpoint
+from components.waiting import wait_until
+
+__all__ = ["STOP_SECONDS", "wait_for_server"]
+
+STOP_SECONDS: Final = 60
+"""How long a node may take to shut down by itself before Docker kills it."""
+
+
+def wait_for_server(name: str, timeout: float) -> None:
+    """Wait until the server of a container takes connections.
+
+    Raises:
+        NotReadyError: it does not within `timeout` seconds; says how its log ends.
+    """
+    import docker as sdk  # noqa: PLC0415 - slow to import
+
+    def attempt() -> None:
+        try:
+            container = client.containers.get(name)
+            code, said = container.exec_run(["pg_isready", "-h", "127.0.0.1"])
+        except sdk.errors.DockerException as error:  # it restarts just now
+            raise NotReadyError(str(error)) from error
+        if code:
+            raise NotReadyError(said.decode("utf-8", errors="replace").strip() or f"it is {container.status}")
+
+    with closing(connect(get_endpoint())) as client:
+        wait_until(attempt, what=f"{name} takes connections", timeout=timeout, hint=Log("docker", name).hint)
