@@ -33,8 +33,8 @@ _SHARED: Final = 1000
 
 
 def is_cluster(connection: Connection) -> bool:
-    """Tell whether the database has Citus: then a change of a role on the coordinator reaches every node."""
-    return bool(get_value(connection, "has_citus")) and bool(get_value(connection, "get_coordinator"))
+    """Tell whether the database has Citus, no stand-in: then a change of a role on the coordinator reaches every node."""
+    return bool(get_value(connection, "knows_roles")) and bool(get_value(connection, "get_coordinator"))
 
 
 def change_on_all_nodes(

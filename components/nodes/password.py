@@ -104,7 +104,8 @@ class _Change:
         interrupted = any(former for _, former in found.values())
         if shown == {self._new} and not interrupted:
             return
-        now = self._find_accepted([self._new, *(text for pair in found.values() for text in pair if text)])
+        candidates = [self._new, *(text for pair in found.values() for text in pair if text)]
+        now = self._find_accepted(self._inputs.server, candidates)
         if now != self._new:
             self._restart_heirs(now)
         doing, timeout = f"changing the password of {self._user}", self._inputs.ready_timeout
@@ -115,14 +116,13 @@ class _Change:
                 if now != self._new:
                     self._change(connection)
             else:
-                self._change_each(now)
+                self._change_each(candidates)
         if shown != {self._new} or now != self._new:
             print(f"the password of {self._user} is the one of the settings, on every node")  # noqa: T201
         for file in self._files.values():
             file.settle()
 
-    def _find_accepted(self, candidates: Sequence[str]) -> str:
-        server = self._inputs.server
+    def _find_accepted(self, server: Server, candidates: Sequence[str]) -> str:
         for password in dict.fromkeys(candidates):
             attempt = partial(lets_in, server, password)
             if wait_until(attempt, what=f"{server} answers", timeout=self._inputs.ready_timeout, hint=server.hint):
@@ -179,17 +179,14 @@ class _Change:
             file.prepare(self._user, password, others)
         self._switch()
 
-    def _change_each(self, now: str) -> None:
+    def _change_each(self, candidates: Sequence[str]) -> None:
         """Change it on servers that are no cluster, such as those of the stand-in: each is reached from here."""
-        server, timeout = self._inputs.server, self._inputs.ready_timeout
-        for (name, port), file in self._files.items():
-            own = (
-                server
-                if file is next(iter(self._files.values()))
-                else replace(server, host=name, port=port, name=f"{name}:{port}")
-            )
-            if lets_in(own, now) and now != self._new:
-                with connected(own, now, doing="changing the password", timeout=timeout) as connection:
+        coordinator, timeout = self._inputs.server, self._inputs.ready_timeout
+        for number, (name, port) in enumerate(self._files):
+            server = replace(coordinator, host=name, port=port, name=f"{name}:{port}") if number else coordinator
+            now = self._find_accepted(server, candidates)
+            if now != self._new:
+                with connected(server, now, doing="changing the password", timeout=timeout) as connection:
                     passwords.change_on_one(connection, self._new)
         self._show(self._new, {})
 
