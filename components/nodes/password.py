@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from components.access import Access
+from components.access import Access, Server
 from components.database import health, passwords
 from components.database.client import connected
 from components.database.connections import lets_in
@@ -106,17 +106,22 @@ class _Change:
             return
         candidates = [self._new, *(text for pair in found.values() for text in pair if text)]
         now = self._find_accepted(self._inputs.server, candidates)
-        if now != self._new:
-            self._restart_heirs(now)
         doing, timeout = f"changing the password of {self._user}", self._inputs.ready_timeout
+        heirs: list[tuple[str, int]] = []
         with working(self._inputs.server, now, doing=doing, timeout=timeout) as connection:
-            if passwords.is_cluster(connection):
-                if shown != {now} or interrupted:
-                    self._repair(connection, now, found)
-                if now != self._new:
-                    self._change(connection)
-            else:
-                self._change_each(candidates)
+            is_cluster = passwords.is_cluster(connection)
+            if is_cluster and (shown != {now} or interrupted):
+                self._repair(connection, now, found)
+            if is_cluster and now != self._new:
+                heirs = [address for address in self._files if passwords.inherits_password(connection, address)]
+        for address in reversed(heirs):  # workers first
+            print(f"{address[0]} restarts once: its server would show the password that it was started with")  # noqa: T201
+            self._files[address].restart(timeout)
+        if not is_cluster:
+            self._change_each(candidates)
+        elif now != self._new:
+            with working(self._inputs.server, now, doing=doing, timeout=timeout) as connection:
+                self._change(connection)
         if shown != {self._new} or now != self._new:
             print(f"the password of {self._user} is the one of the settings, on every node")  # noqa: T201
         for file in self._files.values():
@@ -133,18 +138,6 @@ class _Change:
             f"with `alter role {self._user} password …`"
         )
         raise AccessError(msg)
-
-    def _restart_heirs(self, now: str) -> None:
-        """Restart servers that were given the password at their first start, by an image of former times: workers first."""
-        server, timeout = self._inputs.server, self._inputs.ready_timeout
-        doing = "looking for servers that have a password of their own"
-        with connected(server, now, doing=doing, timeout=timeout) as connection:
-            if not passwords.is_cluster(connection):
-                return
-            heirs = [address for address in self._files if passwords.inherits_password(connection, address)]
-        for address in reversed(heirs):
-            print(f"{address[0]} restarts once: its server would show the password that it was started with")  # noqa: T201
-            self._files[address].restart(timeout)
 
     def _change(self, connection: Connection) -> None:
         registered = {
