@@ -145,6 +145,11 @@ workflows: setup $(ACTIONLINT) ## lint the workflows
 test: check ## everything, on whichever genuine parts this machine has; ends with which those were
 	@.venv/bin/pytest -n auto --dist loadscope tests/provider tests/e2e
 
+.PHONY: everything
+everything: setup ## the whole tests of each change of a cluster on every runtime, of which `make test` takes one; half an hour
+	@CITUS_PULUMI_EVERYTHING=1 .venv/bin/pytest tests/e2e/test_parameters.py tests/e2e/test_password.py tests/e2e/test_citus_upgrade.py \
+	  tests/e2e/test_rebalance.py tests/e2e/test_schemas.py tests/e2e/test_declared_roles.py
+
 .PHONY: corpus
 corpus: setup ## all of the corpus against each release of Citus that this machine has, or CITUS_PULUMI_PG_BIN=<folder>:<folder>; some minutes
 	@set -e; for bin in $$(.venv/bin/python -m tests.servers); do CITUS_PULUMI_PG_BIN="$$bin" CITUS_PULUMI_STRIDE=1 .venv/bin/pytest \

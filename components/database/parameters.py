@@ -88,7 +88,12 @@ def get_drift(connection: Connection, node: tuple[str, int], wanted: Mapping[str
 
 
 def _ask(connection: Connection, node: tuple[str, int]) -> _Own:
-    said = json.loads(ask_node(connection, *node, statement("get_own_parameters")))
+    try:
+        said = json.loads(ask_node(connection, *node, statement("get_own_parameters")))
+    except NotReadyError as error:
+        where = f"{node[0]}:{node[1]}"
+        msg = f"{where} cannot be asked for its parameters: {error}"
+        raise NotReadyError(msg, nodes=(where,)) from error
     found = said["parameters"]
     return _Own(
         said["read_at"],

@@ -42,6 +42,7 @@ class ServerParametersProvider(SqlProvider[ServerParametersInputs]):
     """What `alter system` sets on each node. Deleting it takes back what it set, and nothing that a person did."""
 
     inputs = ServerParametersInputs
+    asks_nodes = True
     compared = ("server", "nodes", "drifted")
 
     def refuse(self, before: Props, inputs: ServerParametersInputs) -> Iterable[str]:

@@ -44,6 +44,7 @@ class RebalanceProvider(SqlProvider[RebalanceInputs]):
     """Shards evened out over the workers."""
 
     inputs = RebalanceInputs
+    asks_nodes = True
     compared = ("server", "policy", "worker_groups", "tenants", "schemas", "unbalanced")
 
     def refuse(self, before: Props, inputs: RebalanceInputs) -> Iterator[str]:

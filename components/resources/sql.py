@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from pulumi.dynamic import ReadResult, Resource
 
@@ -36,6 +36,9 @@ class SqlResource(Resource):
 class SqlProvider(DeclarativeProvider[A]):
     """Base of the providers that speak to the coordinator."""
 
+    asks_nodes: ClassVar[bool] = False
+    """Whether a refresh asks the nodes, too: where one does not answer, the resource is left as it was last seen."""
+
     def find(self, connection: Connection, inputs: A, state: Props) -> Props | None:
         """Return the properties as they are in the cluster now, or None where the resource is gone."""
         raise NotImplementedError
@@ -47,9 +50,10 @@ class SqlProvider(DeclarativeProvider[A]):
             with self.connection(replace(inputs, ready_timeout=READ_TIMEOUT), f"reading {id_}") as connection:
                 found = self.find(connection, inputs, props)
         except NotReadyError as error:
-            if error.nodes:  # the coordinator answers
+            if error.nodes and not self.asks_nodes:  # the coordinator answers
                 raise
-            print(f"{id_}: not refreshed, the coordinator is unreachable: {error}")  # noqa: T201
+            silent = ", ".join(error.nodes) or "the coordinator"
+            print(f"{id_}: not refreshed, {silent} is unreachable: {error}")  # noqa: T201
             report(NotRefreshed(id_, error.message))
             return self.unreachable(id_, props)
         if found is None:

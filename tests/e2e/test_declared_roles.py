@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import yaml
 
-from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN
+from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, some_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ PASSWORDS: Final = ("app: s3cret 'ñ'", "an0ther-s3cret %2")
 ROLE: Final = "till"
 
 
-@pytest.fixture(scope="module", params=[DOCKER, LOCAL, STAND_IN])
+@pytest.fixture(scope="module", params=some_of(LOCAL, DOCKER, STAND_IN))
 def runtime(request: pytest.FixtureRequest) -> str:
     """What runs the nodes."""
     return str(request.param)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL, DockerNodes
+from tests.e2e.nodes import DOCKER, LOCAL, DockerNodes, some_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.e2e.stack import Stack
 
 
-@pytest.fixture(scope="module", params=[DOCKER, LOCAL])
+@pytest.fixture(scope="module", params=some_of(DOCKER, LOCAL))
 def runtime(request: pytest.FixtureRequest) -> str:
     """What really holds rows."""
     return str(request.param)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from components.nodes.passfile import open_passfile
-from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, LocalNodes
+from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, LocalNodes, some_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NODES = ("coordinator", "worker_1", "worker_2")
 
 
-@pytest.fixture(scope="module", params=[DOCKER, LOCAL, STAND_IN])
+@pytest.fixture(scope="module", params=some_of(DOCKER, LOCAL, STAND_IN))
 def runtime(request: pytest.FixtureRequest) -> str:
     """All of them."""
     return str(request.param)

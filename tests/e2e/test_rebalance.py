@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL
+from tests.e2e.nodes import DOCKER, LOCAL, some_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ create table click (tenant int not null, at timestamptz not null default now(), 
 ROWS = 2000
 
 
-@pytest.fixture(scope="module", params=[DOCKER, LOCAL])
+@pytest.fixture(scope="module", params=some_of(LOCAL, DOCKER))
 def runtime(request: pytest.FixtureRequest) -> str:
     """What really moves rows."""
     return str(request.param)

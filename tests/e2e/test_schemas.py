@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.nodes import LOCAL, STAND_IN, some_of
 from tests.e2e.stack import ROOT
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ PLACED = (
     " join pg_dist_shard using (logicalrelid) join pg_dist_placement using (shardid) join pg_dist_node w using (groupid)"
     " group by 1 order by 1"
 )
+
+
+@pytest.fixture(scope="module", params=some_of(LOCAL, STAND_IN))
+def runtime(request: pytest.FixtureRequest) -> str:
+    """Processes."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
