@@ -153,19 +153,6 @@ def test_what_was_taken_away_by_hand_comes_back(stack: Stack) -> None:
     assert stack.preview("--expect-no-changes").code == 0
 
 
-def test_another_password_fails_fast_and_the_old_one_mends_it(stack: Stack) -> None:
-    """The volumes were initialised with the old password: up says so at once, and shows neither."""
-    settings = stack.config.read_text()
-    assert stack.pulumi("config", "set", "--secret", "password", "--stack", stack.name, "otra-distinta").code == 0
-    up = stack.up()
-    assert up.code != 0
-    assert "initialised with another" in up.errors
-    assert "otra-distinta" not in up.output
-    stack.config.write_text(settings)
-    assert stack.up().code == 0
-    assert stack.query("select count(*) from venta") == [1000]
-
-
 def test_a_worker_joins_and_leaves(stack: Stack) -> None:
     """A fifth worker gets the reference tables; two leave, their shards moved to those that stay, without a trace."""
     stack.set(workers=5)
