@@ -16,7 +16,7 @@ import psutil
 import psycopg
 import pytest
 
-from components.errors import AccessError, HostError, IdentityError
+from components.errors import HostError, IdentityError
 from components.nodes.data import NodeDataProvider
 from components.nodes.local.folders import Owner, get_owner
 from components.nodes.local.host import LocalHost
@@ -155,19 +155,20 @@ def test_the_password_is_in_no_command_line_no_environment_and_no_state(new_node
     assert passfile.stat().st_uid == process.uids().real
 
 
-def test_another_password_is_refused_and_spoils_nothing(new_node: Callable[..., Resource]) -> None:
-    """The server keeps the password that it was made with, and so does the file that it shows other nodes."""
+def test_another_password_waits_until_all_nodes_change_it(new_node: Callable[..., Resource]) -> None:
+    """The server keeps the password that it has, and so does the file that it shows other nodes: UserPassword changes both."""
     node = new_node()
     node.up()
     passfile = Path(node.inputs["folder"]) / "passfile"
     before = passfile.read_text()
+    kill(node)
     other = new_node(password="another", port=node.inputs["port"])
-    other.id, other.state, other.applied = node.id, node.state, node.applied
+    other.id, other.state, other.applied = node.id, {**node.state, "running": False}, node.applied
 
-    with pytest.raises(AccessError, match="initialised with another"):
-        other.up()
+    assert other.up() == "update"
 
     assert passfile.read_text() == before
+    assert ask(node, "select 1") == 1
 
 
 def test_a_node_is_found_again_when_the_state_is_lost(

@@ -95,11 +95,11 @@ class LocalNodeProvider(DeclarativeProvider[LocalNodeInputs]):
             print(f"{server.folder} is part of this cluster, but not in the state: adopted with its data")  # noqa: T201
         was = self.read_inputs(before) if before else inputs
         is_other = (was.bindir, was.port, was.settings) != (inputs.bindir, inputs.port, inputs.settings)
-        if server.folder.exists() and (is_other or not server.installation.runs(server.data)):
-            server.stop()
         former = "" if "cluster_id" in before else str(before.get("stack", ""))
         try:
-            generation = server.ensure(self.password, inputs.database, inputs.ready_timeout, before=former)
+            generation = server.ensure(
+                self.password, inputs.database, inputs.ready_timeout, before=former, restart=is_other
+            )
         except HostError as error:
             if was.settings == inputs.settings or server.is_running():
                 raise

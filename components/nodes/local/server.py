@@ -94,7 +94,7 @@ class LocalServer:
         """Return the data folder."""
         return self.folder / "data"
 
-    def ensure(self, password: str, database: str, timeout: float, *, before: str = "") -> str:
+    def ensure(self, password: str, database: str, timeout: float, *, before: str = "", restart: bool = False) -> str:
         """Make the data folder where there is none, start the server where it does not run, make its database with Citus.
 
         Args:
@@ -102,6 +102,7 @@ class LocalServer:
             database: made where it is missing.
             timeout: seconds that a wait may take.
             before: the owner of a folder that was made before clusters had ids.
+            restart: whether a server that runs is to take another configuration.
 
         Returns:
             What identifies the data folder and its Citus: another one has another.
@@ -120,6 +121,8 @@ class LocalServer:
                 "citus:dataDir"
             )
             raise HostError(msg)
+        elif restart or self._is_outdated():
+            self.stop()
         self._sign(released=False)
         self._configure()
         if not self.is_running():
@@ -195,6 +198,10 @@ class LocalServer:
     def is_running(self) -> bool:
         """Tell whether a server runs on this data folder."""
         return self._program("pg_ctl", "status", "-D", str(self.data)).returncode == 0
+
+    def _is_outdated(self) -> bool:
+        """Tell whether the server that runs is not of these programs, or of an older Citus; a stand-in's is never."""
+        return self.installation.citus is not None and self.is_running() and not self.installation.runs(self.data)
 
     def stop(self) -> None:
         """Shut the server down, at once but orderly; nothing happens where it does not run."""
