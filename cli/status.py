@@ -80,7 +80,7 @@ def show_residency(stack: Stack) -> bool:
                     rows.append((value, table, count, node, "" if node == nodes[value] else f"not on {nodes[value]}"))
             named = {SchemaName.parse(it).name: how for it, how in distributed.items()}
             for schema, name, node, count in schemas.count_rows(connection, list(named)):
-                is_right = node == named[schema]["node"] or not named[schema]["pinned"]
+                is_right = node == named[schema].get("node", node)
                 right = right and is_right
                 wrong = "" if is_right else f"not on {named[schema]['node']}"
                 rows.append((str(SchemaName(schema)), str(TableName(schema, name)), count, node, wrong))

@@ -355,12 +355,10 @@ class CitusCluster(pulumi.ComponentResource):
         if schema.declaration.undistribute:
             return {"kind": "local"}
         made = self.schemas[schema.name]
-        return {
-            "kind": "distributed",
-            "node": made.node,
-            "tables": len(schema.declaration.tables),
-            "pinned": schema.worker is not None,
-        }
+        # A rebalance moves one that no worker is declared for: where it was when it was distributed says nothing.
+        where: dict[str, pulumi.Input[str | int | bool]] = {"node": made.node} if schema.worker else {}
+        pinned = schema.worker is not None
+        return {"kind": "distributed", **where, "tables": len(schema.declaration.tables), "pinned": pinned}
 
     def _describe(self, table: PlannedTable) -> dict[str, pulumi.Input[str | int]]:
         made = self.tables[str(table.name)]
