@@ -78,7 +78,8 @@ def test_a_stack_of_an_earlier_commit_goes_on(
     up = stack.up()
 
     assert up.code == 0, up.output
-    assert up.changes().keys() <= {"update", "same", "unchanged"}, up.output
+    assert up.changes().keys() <= {"create", "update", "same", "unchanged"}, up.output
+    assert up.changes().get("create", 0) == 2, up.output  # what sees to the password, and what evens shards out
     assert stack.query("select count(*) from sale") == [ROWS]
     assert (
         stack.query(
