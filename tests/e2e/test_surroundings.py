@@ -59,7 +59,7 @@ def stack(new_stack: Callable[..., Stack]) -> Stack:
 
 def test_run_takes_as_long_as_it_needs_whatever_is_around_it(stack: Stack) -> None:
     """Three tables that each take longer than readyTimeout and than the role's timeout: all are distributed in one run."""
-    stack.set(tables=TABLES, readyTimeout=5)
+    stack.set(tables=TABLES, readyTimeout=5, rebalance=False)
 
     up = stack.up(**NO_LETTERS, **NOWHERE, **LIBPQ)
 
