@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from components.database.client import connected
 from components.database.connections import lets_in
 from components.database.session import working
 from components.database.statements import get_value
-from components.errors import AccessError
+from components.errors import AccessError, StackError
 from components.nodes.passfile import Passfile, open_passfile
 from components.resources.sql import SqlProvider, SqlResource
 from components.resources.wire import Given, known, write
@@ -120,8 +121,12 @@ class _Change:
         if not is_cluster:
             self._change_each(candidates)
         elif now != self._new:
-            with working(self._inputs.server, now, doing=doing, timeout=timeout) as connection:
-                self._change(connection)
+            try:
+                with working(self._inputs.server, now, doing=doing, timeout=timeout) as connection:
+                    self._change(connection)
+            except BaseException:
+                self._take_back(now)
+                raise
         if shown != {self._new} or now != self._new:
             print(f"the password of {self._user} is the one of the settings, on every node")  # noqa: T201
         for file in self._files.values():
@@ -147,6 +152,12 @@ class _Change:
         for file in self._files.values():
             file.prepare(self._user, self._new, {})
         passwords.change_on_all_nodes(connection, self._new, others, self._switch, self._inputs.ready_timeout)
+
+    def _take_back(self, now: str) -> None:
+        """Let the nodes show the former password again where the coordinator still takes it: its transaction was rolled back."""
+        with suppress(StackError):  # it cannot be asked, or a container is gone: the next run looks at what is there
+            if self._find_accepted(self._inputs.server, [now, self._new]) == now:
+                self._show(now, {})
 
     def _switch(self) -> None:
         with ThreadPoolExecutor(len(self._files)) as pool:
