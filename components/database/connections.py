@@ -11,6 +11,7 @@ import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -21,7 +22,7 @@ from components.paths import SQL
 from components.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from components.access import Server
 
@@ -30,6 +31,7 @@ __all__ = [
     "SETTINGS",
     "Connection",
     "close_idle",
+    "find_accepted",
     "is_fatal",
     "is_lost",
     "is_node_lost",
@@ -175,6 +177,19 @@ def lets_in(server: Server, password: str) -> bool:
     except AccessError:
         return False
     return True
+
+
+def find_accepted(server: Server, passwords: Iterable[str], timeout: float) -> str | None:
+    """Return the first password by which the server lets its user in; None where it refuses each.
+
+    Raises:
+        NotReadyError: it does not answer within `timeout` seconds.
+    """
+    for password in dict.fromkeys(passwords):
+        attempt = partial(lets_in, server, password)
+        if wait_until(attempt, what=f"{server} answers", timeout=timeout, hint=server.hint):
+            return password
+    return None
 
 
 FRESH_SECONDS: Final = 1.0

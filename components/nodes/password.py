@@ -5,22 +5,21 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pulumi
 
 from components.access import Access, Server
-from components.database import health, passwords
+from components.database import drain, health, passwords
 from components.database.client import connected
-from components.database.connections import lets_in
+from components.database.connections import find_accepted
+from components.database.moves import parse_address
 from components.database.session import working
 from components.database.statements import get_value
 from components.errors import AccessError, StackError
 from components.nodes.passfile import Passfile, open_passfile
 from components.resources.sql import SqlProvider, SqlResource
 from components.resources.wire import Given, known, write
-from components.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -133,10 +132,8 @@ class _Change:
             file.settle()
 
     def _find_accepted(self, server: Server, candidates: Sequence[str]) -> str:
-        for password in dict.fromkeys(candidates):
-            attempt = partial(lets_in, server, password)
-            if wait_until(attempt, what=f"{server} answers", timeout=self._inputs.ready_timeout, hint=server.hint):
-                return password
+        if (accepted := find_accepted(server, candidates, self._inputs.ready_timeout)) is not None:
+            return accepted
         msg = (
             f"{server} refuses the password of {self._user} that the settings have, and the one that its own node shows: "
             "somebody changed it in the database. Set that one with `pulumi config set --secret password`, or change it there "
@@ -145,10 +142,9 @@ class _Change:
         raise AccessError(msg)
 
     def _change(self, connection: Connection) -> None:
-        registered = {
-            (name, port) for _, name, port in connection.execute("select 0, nodename, nodeport from pg_dist_node")
-        }
-        others = [address for address in self._files if address not in registered]
+        registered = {parse_address(worker) for worker in drain.get_workers(connection)}
+        _, *workers = self._files
+        others = [address for address in workers if address not in registered]
         for file in self._files.values():
             file.prepare(self._user, self._new, {})
         passwords.change_on_all_nodes(connection, self._new, others, self._switch, self._inputs.ready_timeout)

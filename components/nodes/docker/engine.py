@@ -451,9 +451,7 @@ def _refusal(client: Any, image: str) -> str:
     """Return why the engine can neither use nor pull the image; nothing where it can."""
     import docker as sdk  # noqa: PLC0415
 
-    try:
-        client.images.get(image)
-    except sdk.errors.ImageNotFound:
+    if find_image(client, image) is None:
         try:
             client.images.get_registry_data(image)
         except sdk.errors.APIError as error:

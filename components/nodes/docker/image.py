@@ -204,13 +204,9 @@ def find_image(client: Any, name: str) -> Any:
 
 def _find(client: Any, name: str, *, needed: bool) -> Any:
     """Return the image; None where the engine does not have it and nothing is to be compared with it, or not yet."""
-    import docker as sdk  # noqa: PLC0415
-
-    try:
-        return client.images.get(name)
-    except sdk.errors.ImageNotFound:
-        if not needed:
-            return None
+    found = find_image(client, name)
+    if found is not None or not needed:
+        return found
     if pulumi.runtime.is_dry_run():
         pulumi.log.warn(
             f"citus:image = {name!r} is not on the engine yet, so a preview cannot tell whether it fits this stack's data: "

@@ -13,7 +13,6 @@ import subprocess
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +20,7 @@ from psycopg import sql
 
 from components.access import Server
 from components.database.client import connected
-from components.database.connections import lets_in
+from components.database.connections import find_accepted
 from components.database.statements import statement
 from components.errors import HostError
 from components.logs import Log
@@ -29,7 +28,6 @@ from components.nodes.local.folders import CONF_FILE, OWNER_FILE, Owner, get_own
 from components.nodes.local.installation import STAND_IN, Installation, give, unprivileged
 from components.nodes.local.passfile import PASSFILE, FolderPassfile
 from components.nodes.passfile import as_lines
-from components.waiting import wait_until
 
 __all__ = ["HOST", "LocalServer", "node_options"]
 
@@ -142,11 +140,8 @@ class LocalServer:
 
     def _find_accepted(self, server: Server, password: str, timeout: float) -> str:
         """Return the password of the settings, or the one that the node shows: UserPassword changes it once all servers run."""
-        for other in filter(None, FolderPassfile(self.folder).read()):
-            attempt = partial(lets_in, server, other)
-            if other != password and wait_until(attempt, what=f"{server} answers", timeout=timeout, hint=server.hint):
-                return other
-        return password
+        others = [it for it in FolderPassfile(self.folder).read() if it not in ("", password)]
+        return find_accepted(server, others, timeout) or password
 
     def _initialise(self, password: str) -> None:
         """Make the data folder under another name first: one that a kill left half-made is never taken for a whole one."""
@@ -166,7 +161,7 @@ class LocalServer:
             secret.unlink()
             with (making / "data" / "postgresql.conf").open("a", encoding="utf-8") as conf:
                 conf.write(f"include = '../{CONF_FILE}'\n")
-            write_private(making / PASSFILE, self._passfile(password))
+            write_private(making / PASSFILE, as_lines(self.user, password, {}))
             write_private(making / OWNER_FILE, json.dumps(asdict(Owner(self.stack, self.name, self.cluster))))
             making.rename(self.folder)
         except OSError as error:
@@ -187,9 +182,6 @@ class LocalServer:
         quoted = {name: value.replace("'", "''") for name, value in settings.items()}
         lines = [f"{name} = '{value}'" for name, value in quoted.items()]
         write_private(self.folder / CONF_FILE, "\n".join(["# Rewritten at every change.", *lines, ""]))
-
-    def _passfile(self, password: str) -> str:
-        return as_lines(self.user, password, {})
 
     def _start(self, timeout: float) -> None:
         how = ["-w", "-t", str(int(timeout)), "-s"]
