@@ -22,7 +22,7 @@ from components.resources.sql import SqlProvider, SqlResource
 from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pulumi.dynamic import ReadResult
 
@@ -65,12 +65,11 @@ class UserPasswordProvider(SqlProvider[UserPasswordInputs]):
     inputs = UserPasswordInputs
     compared = ("mark", "nodes")
 
-    def refuse(self, before: Props, inputs: UserPasswordInputs) -> Iterable[str]:
-        """Refuse nothing; say that the password changes."""
+    def announce(self, before: Props, inputs: UserPasswordInputs) -> Iterator[str]:
+        """Say that the password changes."""
         if before and before.get("mark") != inputs.mark and inputs.mark:
             told = "changes on all nodes at one moment: nothing restarts, and statements wait for some hundredths of a second"
-            print(f"the password of {inputs.server.user} {told}")  # noqa: T201 - Pulumi shows it
-        return ()
+            yield f"the password of {inputs.server.user} {told}"
 
     def identify(self, inputs: UserPasswordInputs, outputs: Props) -> str:
         """Return the only id there is."""

@@ -15,11 +15,11 @@ from components.access import Access
 from components.database import health, nodes, roles, session
 from components.errors import IdentityError
 from components.logs import Log
+from components.resources.provider import tell
 from components.resources.sql import READ_TIMEOUT, SqlProvider, SqlResource
 from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from components.database.connections import Connection
     from components.resources.wire import Props
@@ -75,7 +75,7 @@ class CoordinatorNodeProvider(SqlProvider[CoordinatorNodeInputs]):
     def ensure(self, inputs: CoordinatorNodeInputs, before: Props) -> Props:
         """Wait for the server, make it the coordinator, and prove that it is the one that it was."""
         with self.session(inputs, f"registering coordinator {inputs.address}") as connection:
-            _tell(nodes.ensure_upgraded(connection))
+            tell(nodes.ensure_upgraded(connection))
             former = "" if "cluster_id" in before else str(before.get("stack", ""))
             nodes.claim(connection, known(inputs.cluster_id), inputs.stack, before=former)
             versions = nodes.ensure_coordinator(connection, inputs.node_name, inputs.node_port)
@@ -153,7 +153,7 @@ class WorkerNodeProvider(SqlProvider[WorkerNodeInputs]):
         )
         with self.session(inputs, doing, node=(name, port)) as connection:
             registered = nodes.ensure_worker(connection, name, port, identity, known=known, timeout=timeout)
-            _tell(roles.spread(connection, timeout, only=(name, port)))
+            tell(roles.spread(connection, timeout, only=(name, port)))
             return registered
 
     def find(self, connection: Connection, inputs: WorkerNodeInputs, state: Props) -> Props | None:
@@ -209,8 +209,8 @@ class ClusterHealthProvider(SqlProvider[ClusterHealthInputs]):
         doing, timeout = "checking that every node reaches every other", inputs.ready_timeout
         with session.exclusive(inputs.server, self.password, doing=doing, timeout=timeout) as (connection, within):
             pairs = health.wait_until_healthy(connection, within)
-            _tell(roles.spread(connection, timeout))
-            _tell([*roles.get_refused(connection), *map(roles.describe_unknown, roles.get_unknown(connection))])
+            tell(roles.spread(connection, timeout))
+            tell([*roles.get_refused(connection), *map(roles.describe_unknown, roles.get_unknown(connection))])
             return {"pairs": pairs}
 
     def find(self, connection: Connection, inputs: ClusterHealthInputs, state: Props) -> Props:
@@ -220,7 +220,7 @@ class ClusterHealthProvider(SqlProvider[ClusterHealthInputs]):
             print(f"unreachable now: {', '.join(broken)}")  # noqa: T201
             return {"healthy": False}
         drift = roles.find_drift(connection)
-        _tell([*drift, *roles.get_refused(connection), *map(roles.describe_unknown, roles.get_unknown(connection))])
+        tell([*drift, *roles.get_refused(connection), *map(roles.describe_unknown, roles.get_unknown(connection))])
         return {"healthy": not drift}
 
     def unreachable(self, id_: str, props: Props) -> ReadResult:
@@ -235,11 +235,6 @@ class ClusterHealth(SqlResource, module="citus", name="ClusterHealth"):
 
     def __init__(self, name: str, inputs: ClusterHealthInputs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(ClusterHealthProvider(), name, {**write(inputs), "healthy": True, "pairs": None}, opts)
-
-
-def _tell(lines: Sequence[str]) -> None:
-    for line in lines:
-        print(line)  # noqa: T201 - Pulumi shows it
 
 
 def _refuse_another_server(address: str, before: Props, server_id: str) -> None:

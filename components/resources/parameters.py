@@ -9,11 +9,12 @@ import pulumi
 
 from components.access import Access
 from components.database import drain, moves, nodes, parameters
+from components.resources.provider import tell
 from components.resources.sql import SqlProvider, SqlResource
 from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from components.database.connections import Connection
     from components.resources.wire import Props
@@ -45,8 +46,8 @@ class ServerParametersProvider(SqlProvider[ServerParametersInputs]):
     asks_nodes = True
     compared = ("server", "nodes", "drifted")
 
-    def refuse(self, before: Props, inputs: ServerParametersInputs) -> Iterable[str]:
-        """Refuse nothing; say what changes."""
+    def announce(self, before: Props, inputs: ServerParametersInputs) -> Iterator[str]:
+        """Say what changes, and that nothing restarts."""
         was = {it.node: it.parameters for it in self.read_inputs(before).nodes} if before else {}
         told: dict[str, list[str]] = {}
         for node in inputs.nodes:
@@ -57,8 +58,7 @@ class ServerParametersProvider(SqlProvider[ServerParametersInputs]):
                     told.setdefault(change, []).append(node.node)
         for change, on in told.items():
             where = "every node" if len(on) == len(inputs.nodes) else ", ".join(on)
-            print(f"{change} on {where}: it is read again, nothing is restarted")  # noqa: T201 - Pulumi shows it
-        return ()
+            yield f"{change} on {where}: it is read again, nothing is restarted"
 
     def identify(self, inputs: ServerParametersInputs, outputs: Props) -> str:
         """Return the only id there is."""
@@ -66,15 +66,14 @@ class ServerParametersProvider(SqlProvider[ServerParametersInputs]):
 
     def ensure(self, inputs: ServerParametersInputs, before: Props) -> Props:
         """Set what differs, one node after the other."""
-        self._set(inputs, inputs, before)
+        self._set(inputs, before)
         return {}
 
     def delete(self, _id: str, _props: Props) -> None:
         """Take back what was set."""
         inputs = self.read_inputs(_props)
         nothing = tuple(NodeParameters(node=it.node, group=it.group, parameters={}) for it in inputs.nodes)
-        access = ServerParametersInputs(**vars(self.as_set(_props)), nodes=nothing)
-        self._set(access, access, _props)
+        self._set(ServerParametersInputs(**vars(self.as_set(_props)), nodes=nothing), _props)
 
     def find(self, connection: Connection, inputs: ServerParametersInputs, state: Props) -> Props:
         """Return which nodes do not have what the last update set."""
@@ -85,13 +84,13 @@ class ServerParametersProvider(SqlProvider[ServerParametersInputs]):
         ]
         return {"drifted": drifted}
 
-    def _set(self, access: Access, inputs: ServerParametersInputs, before: Props) -> None:
+    def _set(self, inputs: ServerParametersInputs, before: Props) -> None:
         was = {it.node: it.parameters for it in self.read_inputs(before).nodes} if before else {}
-        with self.session(access, "setting parameters", on_all_nodes=True) as connection:
+        with self.session(inputs, "setting parameters", on_all_nodes=True) as connection:
             for of, node in _registered(connection, inputs):
                 former = was.get(of.node, {})
-                for ran in parameters.ensure_parameters(connection, node, of.parameters, former, access.ready_timeout):
-                    print(f"{of.node}: {ran}")  # noqa: T201 - Pulumi shows it
+                ran = parameters.ensure_parameters(connection, node, of.parameters, former, inputs.ready_timeout)
+                tell(f"{of.node}: {it}" for it in ran)
 
 
 def _registered(

@@ -28,9 +28,15 @@ if TYPE_CHECKING:
 
     from components.resources.wire import Props
 
-__all__ = ["DeclarativeProvider"]
+__all__ = ["DeclarativeProvider", "tell"]
 
 I = TypeVar("I")  # noqa: E741 - the inputs
+
+
+def tell(lines: Iterable[str]) -> None:
+    """Print lines, which Pulumi shows with the resource."""
+    for line in lines:
+        print(line)  # noqa: T201
 
 
 class DeclarativeProvider(ResourceProvider, Generic[I]):
@@ -50,6 +56,10 @@ class DeclarativeProvider(ResourceProvider, Generic[I]):
 
     def refuse(self, before: Props, inputs: I) -> Iterable[str]:
         """Yield, at preview, why these inputs cannot be; `before` is empty where the resource is new."""
+        return ()
+
+    def announce(self, before: Props, inputs: I) -> Iterable[str]:
+        """Yield, at preview and again in the update, what it means for the cluster; `before` as in `refuse`."""
         return ()
 
     def identify(self, inputs: I, outputs: Props) -> str:
@@ -73,8 +83,10 @@ class DeclarativeProvider(ResourceProvider, Generic[I]):
         self._config = req.config
 
     def check(self, _olds: Props, news: Props) -> CheckResult:
-        """Refuse what cannot be."""
-        return CheckResult(news, [CheckFailure("", reason) for reason in self.refuse(_olds, self.read_inputs(news))])
+        """Refuse what cannot be, and announce what is to be."""
+        inputs = self.read_inputs(news)
+        tell(self.announce(_olds, inputs))
+        return CheckResult(news, [CheckFailure("", reason) for reason in self.refuse(_olds, inputs)])
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         """Compare the named properties; an unknown value counts as a change, never as a replacement."""

@@ -17,6 +17,7 @@ from components.access import Access
 from components.database import login_roles, privileges
 from components.errors import AccessError, NotReadyError, SettingsError
 from components.names import RoleName
+from components.resources.provider import tell
 from components.resources.sql import SqlProvider, SqlResource
 from components.resources.wire import Given, write
 
@@ -96,7 +97,7 @@ class RoleProvider(SqlProvider[RoleInputs]):
         """Return in what ways the role is not as declared, and say it; None where it is not there."""
         with _silent_nodes_told(inputs.role):
             drift = login_roles.find_drift(connection, inputs.role, inputs.connections)
-            _tell(drift or ())
+            tell(drift or ())
             return None if drift is None else {"drift": drift}
         return {"drift": state.get("drift", [])}
 
@@ -142,14 +143,14 @@ class RolePrivilegesProvider(SqlProvider[RolePrivilegesInputs]):
         """Grant what is declared, revoke the rest."""
         doing = f"granting the role {RoleName(inputs.role)} what it may do"
         with self.session(inputs, doing, on_all_nodes=True) as connection:
-            _tell(privileges.ensure_privileges(connection, inputs.role, _area(inputs)))
+            tell(privileges.ensure_privileges(connection, inputs.role, _area(inputs)))
         return {}
 
     def find(self, connection: Connection, inputs: RolePrivilegesInputs, state: Props) -> Props:
         """Return what the role may do beyond what is declared, and what it may not; say it."""
         with _silent_nodes_told(inputs.role):
             drift = privileges.find_drift(connection, inputs.role, _area(inputs))
-            _tell(drift)
+            tell(drift)
             return {"drift": drift}
         return {"drift": state.get("drift", [])}
 
@@ -171,9 +172,4 @@ def _silent_nodes_told(role: str) -> Iterator[None]:
     try:
         yield
     except NotReadyError as error:
-        _tell([f"role {RoleName(role)}: not compared, a worker does not answer: {error}"])
-
-
-def _tell(lines: Sequence[str]) -> None:
-    for line in lines:
-        print(line)  # noqa: T201 - Pulumi shows it
+        tell([f"role {RoleName(role)}: not compared, a worker does not answer: {error}"])

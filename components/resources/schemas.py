@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pulumi
-from pulumi.dynamic import DiffResult
 
 from components.access import Access
 from components.database import drain, schemas
@@ -20,7 +19,7 @@ from components.resources.wire import Given, known, write
 from components.tables import SchemaDeclaration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from components.database.connections import Connection
     from components.resources.wire import Props
@@ -50,22 +49,13 @@ class DistributedSchemaProvider(SqlProvider[SchemaInputs]):
         """Return the schema's name, as it is spelled in SQL."""
         return str(SchemaName(inputs.schema))
 
-    def refuse(self, before: Props, inputs: SchemaInputs) -> Iterable[str]:
-        """Say what becomes of the rows of a schema that no state knows of."""
-        if not before:
-            print(f"schema {SchemaName(inputs.schema)}: {_told(inputs)}")  # noqa: T201 - Pulumi shows it
-        return ()
-
-    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
-        """Compare, and say what a change means for the rows."""
-        was, declared = self.read_inputs(_olds), self.read_inputs(_news)
-        spelled = SchemaName(declared.schema)
-        if was.undistribute != declared.undistribute:
-            print(f"schema {spelled}: {_told(declared)}")  # noqa: T201 - Pulumi shows it
-        elif declared.worker is not None and was.worker != declared.worker:
-            moved = f"its tables move to {declared.worker}, online where they allow it"
-            print(f"schema {spelled}: {moved}")  # noqa: T201 - Pulumi shows it
-        return super().diff(_id, _olds, _news)
+    def announce(self, before: Props, inputs: SchemaInputs) -> Iterator[str]:
+        """Say what becomes of the rows."""
+        was = self.read_inputs(before) if before else None
+        if was is None or was.undistribute != inputs.undistribute:
+            yield f"schema {SchemaName(inputs.schema)}: {_told(inputs)}"
+        elif inputs.worker is not None and was.worker != inputs.worker:
+            yield f"schema {SchemaName(inputs.schema)}: its tables move to {inputs.worker}, online where they allow it"
 
     def ensure(self, inputs: SchemaInputs, before: Props) -> Props:
         """Distribute the schema and bring it to its worker, or bring it back."""

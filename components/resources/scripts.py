@@ -13,6 +13,7 @@ from components.database import roles, scripts
 from components.errors import DriftError
 from components.names import TableName
 from components.paths import PROJECT
+from components.resources.provider import tell
 from components.resources.sql import SqlProvider, SqlResource
 from components.resources.wire import Given, known, read, write
 from components.schema.statements import SqlFile
@@ -89,14 +90,11 @@ class SchemaScriptProvider(SqlProvider[SchemaScriptInputs]):
             raise DriftError(msg)
         text = file.text or ""
         with self.session(inputs, f"applying {inputs.file_name}", on_all_nodes=True) as connection:
-            for line in scripts.ensure_script(connection, file, to_shard=inputs.to_shard):
-                print(line)  # noqa: T201 - Pulumi shows it
+            tell(scripts.ensure_script(connection, file, to_shard=inputs.to_shard))
             if inputs.roles_known:
                 roles.learn(connection, roles.find_learnable(connection, inputs.server, text))
             if passwords.hold(text) or roles.is_changed(connection):
-                lines = [*roles.spread(connection, inputs.ready_timeout), *roles.get_refused(connection)]
-                for line in lines:
-                    print(line)  # noqa: T201 - Pulumi shows it
+                tell([*roles.spread(connection, inputs.ready_timeout), *roles.get_refused(connection)])
         return {"sha256": file.digest}
 
     def find(self, connection: Connection, inputs: SchemaScriptInputs, state: Props) -> Props | None:

@@ -30,7 +30,7 @@ from components.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from components.database.connections import Connection
     from components.resources.wire import Props
@@ -326,11 +326,13 @@ class LocalTableProvider(TableProvider[LocalTableInputs]):
     compared = ("server", *get_compared(LocalDeclaration))
 
     def refuse(self, before: Props, inputs: LocalTableInputs) -> Iterable[str]:
+        """Refuse nothing: the settings ask for it by name."""
+        return ()
+
+    def announce(self, before: Props, inputs: LocalTableInputs) -> Iterator[str]:
         """Say what becomes of a table that no state knows of."""
         if not before:
-            told = "becomes local; where it is sharded, its rows are rewritten, and it is locked meanwhile"
-            print(f"{inputs.table}: {told}")  # noqa: T201 - Pulumi shows it
-        return ()
+            yield f"{inputs.table}: becomes local; where it is sharded, its rows are rewritten, and it is locked meanwhile"
 
     def ensure(self, inputs: LocalTableInputs, before: Props) -> Props:
         """Bring the rows back; nothing happens where the table is local."""
