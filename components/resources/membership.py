@@ -20,7 +20,6 @@ from components.resources.sql import READ_TIMEOUT, SqlProvider, SqlResource
 from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
-
     from components.database.connections import Connection
     from components.resources.wire import Props
 

@@ -223,8 +223,11 @@ def test_a_preview_says_what_becomes_of_a_schema(capsys: pytest.CaptureFixture[s
     old = {**inputs(), "server": server}
     provider = DistributedSchemaProvider()
     provider.check({}, {**old, "worker": "w:1", "ready_timeout": 1})
-    moved = provider.diff("a", old, {**old, "worker": "w:1"})
-    back = provider.diff("a", old, {**old, "undistribute": True})
+    diffs = []
+    for change in ({"worker": "w:1"}, {"undistribute": True}):
+        provider.check(old, {**old, **change, "ready_timeout": 1})
+        diffs.append(provider.diff("a", old, {**old, **change}))
+    moved, back = diffs
     said = capsys.readouterr().out.splitlines()
     assert [it.changes for it in (moved, back)] == [True, True]
     assert [it.replaces for it in (moved, back)] == [[], []]
