@@ -66,7 +66,7 @@ def stack(new_stack: Callable[..., Stack]) -> Stack:
 
 def command(stack: Stack, *arguments: str) -> str:
     """Run one of the project's own commands, which must succeed."""
-    done = stack._run([f"{ROOT}/.venv/bin/python", "-m", "cli", *arguments, "--stack", stack.name], **os.environ)
+    done = stack._run([f"{ROOT}/.venv/bin/python", "-m", "cli", *arguments, "--stack", stack.name])
     assert done.code == 0, done.output
     return done.output
 
