@@ -215,6 +215,15 @@ def _role(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
         yield Change("proved", f"{name} is as declared on every node")
 
 
+def _login_rules(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "delete":
+        yield Change("set", "who may log in to the nodes (pg_hba.conf) is as it was before")
+    elif step.op == "create" or step.old.get("roles") != step.new.get("roles"):
+        yield Change("set", "only roles that there are at an update log in to the nodes (pg_hba.conf)")
+    else:
+        yield Change("proved", "only roles that there are log in to the nodes")
+
+
 def _privileges(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
     if step.op == "delete":
         return
@@ -457,6 +466,7 @@ _DESCRIBED: Final[dict[str, Callable[[Step, Mapping[str, Any]], Iterator[Change]
     "ClusterHealth": _health,
     "ServerParameters": _parameters,
     "Role": _role,
+    "LoginRules": _login_rules,
     "SchemaScript": _script,
     "DistributedTable": _distributed,
     "ReferenceTable": _reference,

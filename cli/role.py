@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cli.cluster import coordinator_of
-from components.database import roles, session
+from components.database import login_rules, nodes, roles, session
 from components.database.connections import lets_in
 from components.errors import AccessError
 
@@ -49,6 +49,7 @@ def ensure_role(outputs: Mapping[str, Any], role: str, password: str) -> None:
     doing = f"letting the nodes know role {role}"
     with session.exclusive(server, superuser_password, doing=doing, timeout=TIMEOUT) as (connection, _):
         roles.get_oid(connection, role)
+        login_rules.renew_rules(connection, nodes.get_addresses(connection).values())
         if not lets_in(replace(server, user=role), password):
             msg = (
                 f"role {role}: the coordinator refuses this password, or does not let the role log in: nothing was changed. To "

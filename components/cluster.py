@@ -20,6 +20,7 @@ from components.nodes.password import PasswordOfNode, UserPassword, UserPassword
 from components.nodes.server_settings import get_reloaded
 from components.resources.functions import DistributedFunction, FunctionInputs
 from components.resources.identity import ClusterIdentity, ClusterIdentityInputs
+from components.resources.login_rules import LoginRules, LoginRulesInputs
 from components.resources.membership import (
     ClusterHealth,
     ClusterHealthInputs,
@@ -197,7 +198,9 @@ class CitusCluster(pulumi.ComponentResource):
             ),
             self._after([last, *self.workers, *self.tables.values(), *self.schemas.values()]),
         )
-        settled: list[pulumi.Resource] = [self.placement, last, *self._privileges(plan, last)]
+        settled: list[pulumi.Resource] = [self.placement, last]
+        if self.roles:
+            settled += [*self._privileges(plan, last), self._login_rules(name, plan, last, generations)]
         if settings.rebalance:
             policy = RebalancePolicy(**settings.rebalance.model_dump())
             rebalance = RebalanceInputs(
@@ -275,6 +278,19 @@ class CitusCluster(pulumi.ComponentResource):
             needed = [self.roles[role], last, *self.tables.values(), *self.schemas.values()]
             made.append(RolePrivileges(str(role), inputs, self._after(needed)))
         return made
+
+    def _login_rules(
+        self, name: str, plan: ShardingPlan, last: pulumi.Resource, generations: tuple[pulumi.Output[str], ...]
+    ) -> LoginRules:
+        inputs = LoginRulesInputs(
+            **vars(self._access),
+            runtime=self._settings.runtime,
+            roles=tuple(role.name for role in self._settings.roles),
+            files=tuple(file.name for file in plan.files),
+            groups=(0, *(worker.group_id for worker in self.workers)),
+            generations=generations,
+        )
+        return LoginRules(f"{name}-login-rules", inputs, self._after([last, *self.roles.values(), *self.workers]))
 
     def _describe_roles(self, host: str) -> dict[str, pulumi.Input[Any]]:
         if not self.roles:

@@ -23,6 +23,7 @@ PROVIDERS: Final = {
     "DistributedTableProvider": "components.resources.tables",
     "LocalNodeProvider": "components.nodes.local.resources",
     "LocalTableProvider": "components.resources.tables",
+    "LoginRulesProvider": "components.resources.login_rules",
     "NodeDataProvider": "components.nodes.data",
     "RebalanceProvider": "components.resources.rebalance",
     "ReferenceTableProvider": "components.resources.tables",

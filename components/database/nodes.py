@@ -31,6 +31,7 @@ __all__ = [
     "ensure_coordinator",
     "ensure_upgraded",
     "ensure_worker",
+    "get_addresses",
     "get_node",
     "get_node_of_group",
     "remove_node",
@@ -163,6 +164,11 @@ def get_coordinator(connection: Connection) -> str | None:
     if get_value(connection, "has_citus"):
         return cast("str | None", get_value(connection, "get_coordinator"))
     return None
+
+
+def get_addresses(connection: Connection) -> dict[int, tuple[str, int]]:
+    """Return the name and port of each registered node by its group; the coordinator's is 0."""
+    return {group: (name, port) for group, name, port in connection.execute(statement("get_addresses"))}
 
 
 def ask_node(connection: Connection, name: str, port: int, command: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from components.access import Access
-from components.database import drain, moves, nodes, parameters
+from components.database import nodes, parameters
 from components.resources.provider import tell
 from components.resources.sql import SqlProvider, SqlResource
 from components.resources.wire import Given, known, write
@@ -97,10 +97,10 @@ def _registered(
     connection: Connection, inputs: ServerParametersInputs
 ) -> Iterator[tuple[NodeParameters, tuple[str, int]]]:
     """Yield each node with the address under which it is registered now."""
-    addresses = {0: nodes.get_coordinator(connection), **drain.get_addresses(connection)}
+    addresses = nodes.get_addresses(connection)
     for of in inputs.nodes:
         if address := addresses.get(int(known(of.group))):
-            yield of, moves.parse_address(address)
+            yield of, address
 
 
 class ServerParameters(SqlResource, module="citus", name="ServerParameters"):

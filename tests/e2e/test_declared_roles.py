@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, some_of
+from tests.e2e.stack import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ def declare(stack: Stack, password: str, **what: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def schema(runtime: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the schema, to which a test adds."""
     folder = tmp_path_factory.mktemp("schema")
     text = """
@@ -124,6 +125,29 @@ def test_another_password_takes_one_update(stack: Stack, said: list[Run]) -> Non
         ask(stack, "select 1", PASSWORDS[0])
 
 
+def test_only_roles_that_are_known_log_in(stack: Stack, runtime: str, said: list[Run]) -> None:
+    """To the one database, and to a container over TLS; one that was made by hand once `make role` has made it known."""
+    with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
+        psycopg.connect(host="127.0.0.1", port=stack.port, dbname="postgres", user=ROLE, password=PASSWORDS[1])
+    if runtime == "docker":
+        with pytest.raises(psycopg.OperationalError, match="no encryption"):
+            psycopg.connect(f"{stack.outputs()['dsnByRole'][ROLE]}?sslmode=disable")
+    stack.query("create role hand login password 'by h4nd'")
+    by_hand = f"postgresql://hand:by h4nd@127.0.0.1:{stack.port}/"
+    with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
+        psycopg.connect(f"{by_hand}coorddb")
+    said.append(stack.refresh())
+    assert "pg_hba.conf is not as the last update would write it now" in said[-1].output
+    if runtime == "stand-in":  # has no passwords that nodes show each other
+        assert stack.up().code == 0
+    else:
+        command = [f"{ROOT}/.venv/bin/python", "-m", "cli", "role", "--stack", stack.name]
+        done = stack._run(command, ROLE="hand", ROLE_PASSWORD="by h4nd")
+        assert (done.code, done.output.strip()) == (0, "role hand can query from every node")
+    psycopg.connect(f"{by_hand}coorddb").close()
+    assert (stack.refresh().code, stack.preview("--expect-no-changes").code) == (0, 0)
+
+
 def test_the_passwords_are_nowhere_in_the_open(stack: Stack, said: list[Run]) -> None:
     """Not in what was printed, in the state, in the settings, or in what the system shows of a node."""
     assert "s3cret" not in stack.state() + stack.config.read_text()
@@ -151,6 +175,9 @@ def test_a_role_that_is_declared_no_more_goes_unless_it_is_in_use(stack: Stack, 
     assert said[-1].code == 0, said[-1].output
     assert stack.query(f"select count(*) from pg_roles where rolname = '{ROLE}'") == [0]
     assert stack.query("select count(*) from mine") == [0]
+    psycopg.connect(
+        f"postgresql://hand:by h4nd@127.0.0.1:{stack.port}/postgres"
+    ).close()  # no role is declared, and the rules are those from before
     assert stack.preview("--expect-no-changes").code == 0
 
 

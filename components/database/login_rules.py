@@ -1,0 +1,165 @@
+"""pg_hba.conf of the nodes: who may log in, from where and how. Written through the server itself, whatever runs it.
+
+The first line that fits a connection decides. Whoever fits none is refused, so there is no line that refuses.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+from psycopg import sql
+
+from components.database.nodes import ask_node
+from components.database.statements import statement
+from components.errors import NotReadyError, StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from components.database.connections import Connection
+
+__all__ = ["Kind", "ensure_rules", "is_drifted", "remove_rules", "render", "renew_rules"]
+
+Kind = Literal["coordinator", "worker", "process"]
+"""A container's coordinator, to which clients come from anywhere; a container's worker, to which only the other nodes of its
+networks come; or a process of this host, which listens on 127.0.0.1 alone."""
+_HEADER: Final = "# Written by citus-pulumi for a {kind}. The next update replaces what is changed here."
+_BEFORE: Final = "pg_hba.conf.before"
+"""Beside pg_hba.conf: what stood there before."""
+_LOOPBACK: Final = ("127.0.0.1/32", "::1/128")
+"""A server's own machine, which needs no TLS. Citus's jobs log in to their own node from here."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    path: str
+    text: str
+    wrong: str | None
+    has_own: bool
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind that the text was written for; None where it is not this program's."""
+        first = self.text.partition("\n")[0]
+        return next((kind for kind in get_args(Kind) if first == _HEADER.format(kind=kind)), None)
+
+
+def render(kind: Kind, *, database: str, user: str, roles: Iterable[str]) -> str:
+    """Return the file's text.
+
+    Args:
+        kind: of the node.
+        database: the only one that anybody but the superuser may use.
+        user: the superuser. It logs in from other nodes, for a query of its own and for copies of shards (logical replication
+            is a login to the database, not to `replication`); to the coordinator, also from where this program runs.
+        roles: all others that log in, by their names in the catalogue. PostgreSQL 16 takes one that begins with `/` for a
+            regular expression, quoted or not: such a name is left out.
+    """
+    return "\n".join([_HEADER.format(kind=kind), *_lines(kind, database, user, roles), ""])
+
+
+def _lines(kind: Kind, database: str, user: str, roles: Iterable[str]) -> Iterator[str]:
+    superuser, own = _quoted(user), _quoted(database)
+    others = sorted({_quoted(role) for role in roles if not role.startswith("/")} - {superuser})
+    if kind != "process":
+        yield f"local all {superuser} trust"  # whoever gets to the socket is in the container, as its root or postgres
+        yield f"local {own} all scram-sha-256"
+    for address in _LOOPBACK:
+        yield f"host all {superuser} {address} scram-sha-256"
+        yield from (f"host {own} {role} {address} scram-sha-256" for role in others)
+    if kind != "process":
+        address = "all" if kind == "coordinator" else "samenet"
+        yield from (f"hostssl {own} {role} {address} scram-sha-256" for role in (superuser, *others))
+
+
+def _quoted(name: str) -> str:
+    """Return a name as pg_hba.conf takes it: in quotes, `all`, `replication`, `+x` and `@x` are names like others."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def ensure_rules(connection: Connection, node: tuple[str, int], kind: Kind) -> list[str]:
+    """Let those log in to a node who may log in to the coordinator, and nobody else; sessions that are open go on.
+
+    Returns:
+        What was done, or why not; nothing where the node has these rules.
+
+    Raises:
+        StackError: the server does not understand them; it has those from before.
+    """
+    found = _ask(connection, node)
+    where = f"{node[0]}:{node[1]}"
+    if found.has_own and found.kind is None:
+        return [f"{where}: its pg_hba.conf has lines of somebody's own, and stays as it is"]
+    text = render(kind, database=connection.info.dbname, user=connection.info.user, roles=_get_roles(connection))
+    if found.text == text:
+        return []
+    keep = "" if found.kind else f"cp -p {shlex.quote(found.path)} {shlex.quote(_before(found))} && "
+    _write(connection, node, found, text, keep)
+    if wrong := _ask(connection, node).wrong:
+        _write(connection, node, found, found.text)
+        msg = f"{where} does not understand the rules of who may log in ({wrong}): those from before are back"
+        raise StackError(msg)
+    _reload(connection, node)
+    return [f"{where}: pg_hba.conf was written and read again"]
+
+
+def remove_rules(connection: Connection, node: tuple[str, int]) -> None:
+    """Put back what stood there before; a file that is not this program's stays."""
+    found = _ask(connection, node)
+    if found.kind:
+        _run(connection, node, f"mv {shlex.quote(_before(found))} {shlex.quote(found.path)}", "")
+        _reload(connection, node)
+
+
+def is_drifted(connection: Connection, node: tuple[str, int], kind: Kind) -> bool:
+    """Tell whether a node lets others in than the next update would."""
+    found = _ask(connection, node)
+    rules = render(kind, database=connection.info.dbname, user=connection.info.user, roles=_get_roles(connection))
+    return found.text != rules and (found.kind is not None or not found.has_own)
+
+
+def renew_rules(connection: Connection, nodes: Collection[tuple[str, int]]) -> None:
+    """Let in whoever may log in now, on those of the nodes that have this program's rules."""
+    for node in nodes:
+        if kind := _ask(connection, node).kind:
+            ensure_rules(connection, node, kind)
+
+
+def _get_roles(connection: Connection) -> list[str]:
+    return [role for (role,) in connection.execute(statement("get_login_roles"))]
+
+
+def _ask(connection: Connection, node: tuple[str, int]) -> _Found:
+    try:
+        return _Found(**json.loads(ask_node(connection, *node, statement("get_login_rules"))))
+    except NotReadyError as error:
+        where = f"{node[0]}:{node[1]}"
+        msg = f"{where} cannot be asked for its pg_hba.conf: {error}"
+        raise NotReadyError(msg, nodes=(where,)) from error
+
+
+def _before(found: _Found) -> str:
+    return str(PurePosixPath(found.path).with_name(_BEFORE))
+
+
+def _write(connection: Connection, node: tuple[str, int], found: _Found, text: str, keep: str = "") -> None:
+    """Replace the file in one step: a server that is killed meanwhile starts with a whole one."""
+    path = shlex.quote(found.path)
+    new = shlex.quote(f"{found.path}.new")
+    _run(connection, node, f"{keep}umask 077 && base64 -d > {new} && mv {new} {path}", text)
+
+
+def _run(connection: Connection, node: tuple[str, int], command: str, text: str) -> None:
+    """Run a command on the node's machine as its server does, with a text as the input."""
+    encoded = base64.b64encode(text.encode()).decode()  # COPY would escape some characters
+    copy = sql.SQL("copy (select {}) to program {}").format(encoded, command)
+    ask_node(connection, *node, copy.as_string(connection))
+
+
+def _reload(connection: Connection, node: tuple[str, int]) -> None:
+    ask_node(connection, *node, "select pg_catalog.pg_reload_conf()")
