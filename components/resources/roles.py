@@ -6,7 +6,6 @@ They are two, because files of the schema come between them: they may name the r
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Self
@@ -15,14 +14,14 @@ import pulumi
 
 from components.access import Access
 from components.database import login_roles, privileges
-from components.errors import AccessError, NotReadyError, SettingsError
+from components.errors import AccessError, SettingsError
 from components.names import RoleName
 from components.resources.provider import tell
 from components.resources.sql import SqlProvider, SqlResource
 from components.resources.wire import Given, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from components.database.connections import Connection
     from components.resources.wire import Props
@@ -62,6 +61,7 @@ class RoleProvider(SqlProvider[RoleInputs]):
     """A role that logs in, on every node. Deleting it drops it, where nothing is its own and nobody is logged in as it."""
 
     inputs = RoleInputs
+    asks_nodes = True
     compared = ("server", "connections", "password_mark", "generations", "drift")
     replacing = ("role",)
 
@@ -95,11 +95,9 @@ class RoleProvider(SqlProvider[RoleInputs]):
 
     def find(self, connection: Connection, inputs: RoleInputs, state: Props) -> Props | None:
         """Return in what ways the role is not as declared, and say it; None where it is not there."""
-        with _silent_nodes_told(inputs.role):
-            drift = login_roles.find_drift(connection, inputs.role, inputs.connections)
-            tell(drift or ())
-            return None if drift is None else {"drift": drift}
-        return {"drift": state.get("drift", [])}
+        drift = login_roles.find_drift(connection, inputs.role, inputs.connections)
+        tell(drift or ())
+        return None if drift is None else {"drift": drift}
 
     def delete(self, _id: str, _props: Props) -> None:
         """Revoke all from the role, and drop it on every node."""
@@ -133,6 +131,7 @@ class RolePrivilegesProvider(SqlProvider[RolePrivilegesInputs]):
     """What a role may do: that, and nothing else. Deleting it does nothing, for the role goes with its privileges."""
 
     inputs = RolePrivilegesInputs
+    asks_nodes = True
     compared = ("server", "role", "read", "write", "files", "tables", "drift")
 
     def identify(self, inputs: RolePrivilegesInputs, outputs: Props) -> str:
@@ -148,11 +147,9 @@ class RolePrivilegesProvider(SqlProvider[RolePrivilegesInputs]):
 
     def find(self, connection: Connection, inputs: RolePrivilegesInputs, state: Props) -> Props:
         """Return what the role may do beyond what is declared, and what it may not; say it."""
-        with _silent_nodes_told(inputs.role):
-            drift = privileges.find_drift(connection, inputs.role, _area(inputs))
-            tell(drift)
-            return {"drift": drift}
-        return {"drift": state.get("drift", [])}
+        drift = privileges.find_drift(connection, inputs.role, _area(inputs))
+        tell(drift)
+        return {"drift": drift}
 
 
 def _area(inputs: RolePrivilegesInputs) -> privileges.Area:
@@ -164,12 +161,3 @@ class RolePrivileges(SqlResource, module="citus", name="RolePrivileges"):
 
     def __init__(self, name: str, inputs: RolePrivilegesInputs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(RolePrivilegesProvider(), name, {**write(inputs), "drift": []}, opts)
-
-
-@contextmanager
-def _silent_nodes_told(role: str) -> Iterator[None]:
-    """Say that a role was not compared, where a worker does not answer; ClusterHealth names the worker."""
-    try:
-        yield
-    except NotReadyError as error:
-        tell([f"role {RoleName(role)}: not compared, a worker does not answer: {error}"])

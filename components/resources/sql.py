@@ -52,7 +52,7 @@ class SqlProvider(DeclarativeProvider[A]):
         except NotReadyError as error:
             if error.nodes and not self.asks_nodes:  # the coordinator answers
                 raise
-            silent = ", ".join(error.nodes) or "the coordinator"
+            silent = ", ".join(error.nodes) or ("a node" if self.asks_nodes else "the coordinator")
             print(f"{id_}: not refreshed, {silent} is unreachable: {error}")  # noqa: T201
             report(NotRefreshed(id_, error.message))
             return self.unreachable(id_, props)

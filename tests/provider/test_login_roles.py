@@ -518,6 +518,6 @@ def test_a_worker_that_says_nothing_holds_up_no_refresh(servers: Cluster, capsys
             before = dict(resource.state)
             assert resource.refresh()
             assert resource.state == before
-            assert "role app: not compared, a worker does not answer: no answer within 5 s" in capsys.readouterr().out
+            assert "app: not refreshed, a node is unreachable: no answer within 5 s" in capsys.readouterr().out
     finally:
         servers.workers[1].resume()
