@@ -132,8 +132,8 @@ def test_only_roles_that_are_known_log_in(stack: Stack, runtime: str, said: list
     if runtime == "docker":
         with pytest.raises(psycopg.OperationalError, match="no encryption"):
             psycopg.connect(f"{stack.outputs()['dsnByRole'][ROLE]}?sslmode=disable")
-    stack.query("create role hand login password 'by h4nd'")
-    by_hand = f"postgresql://hand:by h4nd@127.0.0.1:{stack.port}/"
+    stack.query("create role hand login password 'by-h4nd'")
+    by_hand = f"postgresql://hand:by-h4nd@127.0.0.1:{stack.port}/"
     with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
         psycopg.connect(f"{by_hand}coorddb")
     said.append(stack.refresh())
@@ -142,7 +142,7 @@ def test_only_roles_that_are_known_log_in(stack: Stack, runtime: str, said: list
         assert stack.up().code == 0
     else:
         command = [f"{ROOT}/.venv/bin/python", "-m", "cli", "role", "--stack", stack.name]
-        done = stack._run(command, ROLE="hand", ROLE_PASSWORD="by h4nd")
+        done = stack._run(command, ROLE="hand", ROLE_PASSWORD="by-h4nd")
         assert (done.code, done.output.strip()) == (0, "role hand can query from every node")
     psycopg.connect(f"{by_hand}coorddb").close()
     assert (stack.refresh().code, stack.preview("--expect-no-changes").code) == (0, 0)
@@ -176,7 +176,7 @@ def test_a_role_that_is_declared_no_more_goes_unless_it_is_in_use(stack: Stack, 
     assert stack.query(f"select count(*) from pg_roles where rolname = '{ROLE}'") == [0]
     assert stack.query("select count(*) from mine") == [0]
     psycopg.connect(
-        f"postgresql://hand:by h4nd@127.0.0.1:{stack.port}/postgres"
+        f"postgresql://hand:by-h4nd@127.0.0.1:{stack.port}/postgres"
     ).close()  # no role is declared, and the rules are those from before
     assert stack.preview("--expect-no-changes").code == 0
 

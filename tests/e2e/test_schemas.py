@@ -161,13 +161,26 @@ def test_a_schema_moves_with_the_settings_and_leaves_with_its_worker(stack: Stac
     assert is_settled(stack)
 
 
+def test_a_schema_that_a_later_file_renames_stays_distributed(stack: Stack) -> None:
+    """Under its new name in the settings, where its shard is; the old name is forgotten."""
+    before = dict(stack.query(PLACED))["tenant B"]
+    (stack.folder / "tenants" / "040.sql").write_text('alter schema "tenant B" rename to tenant_b;\n')
+    assert '"tenant B": no SQL file' in stack.preview().output
+    stack.set(schemas={"tenant_a": {"worker": 1}, "tenant_b": {}})
+    up = stack.up()
+    assert up.code == 0, up.output
+    assert dict(stack.query(PLACED))["tenant_b"] == before
+    assert stack.query("select count(*) from tenant_b.sale") == [50]
+    assert is_settled(stack)
+
+
 def test_a_schema_comes_back(stack: Stack) -> None:
     """Its tables are local, with their rows; taken out of the settings, it stays as it is."""
-    stack.set(schemas={"tenant_a": {"worker": 1}, '"tenant B"': {"undistribute": True}})
+    stack.set(schemas={"tenant_a": {"worker": 1}, "tenant_b": {"undistribute": True}})
     up = stack.up()
     assert up.code == 0, up.output
     assert [name for name, _ in stack.query(PLACED)] == ["tenant_a"]
-    assert stack.query('select count(*) from "tenant B".sale') == [50]
+    assert stack.query("select count(*) from tenant_b.sale") == [50]
     assert is_settled(stack)
     stack.set(schemas=None)
     assert stack.up().code == 0
