@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, DockerNodes, LocalNodes
+from tests.e2e.nodes import DockerNodes, LocalNodes
 from tests.e2e.stack import Stack
 from tests.retail import RETAIL_TABLES
 from tests.servers import find_installation, find_wheel
@@ -35,7 +35,13 @@ def free_port() -> int:
             return port
 
 
-@pytest.fixture(scope="module", params=[DOCKER, LOCAL, STAND_IN])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a module's tests on the RUNTIMES that it names."""
+    if "runtime" in metafunc.fixturenames:
+        metafunc.parametrize("runtime", metafunc.module.RUNTIMES, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def runtime(request: pytest.FixtureRequest) -> str:
     """What runs the nodes: containers, processes with Citus, or processes with the stand-in for it."""
     return str(request.param)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.e2e.nodes import LOCAL
 
 if TYPE_CHECKING:
@@ -14,13 +12,8 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
+RUNTIMES = [LOCAL]
 SHARDS = "select groupid || ' ' || count(*) from pg_dist_placement group by groupid order by groupid"
-
-
-@pytest.fixture(scope="module", params=[LOCAL])
-def runtime(request: pytest.FixtureRequest) -> str:
-    """Processes, whose ports the settings choose."""
-    return str(request.param)
 
 
 def test_workers_on_other_ports_keep_their_shards(new_stack: Callable[..., Stack], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from analysis.pages import read_results
+from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, some_of
 from tests.e2e.stack import ROOT, Run, Stack
 from tests.retail import RETAIL_TABLES
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+RUNTIMES = some_of(DOCKER, LOCAL, STAND_IN)
 pytestmark = pytest.mark.needs("pulumi")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

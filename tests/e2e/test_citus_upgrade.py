@@ -14,14 +14,9 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
+RUNTIMES = [DOCKER]
 pytestmark = pytest.mark.needs("newer")
 VERSIONS = "select distinct result from run_command_on_all_nodes($$select extversion from pg_extension where extname = 'citus'$$)"
-
-
-@pytest.fixture(scope="module", params=[DOCKER])
-def runtime(request: pytest.FixtureRequest) -> str:
-    """Containers: a machine has one Citus beside a PostgreSQL."""
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -19,14 +19,9 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Run, Stack
 
+RUNTIMES = some_of(LOCAL, DOCKER, STAND_IN)
 PASSWORDS: Final = ("app: s3cret 'ñ'", "an0ther-s3cret %2")
 ROLE: Final = "till"
-
-
-@pytest.fixture(scope="module", params=some_of(LOCAL, DOCKER, STAND_IN))
-def runtime(request: pytest.FixtureRequest) -> str:
-    """What runs the nodes."""
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,8 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
+RUNTIMES = [DOCKER]
 SOCKET: Final = "/var/run/docker.sock"
-
-
-@pytest.fixture(scope="module", params=[DOCKER])
-def runtime(request: pytest.FixtureRequest) -> str:
-    """Containers alone."""
-    return str(request.param)
 
 
 class OtherAddress:

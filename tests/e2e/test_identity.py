@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL
+from tests.e2e.nodes import DOCKER, LOCAL, some_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,14 +14,9 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
+RUNTIMES = some_of(DOCKER, LOCAL)
 SHARDED = {"sale": {"distributeBy": "country"}}
 ROWS = 400
-
-
-@pytest.fixture(scope="module", params=[DOCKER, LOCAL])
-def runtime(request: pytest.FixtureRequest) -> str:
-    """Containers, and processes of this host."""
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
+RUNTIMES = [DOCKER]
 NAME: Final = "citus-pulumi-test"
 OF_POSTGRES_18: Final = """FROM citusdata/citus:12.1
 ENV PG_MAJOR=18 PGDATA=/var/lib/postgresql/18/docker
@@ -32,12 +33,6 @@ RUN printf '%s\\n' '#!/bin/sh' '[ "$1" = --version ] && echo "postgres (PostgreS
 """
 WITHOUT_CITUS: Final = "FROM citusdata/citus:12.1\nRUN rm /usr/share/postgresql/*/extension/citus.control\n"
 DERIVED: Final = "FROM citusdata/citus:12.1\nENV DERIVED=1\n"
-
-
-@pytest.fixture(scope="module", params=[DOCKER])
-def runtime(request: pytest.FixtureRequest) -> str:
-    """Containers alone."""
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -6,21 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL
+from tests.e2e.nodes import DOCKER, LOCAL, some_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.stack import Stack
 
+RUNTIMES = some_of(LOCAL, DOCKER)
 SALE = "create table sale (country int not null, id bigint not null, primary key (country, id));\n"
 ROWS = 400
-
-
-@pytest.fixture(scope="module", params=[DOCKER, LOCAL])
-def runtime(request: pytest.FixtureRequest) -> str:
-    """What really moves rows."""
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")

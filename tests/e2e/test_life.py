@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.stack import Stack
 
+RUNTIMES = [DOCKER, LOCAL, STAND_IN]
 SALES = (
     """insert into sucursal select i, i, (array['México', 'Colombia', 'Perú', 'Chile'])[i], 'Centro', 'Capital'
     from generate_series(1, 4) i""",

@@ -14,10 +14,7 @@ if TYPE_CHECKING:
     from tests.e2e.stack import Stack
 
 
-@pytest.fixture(scope="module", params=some_of(DOCKER, LOCAL))
-def runtime(request: pytest.FixtureRequest) -> str:
-    """What really holds rows."""
-    return str(request.param)
+RUNTIMES = some_of(DOCKER, LOCAL)
 
 
 @pytest.fixture(scope="module")

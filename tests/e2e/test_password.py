@@ -18,13 +18,8 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
+RUNTIMES = some_of(DOCKER, LOCAL, STAND_IN)
 NODES = ("coordinator", "worker_1", "worker_2")
-
-
-@pytest.fixture(scope="module", params=some_of(DOCKER, LOCAL, STAND_IN))
-def runtime(request: pytest.FixtureRequest) -> str:
-    """All of them."""
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")

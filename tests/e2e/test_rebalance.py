@@ -14,17 +14,12 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
+RUNTIMES = some_of(LOCAL, DOCKER)
 SCHEMA = """
 create table sale (country int not null, id bigint not null, primary key (country, id));
 create table click (tenant int not null, at timestamptz not null default now(), url text);
 """
 ROWS = 2000
-
-
-@pytest.fixture(scope="module", params=some_of(LOCAL, DOCKER))
-def runtime(request: pytest.FixtureRequest) -> str:
-    """What really moves rows."""
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")

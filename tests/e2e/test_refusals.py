@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, some_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.e2e.stack import Stack
+
+
+RUNTIMES = some_of(LOCAL, DOCKER, STAND_IN)
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from tests.e2e.stack import Stack
 
 
-@pytest.fixture(scope="module", params=[DOCKER])
-def runtime(request: pytest.FixtureRequest) -> str:
-    """Containers alone."""
-    return str(request.param)
+RUNTIMES = [DOCKER]
 
 
 @pytest.fixture(scope="module")

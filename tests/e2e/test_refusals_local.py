@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from tests.e2e.stack import Stack
 
 
-@pytest.fixture(scope="module", params=[STAND_IN])
-def runtime(request: pytest.FixtureRequest) -> str:
-    """Processes alone; with Citus or without makes no difference to what is refused."""
-    return str(request.param)
+RUNTIMES = [STAND_IN]
 
 
 @pytest.fixture(scope="module")

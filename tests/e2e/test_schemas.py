@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
+RUNTIMES = some_of(LOCAL, STAND_IN)
 FILES = {
     "010.sql": "create table kind (id int primary key, name text);\ninsert into kind values (1, 'one');\n",
     "020.sql": """\
@@ -41,12 +42,6 @@ PLACED = (
     " join pg_dist_shard using (logicalrelid) join pg_dist_placement using (shardid) join pg_dist_node w using (groupid)"
     " group by 1 order by 1"
 )
-
-
-@pytest.fixture(scope="module", params=some_of(LOCAL, STAND_IN))
-def runtime(request: pytest.FixtureRequest) -> str:
-    """Processes."""
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")

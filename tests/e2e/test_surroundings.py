@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
+RUNTIMES = [LOCAL]
 SCHEMA = """
 create function slow(int) returns bool language plpgsql immutable as
 $$ begin perform pg_sleep(0.004); return true; end $$;
@@ -38,12 +39,6 @@ LIBPQ = {
     "PGSSLMODE": "verify-full",
     "PGHOSTADDR": "203.0.113.1",
 }
-
-
-@pytest.fixture(scope="module", params=[LOCAL])
-def runtime(request: pytest.FixtureRequest) -> str:
-    """Processes with Citus: what is around a run is the same on every runtime."""
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")

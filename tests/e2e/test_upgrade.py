@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL, ROOT
+from tests.e2e.nodes import DOCKER, LOCAL, ROOT, some_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
+RUNTIMES = some_of(DOCKER, LOCAL)
 BEFORE = "e36993ca655c"
 """The last commit at which a state named the modules of providers."""
 FILE = """create table kind (code text primary key);
@@ -26,12 +27,6 @@ create table sale (country int not null, id bigint not null, kind text reference
 """
 TABLES = {"sale": {"distributeBy": "country"}, "kind": {"reference": True}}
 ROWS = 400
-
-
-@pytest.fixture(scope="module", params=[DOCKER, LOCAL])
-def runtime(request: pytest.FixtureRequest) -> str:
-    """What really holds rows."""
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")

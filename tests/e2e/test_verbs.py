@@ -13,16 +13,11 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
+RUNTIMES = [DOCKER]
 FILE = """create table kind (code text primary key);
 create table sale (country int not null, id bigint not null, primary key (country, id));
 """
 ROWS = 400
-
-
-@pytest.fixture(scope="module", params=[DOCKER])
-def runtime(request: pytest.FixtureRequest) -> str:
-    """Containers, which have all kinds of resources."""
-    return str(request.param)
 
 
 @pytest.fixture(scope="module")
