@@ -94,9 +94,9 @@ residency: setup ## prove, row by row, that tenants are on their workers
 SCALE ?= 100000
 
 .PHONY: analysis
-analysis: setup ## ask one question in several ways of a cluster that is up, and write a report (SCALE=sales, SEED, STREAMS, RUNS, RELOAD=1)
+analysis: setup ## ask one question in several ways of a cluster that is up, and write a report (SCALE=sales, SEED, STREAMS, RUNS, RELOAD=1); WHOLE=1 measures all
 	@.venv/bin/python -m analysis --stack '$(STACK)' --scale '$(SCALE)' $(if $(SEED),--seed '$(SEED)') \
-	  $(if $(STREAMS),--streams '$(STREAMS)') $(if $(RUNS),--runs '$(RUNS)') $(if $(RELOAD),--reload)
+	  $(if $(STREAMS),--streams '$(STREAMS)') $(if $(RUNS),--runs '$(RUNS)') $(if $(RELOAD),--reload) $(if $(WHOLE),--whole)
 
 .PHONY: psql
 psql: setup ## connect to the coordinator

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,7 +17,7 @@ from analysis.errors import AnalysisError
 from analysis.load import Loaded, load
 from analysis.pages import write_report
 from analysis.place import Place
-from analysis.study import CLIENTS, SCALES, SHARD_COUNTS, Plan, measure
+from analysis.study import FIRST_ANSWER, WHOLE_STUDY, Extent, Plan, measure
 from analysis.tables import check_tables, drop_leftovers, drop_one_node, one_node
 from cli.cluster import coordinator_of, is_stand_in
 from cli.select_stack import select_stack
@@ -80,9 +82,14 @@ def loaded(place: Place, title: str, dataset: Dataset, *, streams: int, reload: 
         return load(place, dataset, streams=streams, reload=reload, report=report)
 
 
-def numbers(text: str) -> list[int]:
-    """Read numbers between commas; none is an empty text."""
-    return [int(part) for part in text.split(",") if part.strip()]
+def numbers(text: str | None) -> list[int] | None:
+    """Read numbers between commas; none is an empty text, and None what was not given."""
+    return None if text is None else [int(part) for part in text.split(",") if part.strip()]
+
+
+def extent_of(*, whole: bool, **given: Any) -> Extent:
+    """Return what is measured: the first answer or the whole study, but what was given as that is."""
+    return replace(WHOLE_STUDY if whole else FIRST_ANSWER, **{name: it for name, it in given.items() if it is not None})
 
 
 def main(  # noqa: PLR0913, PLR0917 - a command's options
@@ -91,22 +98,27 @@ def main(  # noqa: PLR0913, PLR0917 - a command's options
     seed: Annotated[int, typer.Option(help="another one gives other rows")] = SEED,
     streams: Annotated[int, typer.Option(min=1, max=64, help="blocks that are loaded side by side")] = 4,
     runs: Annotated[int, typer.Option(min=1, max=100, help="turns of each way to ask, after one that warms up")] = 5,
-    shards: Annotated[str, typer.Option(help="shard counts of the curve")] = ",".join(map(str, SHARD_COUNTS)),
-    scales: Annotated[str, typer.Option(help="sales of the other curve")] = ",".join(map(str, SCALES)),
-    clients: Annotated[str, typer.Option(help="that write at once")] = ",".join(map(str, CLIENTS)),
-    seconds: Annotated[int, typer.Option(min=1, help="of each measurement of writes")] = 3,
+    shards: Annotated[str | None, typer.Option(help="shard counts of the curve")] = None,
+    scales: Annotated[str | None, typer.Option(help="sales of the other curve")] = None,
+    clients: Annotated[str | None, typer.Option(help="that write at once")] = None,
+    seconds: Annotated[int | None, typer.Option(min=1, help="of each measurement of writes")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="of the writes")] = None,
     output: Annotated[Path, typer.Option(help="folder of the report")] = REPORT,
     *,
+    whole: Annotated[
+        bool, typer.Option(help="the whole study: cures, curves, the race of loads, equal shares")
+    ] = False,
     reload: Annotated[bool, typer.Option(help="throw away first what an earlier run has loaded")] = False,
     keep: Annotated[bool, typer.Option(help="keep the database that holds everything on one node")] = False,
 ) -> None:
     """Load data into a stack that is up, ask the question in every way, and write the report."""
     find_pulumi()
+    load_average = os.getloadavg()[0]
     try:
         outputs = {name: it.value for name, it in open_stack(stack or select_stack()).outputs().items()}
         place, about = find_cluster(outputs)
         with place.connected("looking at the tables") as connection:
-            about["shard_count"] = check_tables(connection)
+            about |= {"shard_count": check_tables(connection), "load": load_average}
         drop_leftovers(place)
         dataset = Dataset(scale, seed)
         console.print(
@@ -116,15 +128,19 @@ def main(  # noqa: PLR0913, PLR0917 - a command's options
         alone = one_node(place)
         loaded(alone, "one node", dataset, streams=streams, reload=reload)
         drop_leftovers(alone)
-        plan = Plan(dataset, streams, runs, numbers(shards), numbers(scales), numbers(clients), seconds)
+        given = {"shard_counts": numbers(shards), "scales": numbers(scales), "clients": numbers(clients)}
+        extent = extent_of(whole=whole, seconds=seconds, rounds=rounds, **given)
+        plan = Plan(dataset, streams, runs, extent)
         with console.status("measuring") as status:
-            results = measure(place, alone, plan, there, about, status.update)
+            results = measure(place, alone, plan, there, about, status.update, console.print)
         write_report(results, output)
         if not keep:
             drop_one_node(place)
     except StackError as error:
         console.print(f"[red]error:[/] {error}", soft_wrap=True)
         sys.exit(1)
+    if not whole:
+        console.print("this is the first answer; the whole study, which takes much longer: make analysis WHOLE=1")
     console.print(f"report: {output / 'index.html'}, {output / 'report.md'} and {output / 'data.json'}")
 
 

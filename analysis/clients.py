@@ -1,26 +1,56 @@
-"""PostgreSQL's own client programs, by which others measure: psql and pgbench, of this host or the coordinator's container."""
+"""PostgreSQL's own client programs, by which others measure: psql of this host, and pgbench of this host or beside the nodes."""
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shutil
 import subprocess
-import tarfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, RefusedError
+from analysis.place import Place
 from components.nodes.local.installation import folders
 
 if TYPE_CHECKING:
-    from analysis.place import Place
+    from collections.abc import Iterator
 
-__all__ = ["bench_writes", "copy_by_psql", "find"]
+
+__all__ = ["Bench", "Job", "copy_by_psql", "find", "pgbench"]
 
 _TPS: Final = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
-_SCRIPT: Final = "citus-pulumi-write-sale.sql"
+_REFUSED: Final = re.compile(
+    r"too many clients already|remaining connection slots|too many connections for", re.IGNORECASE
+)
+_COMMAND: Final = ("bash", "-c", 'exec "$0" "$@" --file=<(printf %s "$SCRIPT")')
+"""Runs pgbench with a script that is in the environment, so that no file of it is left anywhere."""
+_PATIENCE: Final = 300
+"""Seconds that a pgbench may take beside those that it measures: hundreds of clients take long to connect."""
+_LIFETIME: Final = "21600"
+"""Seconds after which a container of clients ends by itself, where the analysis was killed."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Clients that run a script on a place, again and again: one pgbench."""
+
+    place: Place
+    script: str
+    clients: int
+
+
+Bench = Callable[[Sequence[Job], int], float]
+"""Runs jobs side by side for so many seconds; returns how many transactions a second they get done together.
+
+Raises RefusedError where a server takes no more connections, and AnalysisError where pgbench fails.
+"""
+_Run = Callable[[list[str], dict[str, str]], tuple[int, str, str]]
+"""Runs a command with more in its environment; returns its exit code, output and errors."""
 
 
 def find(program: str) -> Path | None:
@@ -44,17 +74,18 @@ def _environment(place: Place) -> dict[str, str]:
     }
 
 
-def _run(command: list[str], place: Place) -> str:
-    environment = {**os.environ, **_environment(place)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
-    return _succeeded(command[0], done.returncode, done.stdout, done.stderr)
+def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
+    done = subprocess.run(  # noqa: S603
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 def _succeeded(program: str, code: int, said: str, errors: str) -> str:
     if code:
         last = " ".join(errors.split())[-400:]
         msg = f"{Path(program).name} failed with exit code {code}: {last}"
-        raise AnalysisError(msg)
+        raise RefusedError(msg) if _REFUSED.search(errors) else AnalysisError(msg)
     return said
 
 
@@ -70,48 +101,80 @@ def copy_by_psql(place: Place, files: dict[str, Path]) -> None:
         raise AnalysisError(msg)
     commands = [f"\\copy {target} from '{file}'" for target, file in files.items()]
     options = ["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"]
-    _run([str(program), *options, *(part for command in commands for part in ("--command", command))], place)
+    parts = (part for command in commands for part in ("--command", command))
+    _succeeded("psql", *_run([str(program), *options, *parts], _environment(place)))
 
 
-def bench_writes(place: Place, script: str, *, clients: int, seconds: int) -> float:
-    """Return how many transactions a second so many clients get done, each running the script again and again, by pgbench.
+@contextmanager
+def pgbench(place: Place) -> Iterator[Bench]:
+    """Yield what runs jobs side by side for so many seconds, and returns their transactions a second, added up.
+
+    Clients of a local cluster are processes of this host. Those of containers are in a container of their own, which shares the
+    coordinator's network, so that every node is reached in the same way. It is removed afterwards.
+
+    Args:
+        place: on the coordinator.
 
     Raises:
-        AnalysisError: there is no pgbench on this host nor in the coordinator's container, or it fails.
+        AnalysisError: there is no pgbench.
     """
-    how = ["--no-vacuum", f"--client={clients}", f"--jobs={min(clients, 2)}", f"--time={seconds}"]
-    program = find("pgbench")
-    if program is not None:
-        file = Path(os.environ.get("TMPDIR", "/tmp")) / f"{os.getpid()}-{_SCRIPT}"  # noqa: S108
-        file.write_text(script, "utf-8")
-        try:
-            said = _run([str(program), *how, f"--file={file}"], place)
-        finally:
-            file.unlink()
-    else:
-        said = _in_container(place, script, how)
-    found = _TPS.search(said)
-    if found is None:
-        msg = f"pgbench gave no figure: {' '.join(said.split())[-400:]}"
-        raise AnalysisError(msg)
-    return float(found[1])
-
-
-def _in_container(place: Place, script: str, how: list[str]) -> str:
     log = place.server.log
-    if log is None or log.kind != "docker":
+    if log is not None and log.kind == "docker":
+        with _container(place, log.where) as run:
+            yield lambda jobs, seconds: _together("pgbench", run, jobs, seconds)
+        return
+    program = find("pgbench")
+    if program is None:
         msg = "there is no pgbench on this host to measure writes with: install PostgreSQL's client programs"
         raise AnalysisError(msg)
-    from components.nodes.docker.endpoint import connect, get_endpoint  # noqa: PLC0415 - only where this host has no pgbench
+    yield lambda jobs, seconds: _together(str(program), _run, jobs, seconds)
 
-    container = connect(get_endpoint()).containers.get(log.where)
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        member = tarfile.TarInfo(_SCRIPT)
-        member.size, member.mode = len(script.encode()), 0o644
-        tar.addfile(member, io.BytesIO(script.encode()))
-    container.put_archive("/tmp", archive.getvalue())  # noqa: S108
-    environment = {**_environment(place), "PGHOST": "127.0.0.1", "PGPORT": "5432"}
-    done = container.exec_run(["pgbench", *how, f"--file=/tmp/{_SCRIPT}"], environment=environment, demux=True)
-    said, errors = ((part or b"").decode("utf-8", "replace") for part in cast("tuple[bytes, bytes]", done.output))
-    return _succeeded("pgbench", done.exit_code or 0, said, errors)
+
+def _together(program: str, run: _Run, jobs: Sequence[Job], seconds: int) -> float:
+    def rate(job: Job) -> float:
+        how = ["--no-vacuum", f"--client={job.clients}", f"--jobs={min(job.clients, 2)}", f"--time={seconds}"]
+        said = run([*_COMMAND, program, *how], {**_environment(job.place), "SCRIPT": job.script})
+        found = _TPS.search(_succeeded(program, *said))
+        if found is None:
+            msg = f"pgbench gave no figure: {' '.join(said[1].split())[-400:]}"
+            raise AnalysisError(msg)
+        return float(found[1])
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return sum(pool.map(rate, jobs))
+
+
+@contextmanager
+def _container(place: Place, coordinator: str) -> Iterator[_Run]:
+    """Yield what runs a command in a container beside the coordinator's, of the same image."""
+    from components.nodes.docker.endpoint import connect, get_endpoint  # noqa: PLC0415 - only where nodes are containers
+
+    engine = connect(get_endpoint(), timeout=_PATIENCE)
+    node = engine.containers.get(coordinator)
+    published = {"PGHOST": place.server.host, "PGPORT": str(place.server.port)}
+    label = f"citus-pulumi.analysis={coordinator}"
+    for left in engine.containers.list(filters={"label": label}):  # by a run that was killed
+        left.remove(force=True)
+    beside = engine.containers.run(
+        node.image.id,
+        entrypoint=["sleep", _LIFETIME],
+        command=[],
+        network_mode=f"container:{node.id}",
+        labels=dict([label.split("=")]),
+        auto_remove=True,
+        init=True,
+        detach=True,
+    )
+
+    def run(command: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
+        if environment.items() >= published.items():
+            environment = {**environment, "PGHOST": "127.0.0.1", "PGPORT": "5432"}
+        done: Any = beside.exec_run(command, environment=environment, demux=True)
+        said, errors = ((part or b"").decode("utf-8", "replace") for part in cast("tuple[bytes, bytes]", done.output))
+        return done.exit_code or 0, said, errors
+
+    try:
+        yield run
+    finally:
+        beside.remove(force=True)
+        engine.close()

@@ -2,7 +2,7 @@
 
 from components.errors import StackError
 
-__all__ = ["AnalysisError", "DataError", "DiskFullError"]
+__all__ = ["AnalysisError", "DataError", "DiskFullError", "RefusedError"]
 
 
 class AnalysisError(StackError):
@@ -15,3 +15,7 @@ class DataError(AnalysisError):
 
 class DiskFullError(AnalysisError):
     """There is no room for the rows."""
+
+
+class RefusedError(AnalysisError):
+    """A server takes no more connections."""

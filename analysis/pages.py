@@ -16,9 +16,9 @@ from analysis.results import TURN, Results
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analysis.results import Load, Race, Scenario, Study
+    from analysis.results import Load, Race, Scenario, Study, Writes
 
-__all__ = ["headline", "read_results", "write_report"]
+__all__ = ["caution", "gain", "headline", "read_results", "write_report"]
 
 SEED_BYTES, SEED_ROWS, SEED_TIME, SEED_WORKER_TIME = 212, 4, 989.8, 2.0
 """What the first account of this cluster gave: bytes and rows of the co-located join, milliseconds of the repartition join
@@ -56,32 +56,98 @@ def headline(results: Results) -> str:
     )
 
 
-def _worth(results: Results) -> str:
-    """Return whether sharding was worth it on this machine, in a sentence that is true either way."""
-    a, one = results.own.scenario("colocated"), results.own.scenario("one_node")
-    parts = []
-    if a and one:
-        parts.append(
-            f"the whole question takes {duration(a.median)} on the cluster and {duration(one.median)} on one node that holds "
-            f"everything ({_compared(a.median, one.median)})"
-        )
-    country = results.country
+def gain(results: Results) -> str:
+    """Return what a company would gain by sharding, as it was measured: one country's work, the whole question, writes."""
+    country, workers = results.country, results.machine.workers
     ours, theirs = statistics.median(country.cluster_times), statistics.median(country.one_node_times)
-    parts.append(
-        f"{country.pais}'s own report looks at {size(country.cluster_bytes)} of pages in {country.shards} of {country.of_shards} "
-        f"shards, one node at {size(country.one_node_bytes)} ({duration(ours)} against {duration(theirs)})"
+    first = (
+        f"One country's work leaves the others alone: {country.pais}'s own report looks at {size(country.cluster_bytes)} of "
+        f"pages in {country.shards} of {country.of_shards} shards, where one node looks at {size(country.one_node_bytes)} "
+        f"({duration(ours)} against {duration(theirs)})."
     )
-    if results.writes:
-        most = results.writes[-1]
-        rates = statistics.median(most.cluster), statistics.median(most.one_node)
-        parts.append(
-            f"{most.clients} clients write {rates[0]:,.0f} sales a second to the cluster, {rates[1]:,.0f} to one node"
+    said = [first]
+    a, one = results.own.scenario("colocated"), results.own.scenario("one_node")
+    if a and one:
+        said.append(
+            f"The whole question takes {duration(a.median)} on the cluster and {duration(one.median)} on one node that holds "
+            f"everything ({_compared(a.median, one.median)})."
         )
-    return (
-        "; ".join(parts)
-        + f". All {results.machine.workers + 1} nodes of this cluster share one machine of {results.machine.cores} cores, so "
-        "what they gain by working side by side does not show here; that one country's work leaves the others alone does."
+    shares = results.shares
+    measured = [it for it in shares.writes if it.entry == "worker" and it.rates] if shares else []
+    best = max(measured, key=lambda it: it.rate, default=None)
+    alone = best and shares and _find(shares.writes, best.against, best.clients)
+    if best and shares and alone and alone.rates:
+        said.append(
+            f"Writes grow with the workers: where each node had {shares.cpus:g} processors to itself, as on a machine of its "
+            f"own, {workers} workers wrote {best.rate:,.0f} sales a second ({best.title}), and one node {alone.rate:,.0f}: "
+            f"{times(best.rate / alone.rate)} as many."
+        )
+    else:
+        why = results.shares_left_out or "no writes were"
+        said.append(f"What {workers} workers would write on machines of their own was not measured ({why}).")
+    return " ".join(said)
+
+
+def caution(results: Results) -> str:
+    """Return when not to shard, as it was measured."""
+    first = (
+        f"Not while one node keeps up. All {results.machine.workers + 1} nodes of this cluster share one machine of "
+        f"{results.machine.cores} cores, so what they gain by working side by side does not show here."
     )
+    said = [first]
+    count = results.typical_clients
+    at = [it for it in results.writes if it.clients == count and it.rates]
+    alone = [it for it in at if it.way == it.against]
+    if alone:
+        most = max(alone, key=lambda it: it.rate)
+        said.append(
+            f"Here {count} clients write "
+            + " and ".join(f"{it.rate:,.0f} sales a second to {it.title}" for it in alone)
+            + (
+                f": {most.title.partition(', ')[2]} is the first thing to try, and needs no cluster."
+                if len(alone) > 1
+                else "."
+            )
+        )
+        ratios = [(it, it.rate / base.rate) for it in at if it not in alone if (base := _find(at, it.against, count))]
+        said.append(
+            "Against one node asked in the same way, the cluster writes "
+            + ", ".join(f"{ratio:.2f} ({it.title})" for it, ratio in ratios)
+            + "."
+        )
+    a, b = results.own.scenario("colocated"), results.own.scenario("repartition")
+    if a and b:
+        said.append(
+            f"Nor where questions have to join without the distribution column: that took {times(b.median / a.median)} as long."
+        )
+    return " ".join(said)
+
+
+def _find(writes: Sequence[Writes], way: str, clients: int) -> Writes | None:
+    return next((it for it in writes if (it.way, it.clients) == (way, clients)), None)
+
+
+def _cell(writes: Sequence[Writes], way: str, clients: int) -> str:
+    """Return how many sales a second a way wrote, and how many times one node's that is."""
+    it = _find(writes, way, clients)
+    if it is None or not it.rates:
+        return "left out"
+    base = _find(writes, it.against, clients)
+    against = f" ({it.rate / base.rate:.2f})" if base and base.rates and base is not it else ""
+    return f"{it.rate:,.0f}{against}"
+
+
+def _ways(writes: Sequence[Writes]) -> dict[str, str]:
+    return {it.way: it.title for it in writes}
+
+
+def _counts(writes: Sequence[Writes]) -> list[int]:
+    return sorted({it.clients for it in writes})
+
+
+def _left_out(writes: Sequence[Writes]) -> list[str]:
+    """Return in words what could not be measured, and why."""
+    return [f"{it.clients} clients, {it.title}: {it.left_out}" for it in writes if it.left_out]
 
 
 def _compared(ours: float, theirs: float) -> str:
@@ -153,7 +219,8 @@ def _told(results: Results) -> dict[str, Any]:
         "results": results,
         "own": results.own,
         "headline": headline(results),
-        "worth": _worth(results),
+        "gain": gain(results),
+        "caution": caution(results),
         "colocated": results.own.scenario("colocated"),
         "repartition": results.own.scenario("repartition"),
         "same_bytes": _same_bytes(results),
@@ -178,4 +245,5 @@ def _environment() -> Environment:
     )
     environment.filters.update(duration=duration, size=size, times=times, median=median)
     environment.globals.update(ratio=_ratio, against=_against_psql)
+    environment.globals.update(cell=_cell, ways=_ways, counts=_counts, left_out=_left_out)
     return environment

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import statistics
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
@@ -25,6 +24,10 @@ COLOURS: Final = {
     "reference": "#66a61e",
     "one_node": "#666666",
 }
+_ENTRIES: Final = ("#666666", "#d95f02", "#1b9e77", "#7570b3")
+"""Colours of the servers that are written to, in the order of the results."""
+_ASKED: Final = ("-", "--", ":")
+"""Lines of what they are asked, statement by statement or in one call."""
 _STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "citus-pulumi",
@@ -66,21 +69,26 @@ def _curves(studies: Sequence[Study], of: Callable[[Study], int], label: str) ->
 
 
 def writes(results: Results) -> str:
-    """Return sales written a second over the number of clients; empty where that was not measured."""
+    """Return sales written a second over the number of clients, in each way; empty where that was not measured."""
     if not results.writes:
         return ""
 
     def draw(axes: Axes) -> None:
-        clients = [it.clients for it in results.writes]
-        ways = {
-            "one node": ("#666666", [it.one_node for it in results.writes]),
-            "cluster": ("#1b9e77", [it.cluster for it in results.writes]),
-        }
-        for label, (colour, rates) in ways.items():
-            axes.plot(clients, [statistics.median(rate) for rate in rates], marker="o", color=colour, label=label)
-            axes.fill_between(clients, [min(it) for it in rates], [max(it) for it in rates], color=colour, alpha=0.15)
+        entries = list(dict.fromkeys(it.entry for it in results.writes))
+        asked = list(dict.fromkeys(it.against for it in results.writes))
+        for way in dict.fromkeys(it.way for it in results.writes):
+            found = [it for it in results.writes if it.way == way and it.rates]
+            if not found:
+                continue
+            colour = _ENTRIES[entries.index(found[0].entry) % len(_ENTRIES)]
+            style = _ASKED[asked.index(found[0].against) % len(_ASKED)]
+            clients = [it.clients for it in found]
+            axes.plot(clients, [it.rate for it in found], style, marker="o", color=colour, label=found[0].title)
+            lowest, highest = ([end(it.rates) for it in found] for end in (min, max))
+            axes.fill_between(clients, lowest, highest, color=colour, alpha=0.15)
+        across = sorted({it.clients for it in results.writes})
         axes.set(xscale="log", xlabel="clients at once", ylabel="sales written a second", ylim=(0, None))
-        axes.set_xticks(clients, [str(it) for it in clients])
+        axes.set_xticks(across, [str(it) for it in across])
         axes.minorticks_off()
 
     return _svg(draw)

@@ -17,9 +17,11 @@ __all__ = [
     "Answer",
     "Country",
     "CountryReport",
+    "CpuShares",
     "Load",
     "Machine",
     "NodeShare",
+    "Part",
     "PlanNode",
     "Race",
     "Results",
@@ -32,6 +34,8 @@ __all__ = [
 
 TURN: Final = 250.0
 """Milliseconds that a way is asked in its turn: a quick one many times, so that what the one before left behind is gone."""
+TYPICAL: Final = 16
+"""Clients at once that stand for a company's."""
 PSQL: Final = "psql \\copy, 1 stream"
 """The way to load that all others are compared with."""
 
@@ -51,6 +55,7 @@ class Machine(_Model):
     postgres: str
     runtime: str = Field(description="docker or local: what runs the nodes")
     workers: int
+    load: float = Field(description="load average of the minute before it began: processes that ran or waited to run")
 
 
 class Country(_Model):
@@ -196,21 +201,47 @@ class CountryReport(_Model):
 
 
 class Writes(_Model):
-    """Sales written a second, each with two lines in one transaction, by so many clients at once."""
+    """Sales written a second in one way, each with two lines in one transaction, by so many clients at once."""
 
+    way: str = Field(description="key of the way")
+    title: str
+    entry: str = Field(description="which servers are written to: one node, coordinator or worker")
+    against: str = Field(description="key of the way that asks one node the same")
     clients: int
-    one_node: list[float]
-    cluster: list[float]
+    rates: list[float] = Field(description="of each round; empty where it could not be measured")
+    left_out: str = Field(default="", description="why it could not be measured")
+
+    @property
+    def rate(self) -> float:
+        """Return the median of the rates; it has some."""
+        return statistics.median(self.rates)
+
+
+class CpuShares(_Model):
+    """Writes while each node had no more than its own share of the processors, as machines of their own would give."""
+
+    cpus: float = Field(description="processors of each node, the coordinator included; the clients had no limit")
+    containers: list[str] = Field(description="that were limited")
+    writes: list[Writes]
+
+
+class Part(_Model):
+    """A part of the analysis, and how long it took."""
+
+    name: str
+    seconds: float
 
 
 class Results(_Model):
     """Everything that one run of the analysis has measured."""
 
-    version: int = Field(default=1, description="of this schema")
+    version: int = Field(default=2, description="of this schema")
     started_at: str = Field(description="UTC, ISO 8601")
     scale: int = Field(description="sales")
     seed: int
     runs: int = Field(description="turns of each scenario, after an execution that warms up")
+    whole: bool = Field(description="the whole study; else the first answer, which leaves out what takes long")
+    parts: list[Part] = Field(description="in their order")
     most_memory: int = Field(description="bytes that the analysis itself had in memory at the most")
     machine: Machine
     countries: list[Country]
@@ -218,7 +249,16 @@ class Results(_Model):
     answer: list[Answer]
     studies: list[Study] = Field(description="the stack's own tables first, then over shard counts, then over scales")
     country: CountryReport
-    writes: list[Writes]
+    writes: list[Writes] = Field(description="by clients, then by ways")
+    shares: CpuShares | None = Field(description="none where it was not measured")
+    shares_left_out: str = Field(default="", description="why the writes with equal shares were not measured")
+
+    @property
+    def typical_clients(self) -> int:
+        """Return at which number of clients ways to write are told apart in words: 16, else the most that all ways took."""
+        counts = {it.clients for it in self.writes}
+        all_ways = [count for count in counts if all(it.rates for it in self.writes if it.clients == count)]
+        return TYPICAL if TYPICAL in all_ways else max(all_ways, default=0)
 
     @property
     def own(self) -> Study:

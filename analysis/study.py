@@ -1,6 +1,6 @@
 """Runs the analysis: the ways to ask the question in turn, several times; one country's report; writes; the race of loads.
 
-What each of them is, is in scenarios.py, load.py, race.py and clients.py. Returns typed results; writes no report.
+What each of them is, is in scenarios.py, load.py, race.py and writes.py. Returns typed results; writes no report.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ import resource
 import statistics
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from analysis.clients import bench_writes
 from analysis.data import Dataset
 from analysis.errors import AnalysisError
 from analysis.explain import Explained
-from analysis.load import analyze, copy_static, fill
+from analysis.load import analyze, fill
 from analysis.place import Place, statement
 from analysis.race import race
 from analysis.results import (
@@ -30,11 +29,11 @@ from analysis.results import (
     CountryReport,
     Load,
     Machine,
+    Part,
     Results,
     Run,
     Scenario,
     Study,
-    Writes,
 )
 from analysis.scenarios import (
     COLOCATED,
@@ -46,25 +45,53 @@ from analysis.scenarios import (
     branches_again,
     most_connections,
 )
-from analysis.tables import plain_tables, sharded_tables
+from analysis.tables import sharded_tables
 from analysis.world import COUNTRIES
+from analysis.writes import measure_writes
 from components.database.connections import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from analysis.load import Loaded
 
-__all__ = ["CLIENTS", "SCALES", "SHARD_COUNTS", "Plan", "measure"]
+__all__ = ["FIRST_ANSWER", "WHOLE_STUDY", "Extent", "Plan", "measure"]
 
-SHARD_COUNTS: Final = (4, 8, 16, 32)
 SMALL: Final = 1_000
 """Sales for the curve over shard counts: so few that what is measured is the way, not the rows."""
-SCALES: Final = (10_000, 100_000, 1_000_000)
-CLIENTS: Final = (1, 4, 16, 64)
-PATIENCE: Final = 60.0
-"""Seconds after which a way has no more turns, if it had two."""
-FEWEST: Final = 2
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured, by default."""
+
+    ways: tuple[Way, ...]
+    """To ask the question of the stack's own tables."""
+    shard_counts: Sequence[int]
+    scales: Sequence[int]
+    clients: Sequence[int]
+    """That write at once."""
+    seconds: int
+    """Of each measurement of writes."""
+    rounds: int
+    """Of the writes."""
+    fewest: int
+    """Turns of a way that takes long."""
+    patience: float
+    """Seconds after which a way has no more turns than the fewest."""
+
+
+FIRST_ANSWER: Final = Extent((COLOCATED, REPARTITION, ONE_NODE), (), (), (16,), 2, 2, fewest=1, patience=15.0)
+WHOLE_STUDY: Final = Extent(
+    (COLOCATED, REPARTITION, SINGLE_HASH, REFERENCE, ONE_NODE),
+    (4, 8, 16, 32),
+    (10_000, 100_000, 1_000_000),
+    (1, 4, 16, 64, 256),
+    3,
+    3,
+    fewest=2,
+    patience=60.0,
+)
 
 
 @dataclass(frozen=True)
@@ -74,11 +101,12 @@ class Plan:
     dataset: Dataset
     streams: int
     runs: int
-    shard_counts: Sequence[int] = SHARD_COUNTS
-    scales: Sequence[int] = SCALES
-    clients: Sequence[int] = CLIENTS
-    seconds: int = 3
-    """Of each measurement of writes."""
+    extent: Extent
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether the other curves are measured too: the race of loads, and equal shares of the processors."""
+        return self.extent.ways == WHOLE_STUDY.ways
 
 
 @dataclass
@@ -88,14 +116,14 @@ class _Measured:
     way: Way
     place: Place
     connection: Connection
-    runs: list[Run]
-    explained: Explained
     connections: int
+    runs: list[Run]
+    explained: Explained | None = None
+    """Of the last turn."""
     spent: float = 0.0
 
-    @property
-    def goes_on(self) -> bool:
-        return self.spent < PATIENCE or len(self.runs) < FEWEST
+    def goes_on(self, extent: Extent) -> bool:
+        return self.spent < extent.patience or len(self.runs) < extent.fewest
 
     def once(self, answer: list[Answer]) -> None:
         """Take a turn: ask as often as fits it, at least once; the answer must be the same."""
@@ -105,13 +133,12 @@ class _Measured:
             took, answered = self.way.ask(self.connection)
             refuse_other(self.way, answered, answer)
             times.append(took)
-        self.explained = self.way.explain(self.connection)
-        seen = self.explained
+        self.explained = seen = self.way.explain(self.connection)
         self.runs.append(Run(time=statistics.median(times), explained=seen.time, bytes=seen.bytes, rows=seen.rows))
         self.spent += time.perf_counter() - started
 
     def scenario(self) -> Scenario:
-        seen = self.explained
+        seen = self.explained or self.way.explain(self.connection)
         return Scenario(
             key=self.way.key,
             title=self.way.title,
@@ -136,10 +163,10 @@ def refuse_other(way: Way, answered: Sequence[Answer], expected: Sequence[Answer
         raise AnalysisError(msg)
 
 
-def study(ways: Mapping[Way, Place], answer: list[Answer], runs: int, tell: Callable[[str], None]) -> list[Scenario]:
-    """Ask in each way in turn, `runs` turns after a time that warms up, and return what was seen.
+def study(ways: Mapping[Way, Place], answer: list[Answer], plan: Plan, tell: Callable[[str], None]) -> list[Scenario]:
+    """Ask in each way in turn, the plan's turns after a time that warms up, and return what was seen.
 
-    A way that is slow has fewer turns, but at least two.
+    A way that is slow has fewer turns, as the plan's extent says.
 
     Raises:
         AnalysisError: one of them gave another answer.
@@ -152,27 +179,34 @@ def study(ways: Mapping[Way, Place], answer: list[Answer], runs: int, tell: Call
             tell(f"{way.title}: warming up")
             with most_connections(place) if way is not ONE_NODE else nullcontext([0]) as most:
                 refuse_other(way, way.ask(connection)[1], answer)
-            measured.append(_Measured(way, place, connection, [], way.explain(connection), most[0]))
-        for number in range(runs):
+            measured.append(_Measured(way, place, connection, most[0], []))
+        for number in range(plan.runs):
             for one in measured:
-                if one.goes_on:
-                    tell(f"{one.way.title}: {number + 1} of {runs}")
+                if one.goes_on(plan.extent):
+                    tell(f"{one.way.title}: {number + 1} of {plan.runs}")
                     one.once(answer)
         return [one.scenario() for one in measured]
 
 
 def measure(
-    place: Place, one_node: Place, plan: Plan, loaded: Loaded, about: dict[str, Any], tell: Callable[[str], None]
+    place: Place,
+    one_node: Place,
+    plan: Plan,
+    loaded: Loaded,
+    about: dict[str, Any],
+    tell: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> Results:
-    """Measure everything, on tables that are loaded.
+    """Measure what the plan says, on tables that are loaded.
 
     Args:
         place: the stack's own tables.
         one_node: the same rows on one node.
         plan: what is to be measured.
         loaded: what was loaded into the stack's tables.
-        about: versions of the cluster, its runtime and number of workers, and the tables' shard count.
+        about: versions of the cluster, its runtime and number of workers, the load of the machine, and the tables' shard count.
         tell: told what is going on.
+        say: told what a person has to know afterwards, too.
     """
     started = dt.datetime.now(dt.UTC)
     shards: int = about.pop("shard_count")
@@ -188,16 +222,37 @@ def measure(
     )
     with one_node.connected("preparing one node") as connection:
         analyze(connection)
-    studies = [_own(place, one_node, plan, loaded, shards, answer, tell)]
-    studies += _curves(place, plan, tell)
+    parts: list[Part] = []
+    with _timed("asking the stack's own tables", parts):
+        studies = [_own(place, one_node, plan, loaded, shards, answer, tell)]
+    with _timed("asking over shard counts and scales", parts):
+        studies += _curves(place, plan, tell)
     sales, lines = (sum(getattr(totals, kind) for totals in loaded.totals.values()) for kind in ("sales", "lines"))
-    tell("loading the same rows in several ways")
-    runners = race(place, plan.dataset, shard_count=shards)
+    with _timed("loading in several ways", parts):
+        tell("loading the same rows in several ways")
+        runners = race(place, plan.dataset, shard_count=shards) if plan.whole else []
+    with _timed("one country's report", parts):
+        country = _one_country(place, one_node, plan.runs, shards)
+    with _timed("writing", parts):
+        extent = plan.extent
+        written = measure_writes(
+            place,
+            one_node,
+            shard_count=shards,
+            clients=extent.clients,
+            seconds=extent.seconds,
+            rounds=extent.rounds,
+            equal=plan.whole,
+            tell=tell,
+            say=say,
+        )
     return Results(
         started_at=started.isoformat(timespec="seconds"),
         scale=plan.dataset.scale,
         seed=plan.dataset.seed,
         runs=plan.runs,
+        whole=plan.whole,
+        parts=parts,
         most_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         machine=_machine(about),
         countries=_countries(place, loaded),
@@ -211,9 +266,18 @@ def measure(
         ),
         answer=answer,
         studies=studies,
-        country=_one_country(place, one_node, plan.runs, shards),
-        writes=_writes(place, one_node, plan, shards, tell),
+        country=country,
+        writes=written.writes,
+        shares=written.shares,
+        shares_left_out=written.shares_left_out,
     )
+
+
+@contextmanager
+def _timed(name: str, parts: list[Part]) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    parts.append(Part(name=name, seconds=time.perf_counter() - started))
 
 
 def _own(
@@ -226,21 +290,21 @@ def _own(
     tell: Callable[[str], None],
 ) -> Study:
     tell("the stack's own tables")
-    with (
-        branches_again(place, "reference", shards) as reference,
-        branches_again(place, "single_hash", shards) as single,
-    ):
-        ways = {COLOCATED: place, REPARTITION: place, SINGLE_HASH: single, REFERENCE: reference, ONE_NODE: one_node}
-        scenarios = study(ways, answer, plan.runs, tell)
+    with ExitStack() as stack:
+        places = {COLOCATED: place, REPARTITION: place, ONE_NODE: one_node}
+        for way in (REFERENCE, SINGLE_HASH):
+            if way in plan.extent.ways:
+                places[way] = stack.enter_context(branches_again(place, way.key, shards))
+        scenarios = study({way: places[way] for way in plan.extent.ways}, answer, plan, tell)
     lines = sum(totals.lines for totals in loaded.totals.values())
     return Study(sales=plan.dataset.scale, lines=lines, shard_count=shards, of="stack", scenarios=scenarios)
 
 
 def _curves(place: Place, plan: Plan, tell: Callable[[str], None]) -> list[Study]:
     """Measure over shard counts with few sales, and over scales with few shards."""
-    fewest = min(plan.shard_counts, default=0)
-    wanted = [(count, SMALL) for count in plan.shard_counts]
-    wanted += [(fewest, scale) for scale in plan.scales if SMALL < scale <= plan.dataset.scale and fewest]
+    fewest = min(plan.extent.shard_counts, default=0)
+    wanted = [(count, SMALL) for count in plan.extent.shard_counts]
+    wanted += [(fewest, scale) for scale in plan.extent.scales if SMALL < scale <= plan.dataset.scale and fewest]
     studies = []
     for count, sales in wanted:
         tell(f"{sales:,} sales in {count} shards")
@@ -254,7 +318,7 @@ def _curves(place: Place, plan: Plan, tell: Callable[[str], None]) -> list[Study
             ):
                 answer = COLOCATED.ask(connection)[1]
                 ways = {COLOCATED: own, REPARTITION: own, SINGLE_HASH: single, REFERENCE: reference}
-                scenarios = study(ways, answer, plan.runs, tell)
+                scenarios = study(ways, answer, plan, tell)
         studies.append(Study(sales=sales, lines=lines, shard_count=count, of="copy", scenarios=scenarios))
     return studies
 
@@ -285,23 +349,6 @@ def _one_country(place: Place, one_node: Place, runs: int, shards: int) -> Count
     )
 
 
-def _writes(place: Place, one_node: Place, plan: Plan, shards: int, tell: Callable[[str], None]) -> list[Writes]:
-    if not plan.clients:
-        return []
-    script = statement("write_sale")
-    figures: dict[int, dict[str, list[float]]] = {clients: {"one": [], "cluster": []} for clients in plan.clients}
-    with sharded_tables(place, "writes", shards) as cluster, plain_tables(one_node, "writes") as one:
-        for own in (cluster, one):
-            with own.connected("preparing writes") as connection, connection.transaction():
-                copy_static(connection)
-        for number in range(3):
-            for clients, rates in figures.items():
-                tell(f"writes by {clients} clients: {number + 1} of 3")
-                rates["one"].append(bench_writes(one, script, clients=clients, seconds=plan.seconds))
-                rates["cluster"].append(bench_writes(cluster, script, clients=clients, seconds=plan.seconds))
-    return [Writes(clients=clients, one_node=it["one"], cluster=it["cluster"]) for clients, it in figures.items()]
-
-
 def _shards_now(place: Place) -> int:
     with place.connected("counting shards") as connection:
         row = connection.execute("select count(*) from pg_dist_shard where logicalrelid = 'venta'::regclass").fetchone()
@@ -311,7 +358,9 @@ def _shards_now(place: Place) -> int:
 def _countries(place: Place, loaded: Loaded) -> list[Country]:
     with place.connected("asking where countries are") as connection:
         where = {"countries": [country.id_pais for country in COUNTRIES]}
-        lying = {pais: (node, pinned) for pais, node, pinned in connection.execute(statement("get_countries"), where)}
+        lying = {
+            pais: (node, pinned) for pais, node, pinned, _ in connection.execute(statement("get_countries"), where)
+        }
     return [
         Country(
             id_pais=country.id_pais,

@@ -1,5 +1,4 @@
--- A sale of two lines, in one transaction, as a till writes it; pgbench's own script.
-\set pais random(1, 4)
+-- A sale of two lines, in one transaction, statement by statement as a till writes it; pgbench's own script. :pais is set before it.
 \set sucursal :pais * 1000 + random(1, 18)
 \set producto :pais * 100000 + random(1, 399)
 begin;
