@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from analysis.errors import AnalysisError, RefusedError
+from analysis.errors import AnalysisError, NotMeasuredError
 from analysis.place import Place
 from components.nodes.local.installation import folders
 
@@ -29,6 +30,8 @@ _REFUSED: Final = re.compile(
 )
 _COMMAND: Final = ("bash", "-c", 'exec "$0" "$@" --file=<(printf %s "$SCRIPT")')
 """Runs pgbench with a script that is in the environment, so that no file of it is left anywhere."""
+CONNECT_SECONDS: Final = 0.04
+"""Of each client, added to the time of a pgbench: it counts that from before its clients connect. Its figure is of afterwards."""
 _PATIENCE: Final = 300
 """Seconds that a pgbench may take beside those that it measures: hundreds of clients take long to connect."""
 _LIFETIME: Final = "21600"
@@ -47,7 +50,8 @@ class Job:
 Bench = Callable[[Sequence[Job], int], float]
 """Runs jobs side by side for so many seconds; returns how many transactions a second they get done together.
 
-Raises RefusedError where a server takes no more connections, and AnalysisError where pgbench fails.
+Raises NotMeasuredError where there is no figure, because a server takes no more connections or connecting takes all the time; and
+AnalysisError where pgbench fails.
 """
 _Run = Callable[[list[str], dict[str, str]], tuple[int, str, str]]
 """Runs a command with more in its environment; returns its exit code, output and errors."""
@@ -85,7 +89,10 @@ def _succeeded(program: str, code: int, said: str, errors: str) -> str:
     if code:
         last = " ".join(errors.split())[-400:]
         msg = f"{Path(program).name} failed with exit code {code}: {last}"
-        raise RefusedError(msg) if _REFUSED.search(errors) else AnalysisError(msg)
+        if _REFUSED.search(errors):
+            msg = "a server takes no more connections (max_connections)"
+            raise NotMeasuredError(msg)
+        raise AnalysisError(msg)
     return said
 
 
@@ -131,13 +138,16 @@ def pgbench(place: Place) -> Iterator[Bench]:
 
 
 def _together(program: str, run: _Run, jobs: Sequence[Job], seconds: int) -> float:
+    connecting = math.ceil(sum(job.clients for job in jobs) * CONNECT_SECONDS)
+
     def rate(job: Job) -> float:
-        how = ["--no-vacuum", f"--client={job.clients}", f"--jobs={min(job.clients, 2)}", f"--time={seconds}"]
-        said = run([*_COMMAND, program, *how], {**_environment(job.place), "SCRIPT": job.script})
-        found = _TPS.search(_succeeded(program, *said))
-        if found is None:
-            msg = f"pgbench gave no figure: {' '.join(said[1].split())[-400:]}"
-            raise AnalysisError(msg)
+        time = f"--time={seconds + connecting}"
+        how = ["--no-vacuum", f"--client={job.clients}", f"--jobs={min(job.clients, 2)}", time]
+        said = _succeeded(program, *run([*_COMMAND, program, *how], {**_environment(job.place), "SCRIPT": job.script}))
+        found = _TPS.search(said)
+        if found is None or float(found[1]) == 0:
+            msg = f"in {seconds + connecting} s the clients did not get beyond connecting"
+            raise NotMeasuredError(msg)
         return float(found[1])
 
     with ThreadPoolExecutor(len(jobs)) as pool:

@@ -2,7 +2,7 @@
 
 from components.errors import StackError
 
-__all__ = ["AnalysisError", "DataError", "DiskFullError", "RefusedError"]
+__all__ = ["AnalysisError", "DataError", "DiskFullError", "NotMeasuredError"]
 
 
 class AnalysisError(StackError):
@@ -17,5 +17,5 @@ class DiskFullError(AnalysisError):
     """There is no room for the rows."""
 
 
-class RefusedError(AnalysisError):
-    """A server takes no more connections."""
+class NotMeasuredError(AnalysisError):
+    """A point of a curve that cannot be measured on this machine; says why."""

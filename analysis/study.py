@@ -81,7 +81,7 @@ class Extent:
     """Seconds after which a way has no more turns than the fewest."""
 
 
-FIRST_ANSWER: Final = Extent((COLOCATED, REPARTITION, ONE_NODE), (), (), (16,), 2, 2, fewest=1, patience=15.0)
+FIRST_ANSWER: Final = Extent((COLOCATED, REPARTITION, ONE_NODE), (), (), (16,), 3, 2, fewest=1, patience=15.0)
 WHOLE_STUDY: Final = Extent(
     (COLOCATED, REPARTITION, SINGLE_HASH, REFERENCE, ONE_NODE),
     (4, 8, 16, 32),

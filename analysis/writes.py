@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from psycopg import sql
 
 from analysis.clients import Job, pgbench
-from analysis.errors import RefusedError
+from analysis.errors import NotMeasuredError
 from analysis.load import copy_static
 from analysis.place import Place, statement
 from analysis.results import CpuShares, Writes
@@ -138,9 +138,9 @@ def _measure(
                 tell(f"writes by {count} clients, {way.title}: {number + 1} of {rounds}")
                 try:
                     rates[point].append(bench(_jobs(way, entries[way.entry], count), seconds))
-                except RefusedError:
+                except NotMeasuredError as error:
                     rates[point].clear()
-                    left_out[point] = "a server takes no more connections (max_connections)"
+                    left_out[point] = str(error)
     return [
         Writes(
             way=way.key,
