@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -113,7 +114,7 @@ def main(  # noqa: PLR0913, PLR0917 - a command's options
 ) -> None:
     """Load data into a stack that is up, ask the question in every way, and write the report."""
     find_pulumi()
-    load_average = os.getloadavg()[0]
+    started, load_average = time.perf_counter(), os.getloadavg()[0]
     try:
         outputs = {name: it.value for name, it in open_stack(stack or select_stack()).outputs().items()}
         place, about = find_cluster(outputs)
@@ -128,6 +129,7 @@ def main(  # noqa: PLR0913, PLR0917 - a command's options
         alone = one_node(place)
         loaded(alone, "one node", dataset, streams=streams, reload=reload)
         drop_leftovers(alone)
+        about["prepared"] = time.perf_counter() - started
         given = {"shard_counts": numbers(shards), "scales": numbers(scales), "clients": numbers(clients)}
         extent = extent_of(whole=whole, seconds=seconds, rounds=rounds, **given)
         plan = Plan(dataset, streams, runs, extent)

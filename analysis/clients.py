@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import shutil
@@ -138,7 +137,7 @@ def pgbench(place: Place) -> Iterator[Bench]:
 
 
 def _together(program: str, run: _Run, jobs: Sequence[Job], seconds: int) -> float:
-    connecting = math.ceil(sum(job.clients for job in jobs) * CONNECT_SECONDS)
+    connecting = round(sum(job.clients for job in jobs) * CONNECT_SECONDS)
 
     def rate(job: Job) -> float:
         time = f"--time={seconds + connecting}"

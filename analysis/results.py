@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = [
     "PSQL",
     "TURN",
+    "TYPICAL",
     "Answer",
     "Country",
     "CountryReport",

@@ -30,6 +30,7 @@ from analysis.results import (
     Load,
     Machine,
     Part,
+    Race,
     Results,
     Run,
     Scenario,
@@ -213,7 +214,8 @@ def measure(
         one_node: the same rows on one node.
         plan: what is to be measured.
         loaded: what was loaded into the stack's tables.
-        about: versions of the cluster, its runtime and number of workers, the load of the machine, and the tables' shard count.
+        about: versions of the cluster, its runtime and number of workers, the machine's load, the tables' shard count, and how
+            many seconds it took to come here.
         tell: told what is going on.
         say: told what a person has to know afterwards, too.
     """
@@ -231,15 +233,18 @@ def measure(
     )
     with one_node.connected("preparing one node") as connection:
         analyze(connection)
-    parts: list[Part] = []
+    parts = [Part(name="loading, and what is before it", seconds=about.pop("prepared"))]
     with _timed("asking the stack's own tables", parts):
         studies = [_own(place, one_node, plan, loaded, shards, answer, tell)]
-    with _timed("asking over shard counts and scales", parts):
-        studies += _curves(place, plan, tell)
+    if plan.extent.shard_counts:
+        with _timed("asking over shard counts and scales", parts):
+            studies += _curves(place, plan, tell)
     sales, lines = (sum(getattr(totals, kind) for totals in loaded.totals.values()) for kind in ("sales", "lines"))
-    with _timed("loading in several ways", parts):
+    runners: list[Race] = []
+    if plan.whole:
         tell("loading the same rows in several ways")
-        runners = race(place, plan.dataset, shard_count=shards) if plan.whole else []
+        with _timed("loading in several ways", parts):
+            runners = race(place, plan.dataset, shard_count=shards)
     with _timed("one country's report", parts):
         country = _one_country(place, one_node, plan.runs, shards)
     with _timed("writing", parts):

@@ -16,7 +16,7 @@ from analysis.clients import Job, pgbench
 from analysis.errors import NotMeasuredError
 from analysis.load import copy_static
 from analysis.place import Place, statement
-from analysis.results import CpuShares, Writes
+from analysis.results import TYPICAL, CpuShares, Writes
 from analysis.shares import equal_shares, get_obstacle
 from analysis.tables import plain_tables, sharded_tables
 from analysis.world import COUNTRIES
@@ -30,10 +30,8 @@ if TYPE_CHECKING:
     from analysis.clients import Bench
     from components.database.connections import Connection
 
-__all__ = ["EQUAL_CLIENTS", "WAYS", "Door", "Measured", "WayToWrite", "deal", "measure_writes"]
+__all__ = ["WAYS", "Door", "Measured", "WayToWrite", "compare", "deal", "measure_writes"]
 
-EQUAL_CLIENTS: Final = (16,)
-"""That write while all nodes have equal shares of the processors."""
 _STATEMENTS, _CALL = "write_sale", "write_sale_in_one_call"
 
 
@@ -91,7 +89,7 @@ def measure_writes(  # noqa: PLR0913 - what is measured, where, and how
     tell: Callable[[str], None],
     say: Callable[[str], None],
 ) -> Measured:
-    """Measure each way with each number of clients, in turn.
+    """Measure each way, and with equal shares of the processors again.
 
     Args:
         place: the stack's own tables, which are left alone; new ones are made, with the countries on the same workers.
@@ -107,26 +105,29 @@ def measure_writes(  # noqa: PLR0913 - what is measured, where, and how
     if not clients:
         return Measured([], None, "")
     with _entries(place, one_node, shard_count) as entries, pgbench(place) as bench:
-        writes = _measure(bench, entries, clients, seconds, rounds, tell)
+        writes = compare(bench, entries, clients, seconds=seconds, rounds=rounds, tell=tell)
         if not equal:
             return Measured(writes, None, "the whole study measures it")
         nodes = [door.place.server.host for door in entries["worker"]]
         obstacle = get_obstacle(place, nodes)
         if obstacle:
             return Measured(writes, None, obstacle)
+        equal_clients = TYPICAL if TYPICAL in clients else max(clients)
         with equal_shares(place, nodes, say) as (containers, cpus):
-            shared = _measure(bench, entries, EQUAL_CLIENTS, seconds, rounds, tell)
+            shared = compare(bench, entries, [equal_clients], seconds=seconds, rounds=rounds, tell=tell)
     return Measured(writes, CpuShares(cpus=cpus, containers=containers, writes=shared), "")
 
 
-def _measure(
+def compare(
     bench: Bench,
     entries: Mapping[str, Sequence[Door]],
     clients: Sequence[int],
+    *,
     seconds: int,
     rounds: int,
     tell: Callable[[str], None],
 ) -> list[Writes]:
+    """Measure each way with each number of clients, in turn; what cannot be measured is left out, with the reason."""
     rates: dict[tuple[int, str], list[float]] = {(count, way.key): [] for count in clients for way in WAYS}
     left_out: dict[tuple[int, str], str] = {}
     for number in range(rounds):

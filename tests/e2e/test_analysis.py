@@ -6,8 +6,10 @@ import re
 import shutil
 import signal
 import subprocess
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+import docker
 import pytest
 
 from analysis.pages import read_results
@@ -18,6 +20,8 @@ from tests.retail import RETAIL_TABLES
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from analysis.results import Results
 
 RUNTIMES = some_of(DOCKER, LOCAL, STAND_IN)
 pytestmark = pytest.mark.needs("pulumi")
@@ -36,7 +40,22 @@ def stack(new_stack: Callable[..., Stack]) -> Stack:
 def analyse(stack: Stack, *more: str) -> Run:
     """Run the analysis, short, with more options."""
     return stack._run(
-        [*command(stack), "--runs", "2", "--shards", "", "--scales", "", "--clients", "2", "--seconds", "1", *more]
+        [
+            *command(stack),
+            "--runs",
+            "2",
+            "--shards",
+            "",
+            "--scales",
+            "",
+            "--clients",
+            "2",
+            "--seconds",
+            "1",
+            "--rounds",
+            "1",
+            *more,
+        ]
     )
 
 
@@ -129,9 +148,9 @@ def test_another_dataset_is_refused_and_a_stray_row_is_found(stack: Stack) -> No
 
 
 @pytest.mark.usefixtures("genuine")
-def test_the_report_says_what_was_measured(stack: Stack) -> None:
+def test_the_report_says_what_was_measured(stack: Stack, runtime: str) -> None:
     """All ways give the same rows; the co-located join moves the same few bytes each time; nothing is left behind."""
-    done = analyse(stack, "--scale", "2000", "--reload")
+    done = analyse(stack, "--whole", "--scale", "2000", "--reload")
     assert done.code == 0, done.output
     results = read_results(stack.folder / "report" / "data.json")
     assert len(results.answer) == 16
@@ -143,10 +162,30 @@ def test_the_report_says_what_was_measured(stack: Stack) -> None:
     assert ways["repartition"].median > ways["colocated"].median
     assert sum(share.rows for share in ways["colocated"].nodes) == 16
     assert all(country.pinned for country in results.countries)
-    assert (results.country.shards, results.writes[0].clients) == (1, 2)
+    assert results.country.shards == 1
+    assert [(it.clients, len(it.rates), it.left_out) for it in results.writes] == [(2, 1, "")] * 6
+    assert_equal_shares(stack, results, runtime)
     assert stack.query("select nspname from pg_namespace where nspname like 'citus_pulumi_analysis_%'") == []
     assert stack.query("select datname from pg_database where datname like '%_one_node'") == []
     assert stack.password not in done.output
+
+
+def assert_equal_shares(stack: Stack, results: Results, runtime: str) -> None:
+    """Assert that nodes in containers had equal shares of the processors, and have no limit now; the report tells of others."""
+    if runtime != "docker":
+        assert results.shares_left_out == "the nodes are no containers"
+        return
+    assert results.shares
+    names = [f"{stack.name}_{node}" for node in ("coordinator", "worker_1", "worker_2")]
+    assert results.shares.containers == names
+    assert all(it.rates for it in results.shares.writes)
+    with closing(docker.from_env()) as engine:
+        limits = {engine.containers.get(name).attrs["HostConfig"]["CpuQuota"] for name in names}
+        assert engine.containers.list(filters={"label": f"citus-pulumi.analysis={names[0]}"}) == []
+    assert limits == {-1}
+    preview = stack.preview()
+    assert preview.code == 0
+    assert not preview.changes().keys() - {"unchanged"}, preview.output
 
 
 @pytest.mark.usefixtures("genuine")

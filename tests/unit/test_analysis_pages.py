@@ -14,9 +14,11 @@ from analysis.results import (
     Answer,
     Country,
     CountryReport,
+    CpuShares,
     Load,
     Machine,
     NodeShare,
+    Part,
     PlanNode,
     Race,
     Results,
@@ -57,6 +59,24 @@ def study(of: str, sales: int, shards: int, *, slower: float = 1) -> Study:
     return Study(sales=sales, lines=sales * 2, shard_count=shards, of=of, scenarios=made)
 
 
+def writes(clients: int, one_node: float | None, coordinator: float | None, worker: float | None) -> list[Writes]:
+    """Return what so many clients wrote in each way, in three rounds; nothing where the server took no more of them."""
+    rates = {"one node": one_node, "coordinator": coordinator, "worker": worker}
+    return [
+        Writes(
+            way=f"{entry}{asked}",
+            title=f"{entry}, {'one call' if asked else 'statements'}",
+            entry=entry,
+            against=f"one node{asked}",
+            clients=clients,
+            rates=[rate * (2 if asked else 1) * factor for factor in (0.9, 1, 1.2)] if rate else [],
+            left_out="" if rate else "no more connections",
+        )
+        for asked in ("", " call")
+        for entry, rate in rates.items()
+    ]
+
+
 def results(**changes: Any) -> Results:
     """Return what a run might have measured."""
     given: dict[str, Any] = {
@@ -64,6 +84,8 @@ def results(**changes: Any) -> Results:
         "scale": 5_000,
         "seed": 1,
         "runs": 3,
+        "whole": True,
+        "parts": [Part(name="writing", seconds=70.0)],
         "most_memory": 300 * 2**20,
         "machine": Machine(
             cores=2,
@@ -74,6 +96,7 @@ def results(**changes: Any) -> Results:
             postgres="15",
             runtime="docker",
             workers=4,
+            load=0.3,
         ),
         "countries": [Country(id_pais=1, pais="<b>México", sales=5_000, lines=9_000, node="w:1", pinned=True)],
         "load": Load(
@@ -102,10 +125,8 @@ def results(**changes: Any) -> Results:
             cluster_times=[1.0],
             one_node_times=[9.0],
         ),
-        "writes": [
-            Writes(clients=1, one_node=[100.0], cluster=[50.0]),
-            Writes(clients=4, one_node=[300.0], cluster=[200.0]),
-        ],
+        "writes": [*writes(1, 100.0, 50.0, 80.0), *writes(16, 300.0, 150.0, 240.0), *writes(256, None, None, 60.0)],
+        "shares": CpuShares(cpus=0.25, containers=["c", "w_1"], writes=writes(16, 100.0, 50.0, 320.0)),
     }
     return Results(**{**given, **changes})
 
@@ -175,13 +196,54 @@ def test_ways_to_load_are_compared_with_psql(tmp_path: Path) -> None:
     assert "The fastest" not in twin
 
 
+def test_the_first_lines_say_what_is_gained_and_when_not_to_shard(tmp_path: Path) -> None:
+    """Before any table, in sentences with the figures: with equal shares, and on shared processors where 16 clients write."""
+    twin = written(tmp_path, results())[1].partition("\n## ")[0]
+    assert "Chile's own report looks at 1.0 MB of pages in 1 of 40 shards, where one node looks at 32.0 MB" in twin
+    assert "each node had 0.25 processors to itself" in twin
+    assert "wrote 640 sales a second (worker, one call), and one node 200: 3.2 times as many" in twin
+    assert "All 5 nodes of this cluster share one machine of 2 cores" in twin
+    assert (
+        "16 clients write 300 sales a second to one node, statements and 600 sales a second to one node, one call"
+        in twin
+    )
+    assert "one call is the first thing to try, and needs no cluster" in twin
+    assert "0.50 (coordinator, statements), 0.80 (worker, statements), 0.50 (coordinator, one call)" in twin
+
+
+def test_a_gain_that_was_not_measured_is_not_told(tmp_path: Path) -> None:
+    """Without equal shares there is no figure of machines of their own, but the reason why."""
+    twin = written(tmp_path, results(shares=None, shares_left_out="the nodes are no containers"))[1]
+    assert "would write on machines of their own was not measured (the nodes are no containers)" in twin
+    assert "processors to itself" not in twin
+
+
+def test_each_way_to_write_is_against_one_node_asked_the_same(tmp_path: Path) -> None:
+    """A row a way, a column a number of clients; what no server took is left out, with the reason."""
+    page, twin = written(tmp_path, results())
+    assert "| coordinator, statements | 50 (0.50) | 150 (0.50) | left out |" in twin
+    assert "| worker, one call | 160 (0.80) | 480 (0.80) | 120 |" in twin
+    assert "- left out: 256 clients, one node, statements: no more connections" in twin
+    assert "256 clients, one node, statements: no more connections" in page
+
+
+def test_the_first_answer_names_the_whole_study(tmp_path: Path) -> None:
+    """Both say how to get the rest, and the whole study does not; each says how long its parts took, and under which load."""
+    first = written(tmp_path / "first", results(whole=False))
+    whole = written(tmp_path / "whole", results())
+    assert all("make analysis WHOLE=1" in it for it in first)
+    assert "the whole study is" not in " ".join(whole)
+    assert "make analysis SCALE=5000 SEED=1 WHOLE=1" in whole[0]
+    assert "load average before it began 0.3; writing 70.00 s" in whole[1]
+
+
 def test_what_was_not_measured_is_said_so(tmp_path: Path) -> None:
     """Without curves, writes and a load of its own, there is a report."""
     load = results().load.model_copy(update={"seconds": None, "race": []})
-    page, twin = written(tmp_path, results(studies=[study("stack", 5_000, 32)], writes=[], load=load))
+    page, twin = written(tmp_path, results(studies=[study("stack", 5_000, 32)], writes=[], shares=None, load=load))
     assert page.count("not measured") >= 2
     assert "Writes were not measured" in page
-    assert twin.count("not measured") == 3
+    assert twin.count("not measured") == 5
     assert "loaded by an earlier run" in page
 
 
