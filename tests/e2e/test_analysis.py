@@ -183,9 +183,6 @@ def assert_equal_shares(stack: Stack, results: Results, runtime: str) -> None:
         limits = {engine.containers.get(name).attrs["HostConfig"]["CpuQuota"] for name in names}
         assert engine.containers.list(filters={"label": f"citus-pulumi.analysis={names[0]}"}) == []
     assert limits == {-1}
-    preview = stack.preview()
-    assert preview.code == 0
-    assert not preview.changes().keys() - {"unchanged"}, preview.output
 
 
 @pytest.mark.usefixtures("genuine")
