@@ -148,7 +148,7 @@ test: check ## everything, on whichever genuine parts this machine has; ends wit
 .PHONY: everything
 everything: setup ## the whole tests of each change of a cluster on every runtime, of which `make test` takes one; half an hour
 	@CITUS_PULUMI_EVERYTHING=1 .venv/bin/pytest tests/e2e/test_parameters.py tests/e2e/test_password.py tests/e2e/test_citus_upgrade.py \
-	  tests/e2e/test_rebalance.py tests/e2e/test_schemas.py tests/e2e/test_declared_roles.py
+	  tests/e2e/test_rebalance.py tests/e2e/test_schemas.py tests/e2e/test_declared_roles.py tests/e2e/test_operations_page.py
 
 .PHONY: corpus
 corpus: setup ## all of the corpus against each release of Citus that this machine has, or CITUS_PULUMI_PG_BIN=<folder>:<folder>; some minutes
