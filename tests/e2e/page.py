@@ -23,7 +23,7 @@ _PART: Final = re.compile(
     r"^#+ (?P<section>[^\n]*)$|^(?:<!-- (?P<mark>\w+) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-DEADLINE: Final = 240
+DEADLINE: Final = 600
 """Seconds that one block may take."""
 
 

@@ -76,7 +76,6 @@ def clone(runtime: str, tmp_path: Path) -> Iterator[Clone]:
     settings = {"port": port, "namePrefix": PREFIX, "workers": 2, "shardCount": 4, "tenants": tenants, **nodes.settings}
     clone.set(**{f"citus:{name}": value for name, value in settings.items()})
     assert clone.run("make up STACK=dev") == 0
-    query(clone, ROWS)
     yield clone
     clone.run("make recover STACK=dev; make down STACK=dev")
     if isinstance(nodes, LocalNodes):
@@ -98,10 +97,10 @@ def happen(clone: Clone, section: str) -> None:
         query(clone, "grant truncate on venta to shop_app")
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_every_command_of_the_page_works(clone: Clone, runtime: str) -> None:
     """What it shows is what is printed; in the end every row is there, and nothing is left to do."""
-    before = query(clone, SUMS)
+    before = query(clone, ROWS + SUMS)
     section = ""
     for block in read_blocks(PAGE):
         if block.mark == "containers" and runtime == "local":
@@ -118,5 +117,5 @@ def test_every_command_of_the_page_works(clone: Clone, runtime: str) -> None:
         elif block.kind == "sh":
             commands = re.sub(r"citusdata/citus:[\d.]+", NEWER_IMAGE, block.text)
             assert clone.run(commands, typed=TYPED.get(section, "")) == 0, clone.printed
-    assert query(clone, SUMS) == before
+    assert before.endswith(query(clone, SUMS))
     assert clone.run(".venv/bin/python -m cli preview --stack dev --expect-no-changes") == 0
