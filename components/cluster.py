@@ -209,6 +209,9 @@ class CitusCluster(pulumi.ComponentResource):
                 worker_groups=tuple(worker.group_id for worker in self.workers),
                 tenants=tenants,
                 schemas=(placed := tuple(it.declaration.schema for it in plan.schemas if it.worker)),
+                files=tuple(file.name for file in plan.files),
+                groups=self._groups(),
+                all_schemas=tuple(self.schemas),
                 forecast=self.identity.cluster_id.apply(
                     lambda it: _look_ahead(look.live, it, policy, tenants, placed, workers, self.workers)
                 ),
@@ -263,8 +266,11 @@ class CitusCluster(pulumi.ComponentResource):
             made[role] = Role(str(role), inputs, self._after([health]))
         return made
 
+    def _groups(self) -> dict[str, pulumi.Input[int]]:
+        return {name: table.colocation_group for name, table in self.tables.items()}
+
     def _privileges(self, plan: ShardingPlan, last: pulumi.Resource) -> list[RolePrivileges]:
-        groups: dict[str, pulumi.Input[int]] = {name: table.colocation_group for name, table in self.tables.items()}
+        groups = self._groups()
         made = []
         for role, declared in self._settings.roles.items():
             inputs = RolePrivilegesInputs(

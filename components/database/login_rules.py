@@ -112,7 +112,8 @@ def remove_rules(connection: Connection, node: tuple[str, int]) -> None:
     """Put back what stood there before; a file that is not this program's stays."""
     found = _ask(connection, node)
     if found.kind:
-        _run(connection, node, f"mv {shlex.quote(_before(found))} {shlex.quote(found.path)}", "")
+        # Input that is not read would be an error where the command ends before the server has written it.
+        _run(connection, node, f"cat > /dev/null && mv {shlex.quote(_before(found))} {shlex.quote(found.path)}", "")
         _reload(connection, node)
 
 
