@@ -20,12 +20,12 @@ from components.errors import DockerError, IdentityError
 from components.logs import Log
 from components.nodes.docker.endpoint import Endpoint, connect, get_endpoint
 from components.nodes.docker.image import FoundNodes, Verdict, find_image, look_into
-from components.nodes.docker.pooler import get_container_names, pooler_name
+from components.nodes.docker.pooler import get_container_names
 from components.nodes.docker.ready import STOP_SECONDS, wait_for_server
 from components.nodes.docker.shape import POSTGRES_PORT, Shape, get_shape, get_shared_buffers
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
 from components.nodes.look import Look
-from components.nodes.node import node_names
+from components.nodes.node import node_names, pooler_name
 from components.nodes.passfile import find_passwords
 from components.nodes.server_settings import choose_shared_buffers
 from components.nodes.versions import get_newest_postgres

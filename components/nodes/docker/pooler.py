@@ -6,23 +6,18 @@ from typing import TYPE_CHECKING, Final
 
 from components.database.pooling import POOLER
 from components.nodes.docker.shape import POSTGRES_PORT
-from components.nodes.node import node_names
+from components.nodes.node import node_names, pooler_name
 
 if TYPE_CHECKING:
     from components.settings import PoolerSettings, Settings
 
-__all__ = ["FOLDER", "get_container_names", "pooler_name", "render_ini", "render_userlist"]
+__all__ = ["FOLDER", "get_container_names", "render_ini", "render_userlist"]
 
 FOLDER: Final = "/etc/citus-pulumi"
 _RUN: Final = "/run/citus-pulumi"
 """Made by start_pooler.sh."""
 _RESERVED: Final = 20
 """Connections of a node that poolers leave to people, to this program and to the nodes' own."""
-
-
-def pooler_name(node: str) -> str:
-    """Return what the pooler of a node is called."""
-    return f"{node}_pooler"
 
 
 def get_container_names(settings: Settings) -> list[str]:

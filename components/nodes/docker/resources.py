@@ -13,11 +13,11 @@ from components.nodes.data import NodeData, NodeDataInputs
 from components.nodes.docker.destroy_guard import DestroyGuard, DestroyGuardInputs
 from components.nodes.docker.engine import STOP_SECONDS, Engine
 from components.nodes.docker.image import VOLUME_FOLDER, Verdict
-from components.nodes.docker.pooler import FOLDER, get_container_names, pooler_name, render_ini, render_userlist
+from components.nodes.docker.pooler import FOLDER, get_container_names, render_ini, render_userlist
 from components.nodes.docker.shape import POSTGRES_PORT, get_shape
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, volume_name
 from components.nodes.locales import DEFAULT_LOCALE
-from components.nodes.node import Node, node_names
+from components.nodes.node import Node, node_names, pooler_name
 from components.nodes.server_settings import get_start_settings
 
 if TYPE_CHECKING:
