@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EXCLUDED",
     "PROJECT",
+    "PoolerSettings",
     "RebalanceSettings",
     "RoleSettings",
     "Settings",
@@ -75,6 +76,7 @@ STRUCTURED: Final = {
     "tenants": "table names",
     "roles": "role names",
     "rebalance": "its settings, true or false",
+    "pooler": "its settings, true or false",
     **dict.fromkeys(PARAMETERS, "names of parameters of PostgreSQL and Citus"),
 }
 """Settings that are mappings, each with what it maps."""
@@ -182,6 +184,18 @@ class RebalanceSettings(_Model):
     """Moves at a time at most."""
     transfer_mode: Literal["auto", "block_writes"] = "auto"
     """Online where the tables allow it, or with writes waiting everywhere."""
+
+
+class PoolerSettings(_Model):
+    """PgBouncer before the coordinator: many clients share few sessions, each for as long as a transaction."""
+
+    port: int = Field(default=6432, ge=1, le=65535)
+    """On bindAddress."""
+    image: str = Field(default="edoburu/pgbouncer:v1.24.1-p1", min_length=1, pattern=r"^\S+$")
+    """Any with PgBouncer 1.21 or newer and a shell."""
+    pool_size: int = Field(default=20, ge=1, le=10000)
+    """Sessions on a server for one role at most."""
+    max_clients: int = Field(default=1000, ge=1, le=100000)
 
 
 class SchemaSettings(_Model):
@@ -317,6 +331,8 @@ class Settings(_Model):
     """Roles of applications, each by its name."""
     rebalance: RebalanceSettings | None = Field(default_factory=RebalanceSettings)
     """None where shards stay where they are."""
+    pooler: PoolerSettings | None = None
+    """None for no pooler."""
     unsafe_triggers: bool = False
     """Sharded tables may have triggers, which fire on the workers, for the rows of one shard each."""
     parameters: dict[str, ParameterValue] = Field(default_factory=dict)
@@ -473,9 +489,19 @@ class Settings(_Model):
         return self
 
     @model_validator(mode="after")
+    def _ports_apart(self) -> Settings:
+        if self.pooler and self.pooler.port == self.port:
+            msg = f"pooler.port = {self.port}: that is the coordinator's own (citus:port): choose another"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _fit_for_local(self) -> Settings:
         if self.runtime != "local":
             return self
+        if self.pooler:
+            msg = "pooler: it runs in a container of its own: remove it, or the setting runtime"
+            raise ValueError(msg)
         for setting in ("memory", "cpus"):
             if getattr(self, setting):
                 msg = f"{setting} = {getattr(self, setting)!r}: processes of this host have no limits: remove it"
@@ -594,7 +620,7 @@ def _decoded_object(setting: str, text: str) -> object:
         json.dumps(decoded, ensure_ascii=False).encode()  # half a surrogate pair is in no text that can be shown
     except (ValueError, RecursionError):  # numbers of thousands of digits, and nesting without end
         decoded = None
-    if setting == "rebalance" and isinstance(decoded, bool):
+    if setting in ("pooler", "rebalance") and isinstance(decoded, bool):
         return {} if decoded else None
     if not isinstance(decoded, dict):
         got = "" if setting in SECRET else f", got {text!r}"
@@ -607,6 +633,7 @@ _MODELS: Final[dict[str, tuple[str, type[_Model]]]] = {
     "tables": ("a table", TableSettings),
     "tenants": ("a table", TenantSettings),
     "rebalance": ("rebalance", RebalanceSettings),
+    "pooler": ("the pooler", PoolerSettings),
     "roles": ("a role", RoleSettings),
     "schemas": ("a schema", SchemaSettings),
     "functions": ("a function", FunctionSettings),

@@ -19,7 +19,14 @@ from pydantic_core import PydanticUndefined
 
 from components.errors import SettingsError
 from components.names import ColumnName, RoleName, SchemaName, TableName
-from components.settings import STRUCTURED, RebalanceSettings, Settings, TableSettings, refuse_plain_passwords
+from components.settings import (
+    STRUCTURED,
+    PoolerSettings,
+    RebalanceSettings,
+    Settings,
+    TableSettings,
+    refuse_plain_passwords,
+)
 from components.stack_config import load_settings
 
 if TYPE_CHECKING:
@@ -73,6 +80,7 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "schemas": {},
         "functions": {},
         "rebalance": RebalanceSettings().model_dump(),
+        "pooler": None,
         "parameters": {},
         "coordinator_parameters": {},
         "worker_parameters": {},
@@ -117,6 +125,9 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         ("tables", "{}", {}),
         ("rebalance", "true", RebalanceSettings()),
         ("rebalance", "{}", RebalanceSettings()),
+        ("pooler", "false", None),
+        ("pooler", "true", PoolerSettings()),
+        ("pooler", '{"poolSize": 64}', PoolerSettings(poolSize=64)),
         ("rebalance", "false", None),
         (
             "rebalance",
@@ -241,6 +252,14 @@ def test_each_wrong_setting_has_a_line_of_its_own() -> None:
     """A person sees everything that is wrong at once."""
     lines = refusal(workers="0", port="x", nope="1").splitlines()
     assert sorted(line.split()[0].rstrip(":") for line in lines) == ["citus:nope", "citus:port", "citus:workers"]
+
+
+def test_a_pooler_that_cannot_be_is_refused() -> None:
+    """With the part that is wrong, and the way out."""
+    assert "citus:pooler.port = 5437: that is the coordinator's own (citus:port)" in refusal(pooler='{"port": 5437}')
+    assert "citus:pooler.prt is unknown: the pooler takes port, image, poolSize" in refusal(pooler='{"prt": 1}')
+    assert "citus:pooler.poolSize = 0" in refusal(pooler='{"poolSize": 0}')
+    assert "citus:pooler: it runs in a container of its own: remove it" in refusal(pooler="true", runtime="local")
 
 
 @pytest.mark.parametrize(
@@ -452,9 +471,9 @@ def test_pulumi_yaml_declares_a_setting_as_the_program_reads_it(name: str) -> No
     default = field.get_default(call_default_factory=True)
     kinds: dict[object, str] = {int: "integer", bool: "boolean"}
     kind = "object" if to_camel(name) in STRUCTURED else kinds.get(field.annotation, "string")
-    if name == "rebalance":  # a mapping or a boolean: Pulumi has no type for that
+    if name in ("pooler", "rebalance"):  # a mapping or a boolean: Pulumi has no type for that
         assert "type" not in declaration
-        default = True
+        default = name == "rebalance"
     else:
         assert declaration["type"] == kind
     assert declaration.get("secret", False) == (name == "password")
