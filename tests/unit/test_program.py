@@ -773,7 +773,7 @@ def test_a_second_run_changes_nothing() -> None:
         ({"network": "other"}, {"citus-guard"}),
         ({"tables": json.dumps(dict(reversed(TABLES.items())))}, set()),
         # The key of venta to it, which is local now, stands in its own turn then.
-        ({"tables": json.dumps({"cupon": {"reference": True}})}, {"cupon"}),
+        ({"tables": json.dumps({"cupon": {"reference": True}})}, {"cupon", "citus-rebalance"}),
     ],
     ids=[
         "workers",
