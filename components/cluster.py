@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
     from components.database.live import LiveCluster, LiveWorker
     from components.names import RoleName
-    from components.nodes.node import Node
     from components.nodes.runtime import Runtime
     from components.plan.functions import PlannedFunction
     from components.plan.plan import PlannedSchema, PlannedTable, ShardingPlan
@@ -204,17 +203,17 @@ class CitusCluster(pulumi.ComponentResource):
             self._after([last, *self.workers, *self.tables.values(), *self.schemas.values()]),
         )
         settled: list[pulumi.Resource] = [self.placement, last]
-        login = self._pooler_login(name, coordinator, ready) if settings.pooler else None
+        login = self._pooler_login(name, generations, ready) if settings.pooler else None
         if self.roles:
             known = [last, *([login] if login else [])]
             settled += [*self._privileges(plan, last), self._login_rules(name, plan, known, generations)]
         if settings.pooler and login:
-            settled.append(nodes.pool(settings.pooler, login, settled))
+            settled += nodes.pool(settings.pooler, login, settled)
         if settings.rebalance:
             settled.append(self._rebalance(name, plan, workers, tenants, look))
         nodes.guard(settled)
 
-        at = f"{f'[{address}]' if ':' in address else address}:{settings.port}"
+        at = f"{self._host}:{settings.port}"
         self.dsn = pulumi.Output.secret(self._uri(at, settings.user, settings.password))
         self.psql = pulumi.Output.from_input(f"psql '{self._uri(at, settings.user)}'")
         self.outputs = {
@@ -231,7 +230,8 @@ class CitusCluster(pulumi.ComponentResource):
             "schemas": {it.name: self._describe_schema(it) for it in plan.schemas},
             "residency": self.placement.residency,
             **self._describe_roles(at),
-            **self._describe_pooled(at),
+            **self._describe_pooled(),
+            **self._describe_entries(dict(zip(workers, settings.entry_ports[1:], strict=False))),
         }
         self.register_outputs(self.outputs)
 
@@ -278,8 +278,14 @@ class CitusCluster(pulumi.ComponentResource):
         )
         return Rebalance(f"{name}-rebalance", inputs, self._after([self.placement]))
 
-    def _pooler_login(self, name: str, coordinator: Node, ready: pulumi.Resource) -> PoolerLogin:
-        inputs = PoolerLoginInputs(**vars(self._access), groups=(0,), generations=(coordinator.generation,))
+    def _pooler_login(
+        self, name: str, generations: tuple[pulumi.Output[str], ...], ready: pulumi.Resource
+    ) -> PoolerLogin:
+        groups: list[pulumi.Input[int]] = [0, *(worker.group_id for worker in self.workers)]
+        entered = len(self._settings.entry_ports)
+        inputs = PoolerLoginInputs(
+            **vars(self._access), groups=tuple(groups[:entered]), generations=generations[:entered]
+        )
         return PoolerLogin(f"{name}-pooler-login", inputs, self._after([ready, *self.roles.values()]))
 
     def _roles(self, health: ClusterHealth, generations: Sequence[pulumi.Input[str]]) -> dict[RoleName, Role]:
@@ -335,17 +341,42 @@ class CitusCluster(pulumi.ComponentResource):
             dsn[str(role)] = self._uri(at, role.name, declared.password)
         return {"roles": told, "dsnByRole": pulumi.Output.secret(dsn)}
 
-    def _describe_pooled(self, at: str) -> dict[str, pulumi.Input[Any]]:
-        settings = self._settings
-        if not settings.pooler:
+    @property
+    def _host(self) -> str:
+        address = reached_at(self._settings.bind_address)
+        return f"[{address}]" if ":" in address else address
+
+    def _describe_pooled(self) -> dict[str, pulumi.Input[Any]]:
+        pooler = self._settings.pooler
+        return self._dsn("dsnPooled", f"{self._host}:{pooler.port}") if pooler else {}
+
+    def _describe_entries(self, ports: dict[str, int]) -> dict[str, pulumi.Input[Any]]:
+        """Describe how clients enter the workers, whose ports are given by their addresses."""
+        if not ports:
             return {}
-        at = f"{at.rpartition(':')[0]}:{settings.pooler.port}"
-        of_roles = {str(role): self._uri(at, role.name, it.password) for role, it in settings.roles.items()}
-        pooled = {"dsnPooled": pulumi.Output.secret(self._uri(at, settings.user, settings.password))}
-        return {**pooled, **({"dsnPooledByRole": pulumi.Output.secret(of_roles)} if of_roles else {})}
+        entries = {worker: f"{self._host}:{port}" for worker, port in ports.items()}
+        user, password = self._settings.user, self._settings.password
+        by_tenant = self.placement.residency.apply(
+            lambda placed: {
+                table: {
+                    value: self._uri(entries[node], user, password) for value, node in values.items() if node in entries
+                }
+                for table, values in placed.items()
+            }
+        )
+        balanced = self._dsn("dsnAnyNode", ",".join(entries.values()), "?load_balance_hosts=random")
+        return {"entries": entries, **balanced, "dsnByTenant": pulumi.Output.secret(by_tenant)}
+
+    def _dsn(self, output: str, at: str, options: str = "") -> dict[str, pulumi.Input[Any]]:
+        """Return an output with the URI of the stack's user, and one with those of the roles, where there are some."""
+        settings = self._settings
+        of_user = self._uri(at, settings.user, settings.password) + options
+        of_roles = {str(role): self._uri(at, role.name, it.password) + options for role, it in settings.roles.items()}
+        by_role: dict[str, pulumi.Input[Any]] = {f"{output}ByRole": pulumi.Output.secret(of_roles)} if of_roles else {}
+        return {output: pulumi.Output.secret(of_user), **by_role}
 
     def _uri(self, at: str, user: str, password: SecretStr | None = None) -> str:
-        """Return the URI of the database at `host:port`, for a role."""
+        """Return the URI of the database for a role, at `host:port` or several of them."""
         login = ":".join(quote(it, safe="") for it in (user, *([password.get_secret_value()] if password else [])))
         return f"postgresql://{login}@{at}/{quote(self._settings.database, safe='')}"
 

@@ -333,6 +333,8 @@ class Settings(_Model):
     """None where shards stay where they are."""
     pooler: PoolerSettings | None = None
     """None for no pooler."""
+    entry: Literal["coordinator", "anyNode"] = "coordinator"
+    """Where clients may log in."""
     unsafe_triggers: bool = False
     """Sharded tables may have triggers, which fire on the workers, for the rows of one shard each."""
     parameters: dict[str, ParameterValue] = Field(default_factory=dict)
@@ -346,7 +348,7 @@ class Settings(_Model):
     ready_timeout: int = Field(default=120, ge=1, le=86400)
     """Seconds."""
     worker_ports: str = "5441-5504"
-    """Ports of local workers, first-last; the first worker takes the first."""
+    """Ports of local workers, or of the workers' poolers, first-last; the first worker takes the first."""
     data_dir: str = ""
     """Folder of local nodes; empty for the one that LocalHost chooses."""
     postgres_bin: str = ""
@@ -490,9 +492,25 @@ class Settings(_Model):
 
     @model_validator(mode="after")
     def _ports_apart(self) -> Settings:
-        if self.pooler and self.pooler.port == self.port:
+        published = [("port", self.port), *([("pooler.port", self.pooler.port)] if self.pooler else [])]
+        if len({port for _, port in published}) < len(published):
             msg = f"pooler.port = {self.port}: that is the coordinator's own (citus:port): choose another"
             raise ValueError(msg)
+        if self.entry == "anyNode" and self.runtime == "docker" and not self.pooler:
+            msg = "entry = 'anyNode': clients enter a worker by its pooler: set citus:pooler, or remove the setting"
+            raise ValueError(msg)
+        if self.runtime == "docker" and self.entry == "coordinator":
+            return self
+        if len(self._worker_ports) < self.workers:
+            msg = (
+                f"workerPorts = {self.worker_ports!r}: {len(self._worker_ports)} ports are too few for {self.workers} workers: "
+                "widen it"
+            )
+            raise ValueError(msg)
+        for setting, port in published:
+            if port in self._worker_ports:
+                msg = f"{setting} = {port}: workerPorts gives this port to a worker: choose another"
+                raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
@@ -506,13 +524,6 @@ class Settings(_Model):
             if getattr(self, setting):
                 msg = f"{setting} = {getattr(self, setting)!r}: processes of this host have no limits: remove it"
                 raise ValueError(msg)
-        wanted = self.local_ports[1:]
-        if len(wanted) < self.workers:
-            msg = f"workerPorts = {self.worker_ports!r}: {len(wanted)} ports are too few for {self.workers} workers: widen it"
-            raise ValueError(msg)
-        if self.port in wanted:
-            msg = f"port = {self.port}: workerPorts gives this port to a worker: choose another"
-            raise ValueError(msg)
         if self.bind_address != "127.0.0.1":
             msg = f"bindAddress = {self.bind_address!r}: local nodes listen on 127.0.0.1 only: remove the setting"
             raise ValueError(msg)
@@ -550,8 +561,18 @@ class Settings(_Model):
     @property
     def local_ports(self) -> list[int]:
         """Return the ports of local nodes, the coordinator's first."""
+        return [self.port, *self._worker_ports]
+
+    @property
+    def entry_ports(self) -> list[int]:
+        """Return the ports by which clients enter the nodes, the coordinator's first: of poolers, where there are some."""
+        first = self.pooler.port if self.pooler else self.port
+        return [first, *(self._worker_ports if self.entry == "anyNode" else [])]
+
+    @property
+    def _worker_ports(self) -> list[int]:
         first, _, last = self.worker_ports.partition("-")
-        return [self.port, *range(int(first), int(last) + 1)[: self.workers]]
+        return list(range(int(first), int(last) + 1)[: self.workers])
 
     @classmethod
     def parse(cls, values: dict[str, str], *, stack: str) -> Settings:

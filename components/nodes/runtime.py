@@ -33,8 +33,10 @@ class Nodes(Protocol):
     def workers(self) -> Sequence[Node]:
         """The workers, in their order."""
 
-    def pool(self, pooler: PoolerSettings, login: PoolerLogin, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        """Declare the pooler of the coordinator; `after` is what lets clients in."""
+    def pool(
+        self, pooler: PoolerSettings, login: PoolerLogin, after: Sequence[pulumi.Resource]
+    ) -> list[pulumi.Resource]:
+        """Declare the poolers; `after` is what lets clients in."""
 
     def guard(self, after: Sequence[pulumi.Resource]) -> None:
         """Declare what a destroy does first; `after` is everything else of the cluster."""

@@ -129,6 +129,28 @@ def test_another_password_is_followed_without_a_restart(stack: Stack) -> None:
     assert containers(stack)[f"{stack.name}_coordinator_pooler"] == pooler
 
 
+def test_clients_enter_a_worker_too(stack: Stack) -> None:
+    """Tills of a country write straight to its worker, others to any; each sale is there for the coordinator."""
+    port = free_port()
+    stack.query("insert into sucursal values (1, 1, 'p', 'n', 'c'), (2, 2, 'p', 'n', 'c')")
+    stack.query("insert into metodo_pago values (1, 'efectivo')")
+    stack.set(entry="anyNode", workerPorts=f"{port}-{port + 3}", tenants={"sucursal": {"pin": {"1": 1}}})
+    done = stack.up()
+    assert done.code == 0, done.output
+    outputs = stack.outputs()
+    worker = f"{stack.name}_worker_1:5432"
+    assert outputs["entries"] == {worker: f"127.0.0.1:{port}"}
+    sell = (
+        "insert into venta (id_pais, id_sucursal, id_metodo_pago, canal_venta) "
+        "values ({0}, {0}, 1, 'tienda') returning id_pais"
+    )
+    assert ask(outputs["dsnByTenant"]["sucursal"]["1"], sell.format(1)) == 1
+    assert ask(outputs["dsnAnyNodeByRole"][ROLE], sell.format(2)) == 2
+    assert ask(outputs["dsnAnyNode"], "select groupid from pg_dist_local_group") == 1
+    assert stack.query("select count(*), count(distinct id_venta) from venta") == [(2, 2)]
+    assert stack.preview("--expect-no-changes").code == 0
+
+
 def test_no_password_is_in_the_open(stack: Stack) -> None:
     """Not in the state, or in what the engine shows of the pooler; nor its own, nor the key of its certificate."""
     state = stack.state()
@@ -140,10 +162,10 @@ def test_no_password_is_in_the_open(stack: Stack) -> None:
 
 def test_a_pooler_that_is_taken_out_leaves_nothing(stack: Stack) -> None:
     """Neither its container nor its role; what nodes and clients have stays."""
-    stack.set(pooler=None)
+    stack.set(pooler=None, entry=None)
     done = stack.up()
     assert done.code == 0, done.output
-    assert f"{stack.name}_coordinator_pooler" not in containers(stack)
+    assert not [name for name in containers(stack) if name.endswith("_pooler")]
     assert stack.query("select count(*) from pg_roles where rolname ~ 'pooler'") == [0]
     assert ask(stack.outputs()["dsn"], "select 1") == 1
     assert stack.preview("--expect-no-changes").code == 0

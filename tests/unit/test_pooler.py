@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from components.certificates import make_certificate
-from components.nodes.docker.pooler import get_container_names, render_ini
+from components.nodes.docker.pooler import get_container_names, get_pooler_ports, render_ini
 from components.settings import Settings
 
 
@@ -46,6 +46,12 @@ def test_both_sides_are_encrypted_and_transactions_share_sessions() -> None:
 def test_the_pooler_is_one_of_the_containers_where_it_is_declared() -> None:
     """And nothing is where it is not."""
     assert get_container_names(settings("true")) == ["citus_coordinator", "citus_worker_1", "citus_coordinator_pooler"]
+    entered = Settings.parse({"password": "x", "pooler": "true", "workers": "2", "entry": "anyNode"}, stack="test")
+    assert get_pooler_ports(entered) == {
+        "citus_coordinator_pooler": 6432,
+        "citus_worker_1_pooler": 5441,
+        "citus_worker_2_pooler": 5442,
+    }
     assert get_container_names(settings("false")) == ["citus_coordinator", "citus_worker_1"]
 
 

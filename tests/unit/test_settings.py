@@ -81,6 +81,7 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "functions": {},
         "rebalance": RebalanceSettings().model_dump(),
         "pooler": None,
+        "entry": "coordinator",
         "parameters": {},
         "coordinator_parameters": {},
         "worker_parameters": {},
@@ -260,6 +261,12 @@ def test_a_pooler_that_cannot_be_is_refused() -> None:
     assert "citus:pooler.prt is unknown: the pooler takes port, image, poolSize" in refusal(pooler='{"prt": 1}')
     assert "citus:pooler.poolSize = 0" in refusal(pooler='{"poolSize": 0}')
     assert "citus:pooler: it runs in a container of its own: remove it" in refusal(pooler="true", runtime="local")
+    assert "clients enter a worker by its pooler: set citus:pooler" in refusal(entry="anyNode")
+    any_node = {"pooler": "true", "entry": "anyNode"}
+    assert "1 ports are too few for 4 workers: widen it" in refusal(workerPorts="6500-6500", **any_node)
+    assert "citus:pooler.port = 6432: workerPorts gives this port to a worker" in refusal(
+        workerPorts="6430-6440", **any_node
+    )
 
 
 @pytest.mark.parametrize(

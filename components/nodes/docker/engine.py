@@ -20,12 +20,12 @@ from components.errors import DockerError, IdentityError
 from components.logs import Log
 from components.nodes.docker.endpoint import Endpoint, connect, get_endpoint
 from components.nodes.docker.image import FoundNodes, Verdict, find_image, look_into
-from components.nodes.docker.pooler import get_container_names
+from components.nodes.docker.pooler import get_container_names, get_pooler_ports
 from components.nodes.docker.ready import STOP_SECONDS, wait_for_server
 from components.nodes.docker.shape import POSTGRES_PORT, Shape, get_shape, get_shared_buffers
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
 from components.nodes.look import Look
-from components.nodes.node import node_names, pooler_name
+from components.nodes.node import node_names
 from components.nodes.passfile import find_passwords
 from components.nodes.server_settings import choose_shared_buffers
 from components.nodes.versions import get_newest_postgres
@@ -157,9 +157,9 @@ class Engine:
         live = self._live(settings, names[0])
         self.verdict = self._look_into_image(settings)
         self._look_into_containers(settings, names)
-        ports = list(self._port(settings, "port", settings.port, names[0]))
-        if settings.pooler:
-            ports += self._port(settings, "pooler.port", settings.pooler.port, pooler_name(names[0]))
+        ports = self._port(settings, "port", settings.port, names[0])
+        for number, (name, port) in enumerate(get_pooler_ports(settings).items()):
+            ports += self._port(settings, "workerPorts" if number else "pooler.port", port, name)
         obstacles = (*self._moved(settings), *ports, *self.verdict.problems)
         return Look(
             Remnants(
@@ -383,15 +383,14 @@ class Engine:
         """Return what to do once a node's container was made again: wait, and let the others wait, until its server is there."""
         return lambda _args: wait_for_server(name, timeout)
 
-    def await_pooler(self, settings: Settings, name: str) -> Callable[[pulumi.ResourceHookArgs], None]:
+    def await_pooler(self, settings: Settings, name: str, port: int) -> Callable[[pulumi.ResourceHookArgs], None]:
         """Return what to do once a pooler was made: wait until it lets the stack's user in."""
 
         def hook(_args: pulumi.ResourceHookArgs) -> None:
-            assert settings.pooler  # noqa: S101 - it is the one that was made
             host, log = reached_at(settings.bind_address), Log("docker", name)
-            server = Server(name, host, settings.pooler.port, settings.database, settings.user, log)
+            server = Server(name, host, port, settings.database, settings.user, log)
             if find_accepted(server, [settings.password.get_secret_value()], settings.ready_timeout) is None:
-                msg = f"{server} does not let {settings.user} in, as the coordinator does{server.hint()}"
+                msg = f"{server} does not let {settings.user} in, as its node does{server.hint()}"
                 raise DockerError(msg)
 
         return hook

@@ -11,7 +11,7 @@ from components.nodes.node import node_names, pooler_name
 if TYPE_CHECKING:
     from components.settings import PoolerSettings, Settings
 
-__all__ = ["FOLDER", "get_container_names", "render_ini", "render_userlist"]
+__all__ = ["FOLDER", "get_container_names", "get_pooler_ports", "render_ini", "render_userlist"]
 
 FOLDER: Final = "/etc/citus-pulumi"
 _RUN: Final = "/run/citus-pulumi"
@@ -22,8 +22,13 @@ _RESERVED: Final = 20
 
 def get_container_names(settings: Settings) -> list[str]:
     """Return the names of all containers that the settings declare, the coordinator's first."""
-    nodes = node_names(settings)
-    return [*nodes, *([pooler_name(nodes[0])] if settings.pooler else [])]
+    return [*node_names(settings), *get_pooler_ports(settings)]
+
+
+def get_pooler_ports(settings: Settings) -> dict[str, int]:
+    """Return the port on which each pooler is published, by its name, the coordinator's first."""
+    names = map(pooler_name, node_names(settings))
+    return dict(zip(names, settings.entry_ports, strict=False)) if settings.pooler else {}
 
 
 def render_ini(settings: Settings, pooler: PoolerSettings, node: str, connections: int) -> str:

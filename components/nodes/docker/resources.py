@@ -13,11 +13,11 @@ from components.nodes.data import NodeData, NodeDataInputs
 from components.nodes.docker.destroy_guard import DestroyGuard, DestroyGuardInputs
 from components.nodes.docker.engine import STOP_SECONDS, Engine
 from components.nodes.docker.image import VOLUME_FOLDER, Verdict
-from components.nodes.docker.pooler import FOLDER, get_container_names, render_ini, render_userlist
+from components.nodes.docker.pooler import FOLDER, get_container_names, get_pooler_ports, render_ini, render_userlist
 from components.nodes.docker.shape import POSTGRES_PORT, get_shape
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, volume_name
 from components.nodes.locales import DEFAULT_LOCALE
-from components.nodes.node import Node, node_names, pooler_name
+from components.nodes.node import Node, node_names
 from components.nodes.server_settings import get_start_settings
 
 if TYPE_CHECKING:
@@ -98,24 +98,39 @@ class DockerNodes(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=[*after, self._network]),
         )
 
-    def pool(self, pooler: PoolerSettings, login: PoolerLogin, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        """Declare the pooler of the coordinator, which is there once it lets the stack's user in."""
+    def pool(
+        self, pooler: PoolerSettings, login: PoolerLogin, after: Sequence[pulumi.Resource]
+    ) -> list[pulumi.Resource]:
+        """Declare the poolers, each of which is there once it lets the stack's user in."""
         image = docker.RemoteImage(
             f"{self._name}-pooler-image",
             name=pooler.image,
             keep_locally=True,
             opts=pulumi.ResourceOptions(parent=self, provider=self._provider),
         )
-        node, name = self.coordinator.name, pooler_name(self.coordinator.name)
-        connections = int(get_start_settings(self._settings, "", of_coordinator=True)["max_connections"])
+        entered = zip([self.coordinator, *self.workers], get_pooler_ports(self._settings).items(), strict=False)
+        return [self._pooler(pooler, image, node, name, port, login, after) for node, (name, port) in entered]
+
+    def _pooler(
+        self,
+        pooler: PoolerSettings,
+        image: docker.RemoteImage,
+        node: Node,
+        name: str,
+        port: int,
+        login: PoolerLogin,
+        after: Sequence[pulumi.Resource],
+    ) -> docker.Container:
+        of_coordinator = node is self.coordinator
+        connections = int(get_start_settings(self._settings, "", of_coordinator=of_coordinator)["max_connections"])
         files: dict[str, pulumi.Input[str]] = {
             "start_pooler.sh": (_FOLDER / "start_pooler.sh").read_text("utf-8"),
-            "pgbouncer.ini": render_ini(self._settings, pooler, node, connections),
+            "pgbouncer.ini": render_ini(self._settings, pooler, node.name, connections),
             "userlist.txt": login.password.apply(render_userlist),
             "server.crt": login.certificate,
             "server.key": login.key,
         }
-        answers = pulumi.ResourceHook(f"await-{name}", self._engine.await_pooler(self._settings, name))
+        answers = pulumi.ResourceHook(f"await-{name}", self._engine.await_pooler(self._settings, name, port))
         return docker.Container(
             name,
             name=name,
@@ -127,7 +142,7 @@ class DockerNodes(pulumi.ComponentResource):
                 docker.ContainerUploadArgs(file=f"{FOLDER}/{file}", content=content, permissions="0600")
                 for file, content in files.items()
             ],
-            ports=[{"internal": POSTGRES_PORT, "external": pooler.port, "ip": self._settings.bind_address}],
+            ports=[{"internal": POSTGRES_PORT, "external": port, "ip": self._settings.bind_address}],
             network_mode="bridge",
             networks_advanced=[{"name": self._network.name, "aliases": [name]}],
             labels=[docker.ContainerLabelArgs(label=label, value=value) for label, value in self._labels.items()],
@@ -137,7 +152,7 @@ class DockerNodes(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 self._child("container", name, [answers]),
                 pulumi.ResourceOptions(
-                    additional_secret_outputs=["uploads"], depends_on=[login, self.coordinator.resource, *after]
+                    additional_secret_outputs=["uploads"], depends_on=[login, node.resource, *after]
                 ),
             ),
         )

@@ -216,7 +216,9 @@ class LocalNodes(pulumi.ComponentResource):
         ]
         self.register_outputs({"folder": str(folder)})
 
-    def pool(self, _pooler: PoolerSettings, _login: PoolerLogin, _after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+    def pool(
+        self, _pooler: PoolerSettings, _login: PoolerLogin, _after: Sequence[pulumi.Resource]
+    ) -> list[pulumi.Resource]:
         """Refuse a pooler, as the settings have done."""
         raise NotImplementedError
 
