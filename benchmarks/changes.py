@@ -1,9 +1,9 @@
 """A cluster that is changed while sales are written: none lost, none doubled, and what a client sees of each change.
 
-The demonstration's stack on Docker. Clients write sales of two lines, each in one transaction, and note which of them were
-committed. Meanwhile workers come and go, parameters and the password change, and Citus is upgraded, each by one `up`; with
-`--kills`, an `up` is killed at a random moment of it and run again. Ends with an error where a sale that was committed is not
-there once, with its two lines, or where one is there that no client wrote.
+The demonstration's stack, on Docker or, with `--local`, as processes of this host. Clients write sales of two lines, each in one
+transaction, and note which of them were committed. Meanwhile workers come and go, parameters and the password change, and Citus
+is upgraded, each by one `up`; with `--kills`, an `up` is killed at a random moment of it and run again. Ends with an error where
+a sale that was committed is not there once, with its two lines, or where one is there that no client wrote.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ import yaml
 from psycopg.conninfo import make_conninfo
 
 from benchmarks.machine import describe
-from tests.e2e.nodes import DockerNodes
+from tests.e2e.nodes import DockerNodes, LocalNodes, Nodes
 from tests.e2e.stack import ROOT, Stack
 from tests.genuine import NEWER_IMAGE
+from tests.servers import find_installation, find_releases
 
 PREFIX: Final = "bench-changes"
 PORT: Final = 5941
@@ -43,7 +44,6 @@ CHANGES: Final[dict[str, dict[str, Any]]] = {
     "work_mem, read again": {"parameters": {"max_connections": 250, "work_mem": "8MB"}},
     "another password": {"password": "la segunda"},
     "a third password": {"password": "la tercera"},
-    f"upgrade to {NEWER_IMAGE}": {"image": NEWER_IMAGE},
 }
 
 
@@ -191,20 +191,37 @@ def check(stack: Stack, tills: Tills) -> None:
         sys.exit(f"lost {missing[:9]}, strange {strange[:9]}, doubled {doubled[:9]}, without their lines {halved[:9]}")
 
 
+def choose_nodes(*, local: bool) -> tuple[Nodes, dict[str, Any]]:
+    """Return what runs the nodes, and the setting that makes a newer Citus of it."""
+    if not local:
+        return DockerNodes(PREFIX), {"image": NEWER_IMAGE}
+    releases = find_releases()
+    older = find_installation(citus=True)
+    newer = [it for it in releases if older and it.version.split(".")[0] == older.version.split(".")[0]]
+    if older is None or len(newer) < 2:  # noqa: PLR2004 - one to begin with, and a newer one
+        sys.exit(
+            "two releases of Citus on one PostgreSQL are needed: name both in CITUS_PULUMI_PG_BIN=<folder>:<folder>"
+        )
+    return LocalNodes(PREFIX, PORT, older.bindir, stand_in=False), {"postgresBin": str(newer[-1].bindir)}
+
+
 def main() -> None:
     """Change, check and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--kills", type=int, default=0, help="how many runs are killed, over all changes")
+    parser.add_argument("--local", action="store_true", help="processes of this host instead of containers")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="changes whose name contains this")
     options = parser.parse_args()
     chance = random.Random(options.seed)
     settings: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())["config"]
-    changes = {name: change for name, change in CHANGES.items() if options.only in name}
+    nodes, newer = choose_nodes(local=options.local)
+    changes = {**CHANGES, f"upgrade to {next(iter(newer.values()))}": newer}
+    changes = {name: change for name, change in changes.items() if options.only in name}
     with tempfile.TemporaryDirectory() as folder:
         mine = {"tables": settings["citus:tables"], "workers": 4, "shardCount": 32, "readyTimeout": 120}
-        stack = Stack(PREFIX, Path(folder) / "stack", PORT, DockerNodes(PREFIX), settings=mine)
+        stack = Stack(PREFIX, Path(folder) / "stack", PORT, nodes, settings=mine)
         stack.nodes.clear()
         try:
             succeed(stack)
@@ -216,8 +233,8 @@ def main() -> None:
                 )
             stack.query("insert into metodo_pago values (1, 'efectivo')")
             versions = stack.outputs()["versions"]
-            engine = docker.from_env().version()["Version"]
-            print(describe(citus=versions["citus"], postgresql=versions["postgres"], docker=engine))
+            engine = {} if options.local else {"docker": docker.from_env().version()["Version"]}
+            print(describe(citus=versions["citus"], postgresql=versions["postgres"], **engine))
             tills = Tills(options.clients, [stack.password])
             tills.open()
             kills = share(options.kills, len(changes))

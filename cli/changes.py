@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from components.database.rebalance import Forecast
 from components.names import TableName
+from components.nodes.node import is_pooler
 from components.resources.tables import KINDS, get_kind, is_created_again
 from components.resources.wire import read
 from components.schema.statements import SqlFile
@@ -115,7 +116,11 @@ def describe(steps: Sequence[Step], planned: Iterable[Mapping[str, Any]]) -> lis
 
 
 def _container(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
-    name = f"container `{step.new.get('name') or step.old.get('name') or step.name}`"
+    of = str(step.new.get("name") or step.old.get("name") or step.name)
+    if is_pooler(of):
+        yield _of_pooler(step, f"pooler `{of}`")
+        return
+    name = f"container `{of}`"
     if step.op == "create":
         yield Change("created", f"{name}, on a volume of its own")
     elif step.op == "delete":
@@ -127,6 +132,25 @@ def _container(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
             f"{name} is replaced ({why} differs): the node is down meanwhile, its data stays on its volume",
             note=_ONE_BY_ONE,
         )
+
+
+def _of_pooler(step: Step, name: str) -> Change:
+    if step.op == "create":
+        return Change("created", f"{name}, by which clients share sessions on the coordinator")
+    if step.op == "delete":
+        return Change("removed", f"{name}: its clients are cut off")
+    return Change("restarted", f"{name} is replaced: its clients are cut off and connect again")
+
+
+def _pooler_login(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "create":
+        yield Change(
+            "created", "a role by which poolers find what a node keeps of a client's password, and nothing else"
+        )
+    elif step.op == "delete":
+        yield Change("removed", "the role of the poolers")
+    else:
+        yield Change("proved", "poolers can log in to their nodes")
 
 
 def _volume(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
@@ -466,6 +490,7 @@ _DESCRIBED: Final[dict[str, Callable[[Step, Mapping[str, Any]], Iterator[Change]
     "ClusterHealth": _health,
     "ServerParameters": _parameters,
     "Role": _role,
+    "PoolerLogin": _pooler_login,
     "LoginRules": _login_rules,
     "SchemaScript": _script,
     "DistributedTable": _distributed,

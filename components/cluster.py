@@ -10,6 +10,7 @@ import pulumi
 
 from components.access import Access, Server
 from components.database.login_roles import describe_changes
+from components.database.pooling import POOLER
 from components.database.rebalance import Forecast, RebalancePolicy, Staying, look_ahead
 from components.database.roles import describe_unknown
 from components.errors import StackError
@@ -32,6 +33,7 @@ from components.resources.membership import (
 )
 from components.resources.parameters import NodeParameters, ServerParameters, ServerParametersInputs
 from components.resources.placement import ShardPlacement, ShardPlacementInputs, TenantsInputs
+from components.resources.pooling import PoolerLogin, PoolerLoginInputs
 from components.resources.rebalance import Rebalance, RebalanceInputs
 from components.resources.roles import Role, RoleInputs, RolePrivileges, RolePrivilegesInputs
 from components.resources.schemas import DistributedSchema, SchemaInputs
@@ -43,6 +45,8 @@ from components.tables import Distributed, DistributedDeclaration, ReferenceDecl
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+    from pydantic import SecretStr
 
     from components.database.live import LiveCluster, LiveWorker
     from components.names import RoleName
@@ -199,28 +203,19 @@ class CitusCluster(pulumi.ComponentResource):
             self._after([last, *self.workers, *self.tables.values(), *self.schemas.values()]),
         )
         settled: list[pulumi.Resource] = [self.placement, last]
+        login = self._pooler_login(name, generations, ready) if settings.pooler else None
         if self.roles:
-            settled += [*self._privileges(plan, last), self._login_rules(name, plan, last, generations)]
+            known = [last, *([login] if login else [])]
+            settled += [*self._privileges(plan, last), self._login_rules(name, plan, known, generations)]
+        if settings.pooler and login:
+            settled += nodes.pool(settings.pooler, login, settled)
         if settings.rebalance:
-            policy = RebalancePolicy(**settings.rebalance.model_dump())
-            rebalance = RebalanceInputs(
-                **vars(self._access),
-                policy=policy,
-                worker_groups=tuple(worker.group_id for worker in self.workers),
-                tenants=tenants,
-                schemas=(placed := tuple(it.declaration.schema for it in plan.schemas if it.worker)),
-                forecast=self.identity.cluster_id.apply(
-                    lambda it: _look_ahead(look.live, it, policy, tenants, placed, workers, self.workers)
-                ),
-            )
-            settled.append(Rebalance(f"{name}-rebalance", rebalance, self._after([self.placement])))
+            settled.append(self._rebalance(name, plan, workers, tenants, look))
         nodes.guard(settled)
 
-        user, database = quote(settings.user, safe=""), quote(settings.database, safe="")
-        password = quote(settings.password.get_secret_value(), safe="")
-        at = f"[{address}]" if ":" in address else address
-        self.dsn = pulumi.Output.secret(f"postgresql://{user}:{password}@{at}:{settings.port}/{database}")
-        self.psql = pulumi.Output.from_input(f"psql 'postgresql://{user}@{at}:{settings.port}/{database}'")
+        at = f"{self._host}:{settings.port}"
+        self.dsn = pulumi.Output.secret(self._uri(at, settings.user, settings.password))
+        self.psql = pulumi.Output.from_input(f"psql '{self._uri(at, settings.user)}'")
         self.outputs = {
             "dsn": self.dsn,
             "psql": self.psql,
@@ -235,6 +230,8 @@ class CitusCluster(pulumi.ComponentResource):
             "schemas": {it.name: self._describe_schema(it) for it in plan.schemas},
             "residency": self.placement.residency,
             **self._describe_roles(at),
+            **self._describe_pooled(),
+            **self._describe_entries(dict(zip(workers, settings.entry_ports[1:], strict=False))),
         }
         self.register_outputs(self.outputs)
 
@@ -255,6 +252,42 @@ class CitusCluster(pulumi.ComponentResource):
         inputs = ServerParametersInputs(**vars(self._access), nodes=tuple(nodes))
         return ServerParameters(f"{name}-parameters", inputs, self._after([health]))
 
+    def _rebalance(
+        self,
+        name: str,
+        plan: ShardingPlan,
+        workers: Sequence[str],
+        tenants: tuple[TenantsInputs, ...],
+        look: Look,
+    ) -> Rebalance:
+        assert self._settings.rebalance  # noqa: S101 - asked before
+        policy = RebalancePolicy(**self._settings.rebalance.model_dump())
+        placed = tuple(it.declaration.schema for it in plan.schemas if it.worker)
+        inputs = RebalanceInputs(
+            **vars(self._access),
+            policy=policy,
+            worker_groups=tuple(worker.group_id for worker in self.workers),
+            tenants=tenants,
+            schemas=placed,
+            files=tuple(file.name for file in plan.files),
+            groups=self._groups(),
+            all_schemas=tuple(self.schemas),
+            forecast=self.identity.cluster_id.apply(
+                lambda it: _look_ahead(look.live, it, policy, tenants, placed, workers, self.workers)
+            ),
+        )
+        return Rebalance(f"{name}-rebalance", inputs, self._after([self.placement]))
+
+    def _pooler_login(
+        self, name: str, generations: tuple[pulumi.Output[str], ...], ready: pulumi.Resource
+    ) -> PoolerLogin:
+        groups: list[pulumi.Input[int]] = [0, *(worker.group_id for worker in self.workers)]
+        entered = len(self._settings.entry_ports)
+        inputs = PoolerLoginInputs(
+            **vars(self._access), groups=tuple(groups[:entered]), generations=generations[:entered]
+        )
+        return PoolerLogin(f"{name}-pooler-login", inputs, self._after([ready, *self.roles.values()]))
+
     def _roles(self, health: ClusterHealth, generations: Sequence[pulumi.Input[str]]) -> dict[RoleName, Role]:
         made: dict[RoleName, Role] = {}
         for role, declared in self._settings.roles.items():
@@ -263,8 +296,11 @@ class CitusCluster(pulumi.ComponentResource):
             made[role] = Role(str(role), inputs, self._after([health]))
         return made
 
+    def _groups(self) -> dict[str, pulumi.Input[int]]:
+        return {name: table.colocation_group for name, table in self.tables.items()}
+
     def _privileges(self, plan: ShardingPlan, last: pulumi.Resource) -> list[RolePrivileges]:
-        groups: dict[str, pulumi.Input[int]] = {name: table.colocation_group for name, table in self.tables.items()}
+        groups = self._groups()
         made = []
         for role, declared in self._settings.roles.items():
             inputs = RolePrivilegesInputs(
@@ -280,28 +316,69 @@ class CitusCluster(pulumi.ComponentResource):
         return made
 
     def _login_rules(
-        self, name: str, plan: ShardingPlan, last: pulumi.Resource, generations: tuple[pulumi.Output[str], ...]
+        self,
+        name: str,
+        plan: ShardingPlan,
+        after: Sequence[pulumi.Resource],
+        generations: tuple[pulumi.Output[str], ...],
     ) -> LoginRules:
         inputs = LoginRulesInputs(
             **vars(self._access),
             runtime=self._settings.runtime,
-            roles=tuple(role.name for role in self._settings.roles),
+            roles=(*(role.name for role in self._settings.roles), *([POOLER] if self._settings.pooler else [])),
             files=tuple(file.name for file in plan.files),
             groups=(0, *(worker.group_id for worker in self.workers)),
             generations=generations,
         )
-        return LoginRules(f"{name}-login-rules", inputs, self._after([last, *self.roles.values(), *self.workers]))
+        return LoginRules(f"{name}-login-rules", inputs, self._after([*after, *self.roles.values(), *self.workers]))
 
-    def _describe_roles(self, host: str) -> dict[str, pulumi.Input[Any]]:
+    def _describe_roles(self, at: str) -> dict[str, pulumi.Input[Any]]:
         if not self.roles:
             return {}
-        settings, told, dsn = self._settings, {}, {}
-        for role, declared in settings.roles.items():
+        told, dsn = {}, {}
+        for role, declared in self._settings.roles.items():
             told[str(role)] = {"read": [*map(str, declared.read)], "write": [*map(str, declared.write)]}
-            user, password = quote(role.name, safe=""), quote(declared.password.get_secret_value(), safe="")
-            database = quote(settings.database, safe="")
-            dsn[str(role)] = f"postgresql://{user}:{password}@{host}:{settings.port}/{database}"
+            dsn[str(role)] = self._uri(at, role.name, declared.password)
         return {"roles": told, "dsnByRole": pulumi.Output.secret(dsn)}
+
+    @property
+    def _host(self) -> str:
+        address = reached_at(self._settings.bind_address)
+        return f"[{address}]" if ":" in address else address
+
+    def _describe_pooled(self) -> dict[str, pulumi.Input[Any]]:
+        pooler = self._settings.pooler
+        return self._dsn("dsnPooled", f"{self._host}:{pooler.port}") if pooler else {}
+
+    def _describe_entries(self, ports: dict[str, int]) -> dict[str, pulumi.Input[Any]]:
+        """Describe how clients enter the workers, whose ports are given by their addresses."""
+        if not ports:
+            return {}
+        entries = {worker: f"{self._host}:{port}" for worker, port in ports.items()}
+        user, password = self._settings.user, self._settings.password
+        by_tenant = self.placement.residency.apply(
+            lambda placed: {
+                table: {
+                    value: self._uri(entries[node], user, password) for value, node in values.items() if node in entries
+                }
+                for table, values in placed.items()
+            }
+        )
+        balanced = self._dsn("dsnAnyNode", ",".join(entries.values()), "?load_balance_hosts=random")
+        return {"entries": entries, **balanced, "dsnByTenant": pulumi.Output.secret(by_tenant)}
+
+    def _dsn(self, output: str, at: str, options: str = "") -> dict[str, pulumi.Input[Any]]:
+        """Return an output with the URI of the stack's user, and one with those of the roles, where there are some."""
+        settings = self._settings
+        of_user = self._uri(at, settings.user, settings.password) + options
+        of_roles = {str(role): self._uri(at, role.name, it.password) + options for role, it in settings.roles.items()}
+        by_role: dict[str, pulumi.Input[Any]] = {f"{output}ByRole": pulumi.Output.secret(of_roles)} if of_roles else {}
+        return {output: pulumi.Output.secret(of_user), **by_role}
+
+    def _uri(self, at: str, user: str, password: SecretStr | None = None) -> str:
+        """Return the URI of the database for a role, at `host:port` or several of them."""
+        login = ":".join(quote(it, safe="") for it in (user, *([password.get_secret_value()] if password else [])))
+        return f"postgresql://{login}@{at}/{quote(self._settings.database, safe='')}"
 
     def _scripts(self, plan: ShardingPlan, before: Sequence[pulumi.Resource]) -> pulumi.Resource:
         last = list(before)

@@ -25,6 +25,7 @@ PROVIDERS: Final = {
     "LocalTableProvider": "components.resources.tables",
     "LoginRulesProvider": "components.resources.login_rules",
     "NodeDataProvider": "components.nodes.data",
+    "PoolerLoginProvider": "components.resources.pooling",
     "RebalanceProvider": "components.resources.rebalance",
     "ReferenceTableProvider": "components.resources.tables",
     "RolePrivilegesProvider": "components.resources.roles",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EXCLUDED",
     "PROJECT",
+    "PoolerSettings",
     "RebalanceSettings",
     "RoleSettings",
     "Settings",
@@ -75,6 +76,7 @@ STRUCTURED: Final = {
     "tenants": "table names",
     "roles": "role names",
     "rebalance": "its settings, true or false",
+    "pooler": "its settings, true or false",
     **dict.fromkeys(PARAMETERS, "names of parameters of PostgreSQL and Citus"),
 }
 """Settings that are mappings, each with what it maps."""
@@ -182,6 +184,18 @@ class RebalanceSettings(_Model):
     """Moves at a time at most."""
     transfer_mode: Literal["auto", "block_writes"] = "auto"
     """Online where the tables allow it, or with writes waiting everywhere."""
+
+
+class PoolerSettings(_Model):
+    """PgBouncer before the coordinator: many clients share few sessions, each for as long as a transaction."""
+
+    port: int = Field(default=6432, ge=1, le=65535)
+    """On bindAddress."""
+    image: str = Field(default="edoburu/pgbouncer:v1.24.1-p1", min_length=1, pattern=r"^\S+$")
+    """Any with PgBouncer 1.21 or newer and a shell."""
+    pool_size: int = Field(default=20, ge=1, le=10000)
+    """Sessions on a server for one role at most."""
+    max_clients: int = Field(default=1000, ge=1, le=100000)
 
 
 class SchemaSettings(_Model):
@@ -317,6 +331,10 @@ class Settings(_Model):
     """Roles of applications, each by its name."""
     rebalance: RebalanceSettings | None = Field(default_factory=RebalanceSettings)
     """None where shards stay where they are."""
+    pooler: PoolerSettings | None = None
+    """None for no pooler."""
+    entry: Literal["coordinator", "anyNode"] = "coordinator"
+    """Where clients may log in."""
     unsafe_triggers: bool = False
     """Sharded tables may have triggers, which fire on the workers, for the rows of one shard each."""
     parameters: dict[str, ParameterValue] = Field(default_factory=dict)
@@ -330,7 +348,7 @@ class Settings(_Model):
     ready_timeout: int = Field(default=120, ge=1, le=86400)
     """Seconds."""
     worker_ports: str = "5441-5504"
-    """Ports of local workers, first-last; the first worker takes the first."""
+    """Ports of local workers, or of the workers' poolers, first-last; the first worker takes the first."""
     data_dir: str = ""
     """Folder of local nodes; empty for the one that LocalHost chooses."""
     postgres_bin: str = ""
@@ -473,20 +491,39 @@ class Settings(_Model):
         return self
 
     @model_validator(mode="after")
+    def _ports_apart(self) -> Settings:
+        published = [("port", self.port), *([("pooler.port", self.pooler.port)] if self.pooler else [])]
+        if len({port for _, port in published}) < len(published):
+            msg = f"pooler.port = {self.port}: that is the coordinator's own (citus:port): choose another"
+            raise ValueError(msg)
+        if self.entry == "anyNode" and self.runtime == "docker" and not self.pooler:
+            msg = "entry = 'anyNode': clients enter a worker by its pooler: set citus:pooler, or remove the setting"
+            raise ValueError(msg)
+        if self.runtime == "docker" and self.entry == "coordinator":
+            return self
+        if len(self._worker_ports) < self.workers:
+            msg = (
+                f"workerPorts = {self.worker_ports!r}: {len(self._worker_ports)} ports are too few for {self.workers} workers: "
+                "widen it"
+            )
+            raise ValueError(msg)
+        for setting, port in published:
+            if port in self._worker_ports:
+                msg = f"{setting} = {port}: workerPorts gives this port to a worker: choose another"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _fit_for_local(self) -> Settings:
         if self.runtime != "local":
             return self
+        if self.pooler:
+            msg = "pooler: it runs in a container of its own: remove it, or the setting runtime"
+            raise ValueError(msg)
         for setting in ("memory", "cpus"):
             if getattr(self, setting):
                 msg = f"{setting} = {getattr(self, setting)!r}: processes of this host have no limits: remove it"
                 raise ValueError(msg)
-        wanted = self.local_ports[1:]
-        if len(wanted) < self.workers:
-            msg = f"workerPorts = {self.worker_ports!r}: {len(wanted)} ports are too few for {self.workers} workers: widen it"
-            raise ValueError(msg)
-        if self.port in wanted:
-            msg = f"port = {self.port}: workerPorts gives this port to a worker: choose another"
-            raise ValueError(msg)
         if self.bind_address != "127.0.0.1":
             msg = f"bindAddress = {self.bind_address!r}: local nodes listen on 127.0.0.1 only: remove the setting"
             raise ValueError(msg)
@@ -524,8 +561,18 @@ class Settings(_Model):
     @property
     def local_ports(self) -> list[int]:
         """Return the ports of local nodes, the coordinator's first."""
+        return [self.port, *self._worker_ports]
+
+    @property
+    def entry_ports(self) -> list[int]:
+        """Return the ports by which clients enter the nodes, the coordinator's first: of poolers, where there are some."""
+        first = self.pooler.port if self.pooler else self.port
+        return [first, *(self._worker_ports if self.entry == "anyNode" else [])]
+
+    @property
+    def _worker_ports(self) -> list[int]:
         first, _, last = self.worker_ports.partition("-")
-        return [self.port, *range(int(first), int(last) + 1)[: self.workers]]
+        return list(range(int(first), int(last) + 1)[: self.workers])
 
     @classmethod
     def parse(cls, values: dict[str, str], *, stack: str) -> Settings:
@@ -594,7 +641,7 @@ def _decoded_object(setting: str, text: str) -> object:
         json.dumps(decoded, ensure_ascii=False).encode()  # half a surrogate pair is in no text that can be shown
     except (ValueError, RecursionError):  # numbers of thousands of digits, and nesting without end
         decoded = None
-    if setting == "rebalance" and isinstance(decoded, bool):
+    if setting in ("pooler", "rebalance") and isinstance(decoded, bool):
         return {} if decoded else None
     if not isinstance(decoded, dict):
         got = "" if setting in SECRET else f", got {text!r}"
@@ -607,6 +654,7 @@ _MODELS: Final[dict[str, tuple[str, type[_Model]]]] = {
     "tables": ("a table", TableSettings),
     "tenants": ("a table", TenantSettings),
     "rebalance": ("rebalance", RebalanceSettings),
+    "pooler": ("the pooler", PoolerSettings),
     "roles": ("a role", RoleSettings),
     "schemas": ("a schema", SchemaSettings),
     "functions": ("a function", FunctionSettings),

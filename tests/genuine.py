@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from components.settings import PoolerSettings
 from tests.servers import find_installation, find_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["IMAGE", "NEWER_IMAGE", "Part", "detect"]
+__all__ = ["IMAGE", "NEWER_IMAGE", "POOLER_IMAGE", "Part", "detect"]
 
 CLI: Final = Path(__file__).parent.parent / ".cache" / "bin"
 """Where `make setup` puts Pulumi's CLI."""
@@ -26,6 +27,9 @@ IMAGE: Final = "citusdata/citus:12.1"
 
 NEWER_IMAGE: Final = os.environ.get("CITUS_PULUMI_NEWER_IMAGE", "citusdata/citus:13.2")
 """A newer Citus on the same major version of PostgreSQL, to upgrade to."""
+
+
+POOLER_IMAGE: Final = str(PoolerSettings.model_fields["image"].default)
 
 
 class MissingError(Exception):
@@ -93,6 +97,15 @@ def _newer_image() -> str:
     return _from_engine(look, NEWER_IMAGE)
 
 
+def _pooler_image() -> str:
+    def look(client: Any) -> str:
+        image = client.images.get(POOLER_IMAGE)
+        said = client.containers.run(image.id, ["--version"], remove=True, entrypoint="pgbouncer").decode()
+        return f"{image.short_id}, {said.splitlines()[0]}"
+
+    return _from_engine(look, POOLER_IMAGE)
+
+
 def _output(said: bytes) -> str:
     return said.decode().removeprefix("postgres (PostgreSQL) ").split()[0]
 
@@ -150,6 +163,7 @@ _PARTS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "docker": ("Docker Engine", _docker),
     "image": (f"image {IMAGE}", _image),
     "newer": (f"image {NEWER_IMAGE}", _newer_image),
+    "pooler": (f"image {POOLER_IMAGE}", _pooler_image),
     "pulumi": ("Pulumi CLI", _pulumi),
     "language": ("Pulumi's Python language host", _language),
     "plugin": ("Pulumi's Docker provider", _plugin),

@@ -97,6 +97,7 @@ def ensure_rules(connection: Connection, node: tuple[str, int], kind: Kind) -> l
         return [f"{where}: its pg_hba.conf has lines of somebody's own, and stays as it is"]
     text = render(kind, database=connection.info.dbname, user=connection.info.user, roles=_get_roles(connection))
     if found.text == text:
+        _reload(connection, node)  # a run that was killed may have written them and no more
         return []
     keep = "" if found.kind else f"cp -p {shlex.quote(found.path)} {shlex.quote(_before(found))} && "
     _write(connection, node, found, text, keep)
@@ -112,8 +113,9 @@ def remove_rules(connection: Connection, node: tuple[str, int]) -> None:
     """Put back what stood there before; a file that is not this program's stays."""
     found = _ask(connection, node)
     if found.kind:
-        _run(connection, node, f"mv {shlex.quote(_before(found))} {shlex.quote(found.path)}", "")
-        _reload(connection, node)
+        # Input that is not read would be an error where the command ends before the server has written it.
+        _run(connection, node, f"cat > /dev/null && mv {shlex.quote(_before(found))} {shlex.quote(found.path)}", "")
+    _reload(connection, node)
 
 
 def is_drifted(connection: Connection, node: tuple[str, int], kind: Kind) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pulumi
 
@@ -12,13 +12,25 @@ from components.logs import Log
 if TYPE_CHECKING:
     from components.settings import Settings
 
-__all__ = ["Node", "node_names"]
+__all__ = ["Node", "is_pooler", "node_names", "pooler_name"]
+
+_POOLER: Final = "_pooler"
 
 
 def node_names(settings: Settings) -> list[str]:
     """Return what the nodes are called, the coordinator first: the names of their containers or folders."""
     workers = [f"{settings.name_prefix}_worker_{number}" for number in range(1, settings.workers + 1)]
     return [f"{settings.name_prefix}_coordinator", *workers]
+
+
+def pooler_name(node: str) -> str:
+    """Return what the pooler of a node is called."""
+    return f"{node}{_POOLER}"
+
+
+def is_pooler(name: str) -> bool:
+    """Tell whether that is the name of a pooler."""
+    return name.endswith(_POOLER)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from components.logs import Log
     from components.nodes.look import Look
     from components.nodes.node import Node
+    from components.resources.pooling import PoolerLogin
     from components.schema.needs import KnownServer
-    from components.settings import Settings
+    from components.settings import PoolerSettings, Settings
 
 __all__ = ["Nodes", "Runtime", "open_runtime"]
 
@@ -31,6 +32,11 @@ class Nodes(Protocol):
     @property
     def workers(self) -> Sequence[Node]:
         """The workers, in their order."""
+
+    def pool(
+        self, pooler: PoolerSettings, login: PoolerLogin, after: Sequence[pulumi.Resource]
+    ) -> list[pulumi.Resource]:
+        """Declare the poolers; `after` is what lets clients in."""
 
     def guard(self, after: Sequence[pulumi.Resource]) -> None:
         """Declare what a destroy does first; `after` is everything else of the cluster."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pulumi.dynamic import DiffResult
@@ -36,6 +36,12 @@ class RebalanceInputs(Access):
     """Those whose shards stay where they are."""
     schemas: tuple[str, ...] = ()
     """Distributed schemas that stay where they are."""
+    files: tuple[str, ...] = ()
+    """Names of the files of the schema: one more may bring rows."""
+    groups: dict[str, Given[int]] = field(default_factory=dict)
+    """The colocation group of each sharded table. With one more, or another group, loads are others."""
+    all_schemas: tuple[str, ...] = ()
+    """Every distributed schema."""
     forecast: Given[Forecast]
     """What it would do, as the program's look at the running cluster had it."""
 
@@ -45,7 +51,17 @@ class RebalanceProvider(SqlProvider[RebalanceInputs]):
 
     inputs = RebalanceInputs
     asks_nodes = True
-    compared = ("server", "policy", "worker_groups", "tenants", "schemas", "unbalanced")
+    compared = (
+        "server",
+        "policy",
+        "worker_groups",
+        "tenants",
+        "schemas",
+        "files",
+        "groups",
+        "all_schemas",
+        "unbalanced",
+    )
 
     def refuse(self, before: Props, inputs: RebalanceInputs) -> Iterator[str]:
         """Refuse, before anything is touched, what the running cluster has no way to do."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from tests.e2e.stack import ROOT, copy_tree
+from tests.e2e.page import Clone, read_blocks
+from tests.e2e.stack import ROOT
 from tests.servers import HOST, PASSWORD, USER, find_installation, running_servers
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ pytestmark = pytest.mark.needs("pulumi", "citus")
 
 PAGE = ROOT / "docs" / "sharding.md"
 STACK = "tienda"
-BLOCK = re.compile(r"(<!-- fails -->\n)?```(sh|yaml|text)\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture
@@ -40,49 +38,22 @@ def central() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Iterator[Path]:
+def clone(central: dict[str, str], tmp_path: Path) -> Iterator[Clone]:
     """This tree as it is, with its environment set up."""
-    copy_tree(tmp_path)
-    yield tmp_path
-    subprocess.run(["make", "down", f"STACK={STACK}"], cwd=tmp_path, check=False, capture_output=True, timeout=120)
-
-
-def squeezed(text: str) -> list[str]:
-    """Return the lines with their blanks made one, and those that are empty left out."""
-    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-
-
-def settings(folder: Path, **changed: Any) -> None:
-    """Put settings into the file of the stack."""
-    file = folder / f"Pulumi.{STACK}.yaml"
-    document = yaml.safe_load(file.read_text())
-    document["config"] |= changed
-    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI", "MAKE"))}
+    clone = Clone(tmp_path / "clone", STACK, {**environment, **central})
+    yield clone
+    clone.run(f"make down STACK={STACK}")
 
 
 @pytest.mark.timeout(900)
-def test_every_command_of_the_page_works(central: dict[str, str], clone: Path) -> None:
+def test_every_command_of_the_page_works(clone: Clone) -> None:
     """What the page says fails does, all else succeeds, and what it shows is what is printed."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI", "MAKE"))}
-    printed = ""
-    for fails, kind, text in BLOCK.findall(PAGE.read_text("utf-8")):
-        if kind == "yaml":
-            settings(clone, **yaml.safe_load(text))
-        elif kind == "text":
-            missing = [line for line in squeezed(text) if line not in squeezed(printed) and line != "…"]
-            assert not missing, f"not printed: {missing}\n{printed}"
-        else:
-            done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", text],
-                cwd=clone,
-                env={**environment, **central},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                text=True,
-                timeout=240,
-                check=False,
-            )
-            printed = done.stdout
-            print(f"$ {text}{printed}")  # noqa: T201 - shown where the test fails
-            assert (done.returncode != 0) == bool(fails), printed
+    for block in read_blocks(PAGE):
+        if block.kind == "yaml":
+            clone.set(**yaml.safe_load(block.text))
+        elif block.kind == "text":
+            clone.assert_printed(block.text)
+        elif block.kind == "sh":
+            code = clone.run(block.text)
+            assert (code != 0) == (block.mark == "fails"), clone.printed

@@ -237,6 +237,27 @@ def test_drift_shows_in_a_refresh_and_in_the_program_s_look(sales: Cluster) -> N
     assert_whole(sales)
 
 
+def test_loads_that_an_update_itself_changes_are_evened_out_by_it(sales: Cluster) -> None:
+    """A table or schema more, or a file that may bring rows: the forecast was made before, so the planner is asked again."""
+    balanced = sales.rebalance()
+    balanced.up()
+    allow(sales, sales.workers[1], allowed=False)
+    sales.run("create table notes (id int primary key)")
+    notes = sales.distributed("notes", "id", shard_count=4)
+    notes.up()
+    allow(sales, sales.workers[1], allowed=True)
+    assert held(sales, "notes") == [4, 0]
+
+    assert balanced.preview(files=["020_notes.sql"]) == "update"
+    assert balanced.preview(all_schemas=["notes"]) == "update"
+    assert balanced.up(groups={"notes": notes.state["colocation_group"]}) == "update"
+
+    assert held(sales, "notes") == [2, 2]
+    assert planned(sales) == set()
+    assert balanced.up() == "same"
+    assert_whole(sales)
+
+
 def test_a_strategy_that_the_cluster_does_not_have_is_refused_at_preview(sales: Cluster) -> None:
     """With the strategies that it has."""
     with sales.connected() as connection:

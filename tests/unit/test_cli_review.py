@@ -43,6 +43,10 @@ def parameters(**set_on_w: str) -> dict[str, Any]:
     ("step", "section", "said"),
     [
         (Step("create", "Container", "c"), "created", "container `c`"),
+        (Step("create", "Container", "c_pooler"), "created", "pooler `c_pooler`, by which clients share sessions"),
+        (Step("replace", "Container", "c_pooler"), "restarted", "its clients are cut off and connect again"),
+        (Step("delete", "Container", "c_pooler"), "removed", "pooler `c_pooler`"),
+        (Step("create", "PoolerLogin", "p"), "created", "a role by which poolers find"),
         (
             Step("replace", "Container", "c", {"image": "a"}, {"image": "b"}),
             "restarted",

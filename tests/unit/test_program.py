@@ -507,6 +507,14 @@ def test_a_cluster_without_tables_and_files_is_a_cluster(tmp_path: Path) -> None
     }
 
 
+def test_shards_are_evened_out_again_after_a_file_a_table_or_a_schema(tmp_path: Path) -> None:
+    """The inputs name them: one more may change the loads, after the forecast was made."""
+    (tmp_path / "010.sql").write_text("create table t (id int primary key); create schema a; create table a.t (id int)")
+    made = declare(tables='{"t": {"distributeBy": "id"}}', schemas='{"a": {}}', schemaDir=str(tmp_path))
+    inputs = made.of("Rebalance")["citus-rebalance"].plain
+    assert (inputs["files"], [*inputs["groups"]], inputs["all_schemas"]) == (["010.sql"], ["t"], ["a"])
+
+
 def test_what_lives_in_the_database_goes_with_the_coordinators_container() -> None:
     """A destroy asks the database nothing: every SQL resource is deleted with the container that holds it."""
     made = declare()
@@ -765,7 +773,7 @@ def test_a_second_run_changes_nothing() -> None:
         ({"network": "other"}, {"citus-guard"}),
         ({"tables": json.dumps(dict(reversed(TABLES.items())))}, set()),
         # The key of venta to it, which is local now, stands in its own turn then.
-        ({"tables": json.dumps({"cupon": {"reference": True}})}, {"cupon"}),
+        ({"tables": json.dumps({"cupon": {"reference": True}})}, {"cupon", "citus-rebalance"}),
     ],
     ids=[
         "workers",

@@ -19,7 +19,14 @@ from pydantic_core import PydanticUndefined
 
 from components.errors import SettingsError
 from components.names import ColumnName, RoleName, SchemaName, TableName
-from components.settings import STRUCTURED, RebalanceSettings, Settings, TableSettings, refuse_plain_passwords
+from components.settings import (
+    STRUCTURED,
+    PoolerSettings,
+    RebalanceSettings,
+    Settings,
+    TableSettings,
+    refuse_plain_passwords,
+)
 from components.stack_config import load_settings
 
 if TYPE_CHECKING:
@@ -73,6 +80,8 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "schemas": {},
         "functions": {},
         "rebalance": RebalanceSettings().model_dump(),
+        "pooler": None,
+        "entry": "coordinator",
         "parameters": {},
         "coordinator_parameters": {},
         "worker_parameters": {},
@@ -117,6 +126,9 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         ("tables", "{}", {}),
         ("rebalance", "true", RebalanceSettings()),
         ("rebalance", "{}", RebalanceSettings()),
+        ("pooler", "false", None),
+        ("pooler", "true", PoolerSettings()),
+        ("pooler", '{"poolSize": 64}', PoolerSettings(poolSize=64)),
         ("rebalance", "false", None),
         (
             "rebalance",
@@ -241,6 +253,20 @@ def test_each_wrong_setting_has_a_line_of_its_own() -> None:
     """A person sees everything that is wrong at once."""
     lines = refusal(workers="0", port="x", nope="1").splitlines()
     assert sorted(line.split()[0].rstrip(":") for line in lines) == ["citus:nope", "citus:port", "citus:workers"]
+
+
+def test_a_pooler_that_cannot_be_is_refused() -> None:
+    """With the part that is wrong, and the way out."""
+    assert "citus:pooler.port = 5437: that is the coordinator's own (citus:port)" in refusal(pooler='{"port": 5437}')
+    assert "citus:pooler.prt is unknown: the pooler takes port, image, poolSize" in refusal(pooler='{"prt": 1}')
+    assert "citus:pooler.poolSize = 0" in refusal(pooler='{"poolSize": 0}')
+    assert "citus:pooler: it runs in a container of its own: remove it" in refusal(pooler="true", runtime="local")
+    assert "clients enter a worker by its pooler: set citus:pooler" in refusal(entry="anyNode")
+    any_node = {"pooler": "true", "entry": "anyNode"}
+    assert "1 ports are too few for 4 workers: widen it" in refusal(workerPorts="6500-6500", **any_node)
+    assert "citus:pooler.port = 6432: workerPorts gives this port to a worker" in refusal(
+        workerPorts="6430-6440", **any_node
+    )
 
 
 @pytest.mark.parametrize(
@@ -452,9 +478,9 @@ def test_pulumi_yaml_declares_a_setting_as_the_program_reads_it(name: str) -> No
     default = field.get_default(call_default_factory=True)
     kinds: dict[object, str] = {int: "integer", bool: "boolean"}
     kind = "object" if to_camel(name) in STRUCTURED else kinds.get(field.annotation, "string")
-    if name == "rebalance":  # a mapping or a boolean: Pulumi has no type for that
+    if name in ("pooler", "rebalance"):  # a mapping or a boolean: Pulumi has no type for that
         assert "type" not in declaration
-        default = True
+        default = name == "rebalance"
     else:
         assert declaration["type"] == kind
     assert declaration.get("secret", False) == (name == "password")

@@ -9,18 +9,20 @@ import ipaddress
 import socket
 from contextlib import closing
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pulumi
 
 from components.access import Server
+from components.database.connections import find_accepted
 from components.database.live import LiveCluster, get_extension_version, look_at
 from components.errors import DockerError, IdentityError
 from components.logs import Log
 from components.nodes.docker.endpoint import Endpoint, connect, get_endpoint
 from components.nodes.docker.image import FoundNodes, Verdict, find_image, look_into
+from components.nodes.docker.pooler import get_container_names, get_pooler_ports
 from components.nodes.docker.ready import STOP_SECONDS, wait_for_server
-from components.nodes.docker.shape import Shape, get_shape, get_shared_buffers
+from components.nodes.docker.shape import POSTGRES_PORT, Shape, get_shape, get_shared_buffers
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
 from components.nodes.look import Look
 from components.nodes.node import node_names
@@ -39,10 +41,7 @@ if TYPE_CHECKING:
     from components.nodes.runtime import Nodes
     from components.settings import Settings
 
-__all__ = ["POSTGRES_PORT", "STOP_SECONDS", "Engine", "find_strangers", "find_undeclared", "get_engine_id"]
-
-
-POSTGRES_PORT: Final = 5432
+__all__ = ["STOP_SECONDS", "Engine", "find_strangers", "find_undeclared", "get_engine_id"]
 
 
 class Engine:
@@ -145,22 +144,27 @@ class Engine:
                 "`pulumi config rm`, and let DOCKER_HOST, DOCKER_CONTEXT or `docker context use` name the engine"
             )
             raise DockerError(msg)
-        problems = self._image(settings.image)
+        problems = self._image("image", settings.image)
+        if settings.pooler:
+            problems += self._image("pooler.image", settings.pooler.image)
         if problems:
             raise DockerError("\n".join(problems))
 
     def look(self, settings: Settings) -> Look:
         """Return what is there already: the engine's things, and the cluster where its coordinator runs."""
-        self._declared = names = node_names(settings)
+        names, self._declared = node_names(settings), get_container_names(settings)
         networks = {network["Name"]: network for network in self.client.api.networks()}
         live = self._live(settings, names[0])
         self.verdict = self._look_into_image(settings)
         self._look_into_containers(settings, names)
-        obstacles = (*self._moved(settings), *self._port(settings, names[0]), *self.verdict.problems)
+        ports = self._port(settings, "port", settings.port, names[0])
+        for number, (name, port) in enumerate(get_pooler_ports(settings).items()):
+            ports += self._port(settings, "workerPorts" if number else "pooler.port", port, name)
+        obstacles = (*self._moved(settings), *ports, *self.verdict.problems)
         return Look(
             Remnants(
                 (
-                    *_remnants("container", self._containers, names),
+                    *_remnants("container", self._containers, self._declared),
                     *_remnants("volume", self._volumes, [volume_name(name) for name in names]),
                     *_remnants("network", networks, [settings.network]),
                 )
@@ -260,24 +264,25 @@ class Engine:
             if name != expected and name.endswith(suffix) and volume.get("Labels") == {MANAGED_BY: self.stack}
         ]
 
-    def _port(self, settings: Settings, coordinator: str) -> list[str]:
+    def _port(self, settings: Settings, setting: str, port: int, container: str) -> list[str]:
         addresses = self.endpoint.get_remote_addresses()
         if addresses is not None:
-            return self._remote_port(settings, addresses)
-        ours = self._containers.get(coordinator, {}).get("Ports") or ()
-        if (settings.bind_address, settings.port) in [(port.get("IP"), port.get("PublicPort")) for port in ours]:
+            return self._remote_port(settings, addresses) if setting == "port" else []
+        ours = self._containers.get(container, {}).get("Ports") or ()
+        if (settings.bind_address, port) in [(it.get("IP"), it.get("PublicPort")) for it in ours]:
             return []
         family = socket.AF_INET6 if ":" in settings.bind_address else socket.AF_INET
         with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((settings.bind_address, settings.port))
+                probe.bind((settings.bind_address, port))
             except PermissionError:
                 return []  # A low port, which the engine may bind and we may not.
             except OSError as error:
+                path = "--path " if "." in setting else ""
                 msg = (
-                    f"citus:port = {settings.port}: cannot be published on {settings.bind_address} ({error.strerror}): "
-                    "choose a free one with `pulumi config set port …`, or stop what uses it"
+                    f"citus:{setting} = {port}: cannot be published on {settings.bind_address} ({error.strerror}): "
+                    f"choose a free one with `pulumi config set {path}{setting} …`, or stop what uses it"
                 )
                 return [msg]
         return []
@@ -298,12 +303,12 @@ class Engine:
         )
         return [msg]
 
-    def _image(self, image: str) -> list[str]:
+    def _image(self, setting: str, image: str) -> list[str]:
         refusal = _refusal(self.client, image)
         if not refusal:
             return []
         msg = (
-            f"citus:image = {image!r}: the engine does not have it and cannot pull it ({refusal}): correct the name, log in "
+            f"citus:{setting} = {image!r}: the engine does not have it and cannot pull it ({refusal}): correct the name, log in "
             "to its registry, or load the image"
         )
         return [msg]
@@ -377,6 +382,18 @@ class Engine:
     def await_server(self, name: str, timeout: float) -> Callable[[pulumi.ResourceHookArgs], None]:
         """Return what to do once a node's container was made again: wait, and let the others wait, until its server is there."""
         return lambda _args: wait_for_server(name, timeout)
+
+    def await_pooler(self, settings: Settings, name: str, port: int) -> Callable[[pulumi.ResourceHookArgs], None]:
+        """Return what to do once a pooler was made: wait until it lets the stack's user in."""
+
+        def hook(_args: pulumi.ResourceHookArgs) -> None:
+            host, log = reached_at(settings.bind_address), Log("docker", name)
+            server = Server(name, host, port, settings.database, settings.user, log)
+            if find_accepted(server, [settings.password.get_secret_value()], settings.ready_timeout) is None:
+                msg = f"{server} does not let {settings.user} in, as its node does{server.hint()}"
+                raise DockerError(msg)
+
+        return hook
 
     def _clear_volume(self, name: str, owner: str) -> None:
         found = self.client.volumes.get(name)

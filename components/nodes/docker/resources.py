@@ -11,18 +11,21 @@ import pulumi_docker as docker
 from components.logs import Log
 from components.nodes.data import NodeData, NodeDataInputs
 from components.nodes.docker.destroy_guard import DestroyGuard, DestroyGuardInputs
-from components.nodes.docker.engine import POSTGRES_PORT, STOP_SECONDS, Engine
+from components.nodes.docker.engine import STOP_SECONDS, Engine
 from components.nodes.docker.image import VOLUME_FOLDER, Verdict
-from components.nodes.docker.shape import get_shape
+from components.nodes.docker.pooler import FOLDER, get_container_names, get_pooler_ports, render_ini, render_userlist
+from components.nodes.docker.shape import POSTGRES_PORT, get_shape
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, volume_name
 from components.nodes.locales import DEFAULT_LOCALE
 from components.nodes.node import Node, node_names
+from components.nodes.server_settings import get_start_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from components.access import Access
-    from components.settings import Settings
+    from components.resources.pooling import PoolerLogin
+    from components.settings import PoolerSettings, Settings
 
 __all__ = ["DockerNodes"]
 
@@ -86,13 +89,72 @@ class DockerNodes(pulumi.ComponentResource):
             f"{self._name}-guard",
             DestroyGuardInputs(
                 network=self._settings.network,
-                containers=tuple(node_names(self._settings)),
+                containers=tuple(get_container_names(self._settings)),
                 owner=self._network.labels.apply(_owner_of),
                 cluster_id=self._cluster_id,
                 engine=self._engine.id,
                 address=self._engine.endpoint.host,
             ),
             pulumi.ResourceOptions(parent=self, depends_on=[*after, self._network]),
+        )
+
+    def pool(
+        self, pooler: PoolerSettings, login: PoolerLogin, after: Sequence[pulumi.Resource]
+    ) -> list[pulumi.Resource]:
+        """Declare the poolers, each of which is there once it lets the stack's user in."""
+        image = docker.RemoteImage(
+            f"{self._name}-pooler-image",
+            name=pooler.image,
+            keep_locally=True,
+            opts=pulumi.ResourceOptions(parent=self, provider=self._provider),
+        )
+        entered = zip([self.coordinator, *self.workers], get_pooler_ports(self._settings).items(), strict=False)
+        return [self._pooler(pooler, image, node, name, port, login, after) for node, (name, port) in entered]
+
+    def _pooler(
+        self,
+        pooler: PoolerSettings,
+        image: docker.RemoteImage,
+        node: Node,
+        name: str,
+        port: int,
+        login: PoolerLogin,
+        after: Sequence[pulumi.Resource],
+    ) -> docker.Container:
+        of_coordinator = node is self.coordinator
+        connections = int(get_start_settings(self._settings, "", of_coordinator=of_coordinator)["max_connections"])
+        files: dict[str, pulumi.Input[str]] = {
+            "start_pooler.sh": (_FOLDER / "start_pooler.sh").read_text("utf-8"),
+            "pgbouncer.ini": render_ini(self._settings, pooler, node.name, connections),
+            "userlist.txt": login.password.apply(render_userlist),
+            "server.crt": login.certificate,
+            "server.key": login.key,
+        }
+        answers = pulumi.ResourceHook(f"await-{name}", self._engine.await_pooler(self._settings, name, port))
+        return docker.Container(
+            name,
+            name=name,
+            image=image.image_id,
+            user="root",
+            entrypoints=["sh", f"{FOLDER}/start_pooler.sh"],
+            command=[],
+            uploads=[
+                docker.ContainerUploadArgs(file=f"{FOLDER}/{file}", content=content, permissions="0600")
+                for file, content in files.items()
+            ],
+            ports=[{"internal": POSTGRES_PORT, "external": port, "ip": self._settings.bind_address}],
+            network_mode="bridge",
+            networks_advanced=[{"name": self._network.name, "aliases": [name]}],
+            labels=[docker.ContainerLabelArgs(label=label, value=value) for label, value in self._labels.items()],
+            restart="unless-stopped",
+            must_run=True,
+            wait=False,
+            opts=pulumi.ResourceOptions.merge(
+                self._child("container", name, [answers]),
+                pulumi.ResourceOptions(
+                    additional_secret_outputs=["uploads"], depends_on=[login, node.resource, *after]
+                ),
+            ),
         )
 
     def _await_when_remade(self, name: str) -> list[pulumi.ResourceHook]:

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from components.settings import Settings
 
-__all__ = ["Shape", "get_shape", "get_shared_buffers"]
+__all__ = ["POSTGRES_PORT", "Shape", "get_shape", "get_shared_buffers"]
 
+POSTGRES_PORT: Final = 5432
+"""PostgreSQL's own, on which nodes and poolers listen in their containers."""
 SHARED_MEMORY_MB: Final = 256
 """Where no memory is declared: Docker's own 64 are too few for PostgreSQL's parallel queries."""
 _MB: Final = 1 << 20

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
     from components.access import Access
     from components.nodes.local.host import LocalHost
+    from components.resources.pooling import PoolerLogin
     from components.resources.wire import Props
-    from components.settings import Settings
+    from components.settings import PoolerSettings, Settings
 
 __all__ = ["LocalNode", "LocalNodes"]
 
@@ -214,6 +215,12 @@ class LocalNodes(pulumi.ComponentResource):
             for node, port in [*nodes[1:], nodes[0]]
         ]
         self.register_outputs({"folder": str(folder)})
+
+    def pool(
+        self, _pooler: PoolerSettings, _login: PoolerLogin, _after: Sequence[pulumi.Resource]
+    ) -> list[pulumi.Resource]:
+        """Refuse a pooler, as the settings have done."""
+        raise NotImplementedError
 
     def guard(self, after: Sequence[pulumi.Resource]) -> None:
         """Declare nothing: no stranger is in the way of a process."""
