@@ -77,10 +77,11 @@ def gain(results: Results) -> str:
     best = max(measured, key=lambda it: it.rate, default=None)
     alone = best and shares and _find(shares.writes, best.against, best.clients)
     if best and shares and alone and alone.rates:
+        ratio = best.rate / alone.rate
         said.append(
-            f"Writes grow with the workers: where each node had {shares.cpus:g} processors to itself, as on a machine of its "
-            f"own, {workers} workers wrote {best.rate:,.0f} sales a second ({best.title}), and one node {alone.rate:,.0f}: "
-            f"{times(best.rate / alone.rate)} as many."
+            f"Writes {'grow' if ratio > 1 else 'did not grow'} with the workers: where each node had {shares.cpus:g} processors "
+            f"to itself, as on a machine of its own, {workers} workers wrote {best.rate:,.0f} sales a second ({best.title}), "
+            f"and one node {alone.rate:,.0f}: {times(ratio)} as many."
         )
     else:
         why = results.shares_left_out or "no writes were"

@@ -218,6 +218,14 @@ def test_a_gain_that_was_not_measured_is_not_told(tmp_path: Path) -> None:
     assert "processors to itself" not in twin
 
 
+def test_writes_that_did_not_grow_are_told_as_such(tmp_path: Path) -> None:
+    """With the same figures."""
+    slow = CpuShares(cpus=0.25, containers=["c", "w_1"], writes=writes(16, 100.0, 50.0, 90.0))
+    twin = written(tmp_path, results(shares=slow))[1]
+    assert "Writes did not grow with the workers: where each node had" in twin
+    assert "0.9 times as many" in twin
+
+
 def test_each_way_to_write_is_against_one_node_asked_the_same(tmp_path: Path) -> None:
     """A row a way, a column a number of clients; what no server took is left out, with the reason."""
     page, twin = written(tmp_path, results())
