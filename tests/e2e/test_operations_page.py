@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+RUNTIMES = some_of(LOCAL, pytest.param(*DOCKER.values, marks=[*DOCKER.marks, pytest.mark.needs("newer")]))
 PAGE = ROOT / "docs" / "operations.md"
 STACK = "dev"
 PREFIX: Final = "test-operations"
@@ -51,12 +52,6 @@ TYPED: Final = {
     "Another password of a role": "otra de la tienda",
 }
 """What the commands of a section ask for."""
-
-
-@pytest.fixture(params=some_of(LOCAL, pytest.param(*DOCKER.values, marks=[*DOCKER.marks, pytest.mark.needs("newer")])))
-def runtime(request: pytest.FixtureRequest) -> str:
-    """What really moves rows."""
-    return str(request.param)
 
 
 @pytest.fixture

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.errors import IdentityError
+from components.errors import HostError, IdentityError
+from components.nodes.local import folders
 from components.nodes.look import Look
 from components.resources.identity import ClusterIdentityProvider
 from components.resources.remains import Remnant, Remnants
 from components.resources.wire import write
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STACK = "organization/citus/shop"
 MADE = {
@@ -99,3 +103,26 @@ def test_a_cluster_that_cannot_be_asked_is_said() -> None:
     assert Look().warnings == ()
     assert Look(Remnants((Remnant(WORKER, "other", declared=False),))).warnings == ()
     assert "does not answer" in Look(Remnants((Remnant(VOLUME, "other", declared=True),))).warnings[0]
+
+
+def test_a_folder_that_another_step_removes_meanwhile_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last folders of a stack go at the same moment; one that is really strange is refused."""
+    gone, strange = tmp_path / "worker_1", tmp_path / "worker_2"
+    for folder in (gone, strange):
+        folder.mkdir()
+        (folder / folders.OWNER_FILE).write_text("no JSON")
+    read = folders.get_owner
+
+    def look(folder: Path) -> folders.Owner | None:
+        if folder == gone:
+            (folder / folders.OWNER_FILE).unlink()
+        return read(folder)
+
+    monkeypatch.setattr(folders, "get_owner", look)
+    data = folders.DataFolder(tmp_path / "coordinator", frozenset({"an id"}))
+    with pytest.raises(HostError, match=r"worker_2 exists and was not made by this project"):
+        data.cluster_lives()
+    (strange / folders.OWNER_FILE).unlink()
+    assert not data.cluster_lives()

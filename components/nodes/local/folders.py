@@ -75,6 +75,16 @@ def get_owner(folder: Path) -> Owner | None:
         raise HostError(msg) from None
 
 
+def _find_owner(folder: Path) -> Owner | None:
+    """Return whose folder it is; None where this project did not make it, or another step is removing it just now."""
+    try:
+        return get_owner(folder)
+    except HostError:
+        if (folder / OWNER_FILE).exists():
+            raise
+        return None
+
+
 @dataclass(frozen=True)
 class DataFolder:
     """The folder of a node, with its data."""
@@ -98,7 +108,7 @@ class DataFolder:
 
     def cluster_lives(self) -> bool:
         """Tell whether any node of the cluster has not been stopped for good."""
-        owners = [get_owner(folder) for folder in self.folder.parent.iterdir() if (folder / OWNER_FILE).exists()]
+        owners = [_find_owner(folder) for folder in self.folder.parent.iterdir()]
         return any(owner.owner in self.owners and not owner.released for owner in owners if owner)
 
     def remove(self) -> None:
@@ -116,10 +126,8 @@ def get_folders(around: Path) -> dict[str, Owner]:
     """Return whose the nodes' folders are in a stack's folder, by their names; what this project did not make is left out."""
     found = {}
     for folder in sorted(around.iterdir()) if around.is_dir() else ():
-        if (folder / OWNER_FILE).exists():
-            owner = get_owner(folder)
-            if owner is not None:
-                found[folder.name] = owner
+        if owner := _find_owner(folder):
+            found[folder.name] = owner
     return found
 
 
