@@ -136,7 +136,7 @@ def _container(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
 
 def _of_pooler(step: Step, name: str) -> Change:
     if step.op == "create":
-        return Change("created", f"{name}, by which clients share sessions on the coordinator")
+        return Change("created", f"{name}, by which clients share sessions on its node")
     if step.op == "delete":
         return Change("removed", f"{name}: its clients are cut off")
     return Change("restarted", f"{name} is replaced: its clients are cut off and connect again")

@@ -281,10 +281,9 @@ class CitusCluster(pulumi.ComponentResource):
     def _pooler_login(
         self, name: str, generations: tuple[pulumi.Output[str], ...], ready: pulumi.Resource
     ) -> PoolerLogin:
-        groups: list[pulumi.Input[int]] = [0, *(worker.group_id for worker in self.workers)]
         entered = len(self._settings.entry_ports)
         inputs = PoolerLoginInputs(
-            **vars(self._access), groups=tuple(groups[:entered]), generations=generations[:entered]
+            **vars(self._access), groups=self._node_groups[:entered], generations=generations[:entered]
         )
         return PoolerLogin(f"{name}-pooler-login", inputs, self._after([ready, *self.roles.values()]))
 
@@ -295,6 +294,10 @@ class CitusCluster(pulumi.ComponentResource):
             inputs = RoleInputs.of(self._access, role.name, password, limit, generations)
             made[role] = Role(str(role), inputs, self._after([health]))
         return made
+
+    @property
+    def _node_groups(self) -> tuple[pulumi.Input[int], ...]:
+        return (0, *(worker.group_id for worker in self.workers))
 
     def _groups(self) -> dict[str, pulumi.Input[int]]:
         return {name: table.colocation_group for name, table in self.tables.items()}
@@ -327,7 +330,7 @@ class CitusCluster(pulumi.ComponentResource):
             runtime=self._settings.runtime,
             roles=(*(role.name for role in self._settings.roles), *([POOLER] if self._settings.pooler else [])),
             files=tuple(file.name for file in plan.files),
-            groups=(0, *(worker.group_id for worker in self.workers)),
+            groups=self._node_groups,
             generations=generations,
         )
         return LoginRules(f"{name}-login-rules", inputs, self._after([*after, *self.roles.values(), *self.workers]))

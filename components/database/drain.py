@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from components.database.moves import TenantShard, cleaned_up, move_shard, parse_address
-from components.database.nodes import get_node, remove_node
+from components.database.nodes import get_addresses, get_node, remove_node
 from components.database.statements import statement
 from components.errors import StackError
 from components.names import TableName
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
     from components.database.connections import Connection
 
-__all__ = ["ensure_left", "ensure_shards_allowed", "get_addresses", "get_idle_workers", "get_leaving", "get_workers"]
+__all__ = [
+    "ensure_left",
+    "ensure_shards_allowed",
+    "get_idle_workers",
+    "get_leaving",
+    "get_worker_addresses",
+    "get_workers",
+]
 
 
 def get_idle_workers(connection: Connection, nodes: Sequence[str]) -> list[str]:
@@ -24,14 +31,14 @@ def get_idle_workers(connection: Connection, nodes: Sequence[str]) -> list[str]:
     return [node for node, known in found.items() if known is not None and not known.should_have_shards]
 
 
-def get_addresses(connection: Connection) -> dict[int, str]:
+def get_worker_addresses(connection: Connection) -> dict[int, str]:
     """Return the address (`name:port`) of each registered worker, by its group."""
-    return {group: f"{name}:{port}" for name, port, group in connection.execute(statement("get_workers"))}
+    return {group: f"{name}:{port}" for group, (name, port) in get_addresses(connection).items() if group}
 
 
 def get_workers(connection: Connection) -> list[str]:
     """Return all registered workers as `name:port`, whoever registered them."""
-    return list(get_addresses(connection).values())
+    return list(get_worker_addresses(connection).values())
 
 
 def get_leaving(connection: Connection, staying: Sequence[str]) -> list[str]:

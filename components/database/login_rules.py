@@ -48,6 +48,11 @@ class _Found:
         first = self.text.partition("\n")[0]
         return next((kind for kind in get_args(Kind) if first == _HEADER.format(kind=kind)), None)
 
+    @property
+    def is_somebodys(self) -> bool:
+        """Whether a person wrote lines into it, which stay."""
+        return self.has_own and self.kind is None
+
 
 def render(kind: Kind, *, database: str, user: str, roles: Iterable[str]) -> str:
     """Return the file's text.
@@ -93,9 +98,9 @@ def ensure_rules(connection: Connection, node: tuple[str, int], kind: Kind) -> l
     """
     found = _ask(connection, node)
     where = f"{node[0]}:{node[1]}"
-    if found.has_own and found.kind is None:
+    if found.is_somebodys:
         return [f"{where}: its pg_hba.conf has lines of somebody's own, and stays as it is"]
-    text = render(kind, database=connection.info.dbname, user=connection.info.user, roles=_get_roles(connection))
+    text = _render_known(connection, kind)
     if found.text == text:
         _reload(connection, node)  # a run that was killed may have written them and no more
         return []
@@ -121,8 +126,7 @@ def remove_rules(connection: Connection, node: tuple[str, int]) -> None:
 def is_drifted(connection: Connection, node: tuple[str, int], kind: Kind) -> bool:
     """Tell whether a node lets others in than the next update would."""
     found = _ask(connection, node)
-    rules = render(kind, database=connection.info.dbname, user=connection.info.user, roles=_get_roles(connection))
-    return found.text != rules and (found.kind is not None or not found.has_own)
+    return not found.is_somebodys and found.text != _render_known(connection, kind)
 
 
 def renew_rules(connection: Connection, nodes: Collection[tuple[str, int]]) -> None:
@@ -132,8 +136,10 @@ def renew_rules(connection: Connection, nodes: Collection[tuple[str, int]]) -> N
             ensure_rules(connection, node, kind)
 
 
-def _get_roles(connection: Connection) -> list[str]:
-    return [role for (role,) in connection.execute(statement("get_login_roles"))]
+def _render_known(connection: Connection, kind: Kind) -> str:
+    """Return the text that lets in whoever may log in to the coordinator now."""
+    roles = [role for (role,) in connection.execute(statement("get_login_roles"))]
+    return render(kind, database=connection.info.dbname, user=connection.info.user, roles=roles)
 
 
 def _ask(connection: Connection, node: tuple[str, int]) -> _Found:

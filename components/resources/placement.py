@@ -109,7 +109,7 @@ class ShardPlacementProvider(SqlProvider[ShardPlacementInputs]):
 
 def _addresses(connection: Connection, inputs: ShardPlacementInputs) -> dict[str, str]:
     """Return the address under which each declared worker is registered now."""
-    registered = drain.get_addresses(connection)
+    registered = drain.get_worker_addresses(connection)
     groups = dict(zip(inputs.workers, map(known, inputs.worker_groups or ()), strict=False))
     return {worker: registered.get(groups.get(worker, 0), worker) for worker in inputs.workers}
 

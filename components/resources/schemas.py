@@ -96,7 +96,7 @@ class DistributedSchemaProvider(SqlProvider[SchemaInputs]):
 def _registered(connection: Connection, inputs: SchemaInputs) -> str | None:
     """Return the address under which the declared worker is registered now."""
     group = 0 if inputs.worker_group is None else known(inputs.worker_group)
-    return drain.get_addresses(connection).get(group, inputs.worker)
+    return drain.get_worker_addresses(connection).get(group, inputs.worker)
 
 
 def _told(inputs: SchemaInputs) -> str:
