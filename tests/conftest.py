@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.genuine import Part, detect
+from tests.genuine import PARTS, Part, detect, missing_parts
 from tests.servers import find_installation, running_servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.servers import PostgresServer
-
-_PARTS = pytest.StashKey[dict[str, Part]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,20 +22,19 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "needs(*parts): skipped where this machine lacks one of these (tests/genuine.py)"
     )
     told = getattr(config, "workerinput", {}).get("parts")
-    config.stash[_PARTS] = {name: Part(*fields) for name, fields in told.items()} if told else detect()
+    config.stash[PARTS] = {name: Part(*fields) for name, fields in told.items()} if told else detect()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a process of xdist what was found."""
-    node.workerinput["parts"] = {name: astuple(part) for name, part in node.config.stash[_PARTS].items()}
+    node.workerinput["parts"] = {name: astuple(part) for name, part in node.config.stash[PARTS].items()}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that needs a part that is missing."""
-    parts = item.config.stash[_PARTS]
-    needed = [name for marker in item.iter_markers("needs") for name in marker.args]
-    missing = [name for name in needed if not parts[name].version]
+    parts = item.config.stash[PARTS]
+    missing = missing_parts(parts, item.iter_markers())
     if missing:
         item.user_properties.append(("missing", ",".join(missing)))
         pytest.skip("; ".join(f"needs {parts[name].title}: {parts[name].why}" for name in missing))
@@ -48,7 +45,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     skipped = terminalreporter.stats.get("skipped", [])
     missing = [dict(report.user_properties).get("missing", "").split(",") for report in skipped]
     terminalreporter.section("genuine parts")
-    for name, part in config.stash[_PARTS].items():
+    for name, part in config.stash[PARTS].items():
         lost = sum(name in names for names in missing)
         text = part.version or f"MISSING, so {lost} tests did not run: {part.why}"
         terminalreporter.write_line(f"{part.title:30} {text}", red=not part.version, green=bool(part.version))

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
+
 from components.settings import PoolerSettings
 from tests.servers import find_installation, find_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["IMAGE", "NEWER_IMAGE", "POOLER_IMAGE", "Part", "detect"]
+__all__ = ["IMAGE", "NEWER_IMAGE", "PARTS", "POOLER_IMAGE", "Part", "detect", "missing_parts"]
 
 CLI: Final = Path(__file__).parent.parent / ".cache" / "bin"
 """Where `make setup` puts Pulumi's CLI."""
@@ -45,6 +47,15 @@ class Part:
     """Empty where the part is missing."""
     why: str
     """Why it is missing."""
+
+
+PARTS: Final = pytest.StashKey[dict[str, Part]]()
+"""Where a run of the tests keeps what it found."""
+
+
+def missing_parts(parts: dict[str, Part], marks: Iterable[pytest.Mark | pytest.MarkDecorator]) -> list[str]:
+    """Return the names of the parts that a test with these marks needs, and that this machine lacks."""
+    return [name for mark in marks if mark.name == "needs" for name in mark.args if not parts[name].version]
 
 
 def detect() -> dict[str, Part]:

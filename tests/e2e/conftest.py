@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from contextlib import ExitStack, suppress
@@ -13,6 +14,7 @@ import pytest
 
 from tests.e2e.nodes import DockerNodes, LocalNodes
 from tests.e2e.stack import Stack
+from tests.genuine import PARTS, missing_parts
 from tests.retail import RETAIL_TABLES
 from tests.servers import find_installation, find_wheel
 
@@ -36,9 +38,14 @@ def free_port() -> int:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a module's tests on the RUNTIMES that it names."""
+    """Run a module's tests on the first of its RUNTIMES that this machine has; `make everything`, on all of them."""
     if "runtime" in metafunc.fixturenames:
-        metafunc.parametrize("runtime", metafunc.module.RUNTIMES, indirect=True, scope="module")
+        runtimes = metafunc.module.RUNTIMES
+        if "CITUS_PULUMI_EVERYTHING" not in os.environ:
+            parts = metafunc.config.stash[PARTS]
+            had = [runtime for runtime in runtimes if not missing_parts(parts, runtime.marks)]
+            runtimes = (had or runtimes)[:1]
+        metafunc.parametrize("runtime", runtimes, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import tempfile
@@ -30,11 +29,6 @@ def _runtime(name: str, *parts: str) -> Any:
 DOCKER: Final = _runtime("docker", "docker", "image", "language", "plugin")
 LOCAL: Final = _runtime("local", "citus")
 STAND_IN: Final = _runtime("stand-in", "wheel")
-
-
-def some_of(first: Any, *others: Any) -> list[Any]:
-    """Return the runtimes of a module's tests: the first one, or all of them where `make everything` asks for it."""
-    return [first, *others] if "CITUS_PULUMI_EVERYTHING" in os.environ else [first]
 
 
 class Nodes(Protocol):

@@ -13,7 +13,7 @@ import docker
 import pytest
 
 from analysis.pages import read_results
-from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, some_of
+from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN
 from tests.e2e.stack import ROOT, Run, Stack
 from tests.retail import RETAIL_TABLES
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from analysis.results import Results
 
-RUNTIMES = some_of(DOCKER, LOCAL, STAND_IN)
+RUNTIMES = [DOCKER, LOCAL, STAND_IN]
 pytestmark = pytest.mark.needs("pulumi")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, some_of
+from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN
 from tests.e2e.stack import ROOT
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
-RUNTIMES = some_of(LOCAL, DOCKER, STAND_IN)
+RUNTIMES = [LOCAL, DOCKER, STAND_IN]
 SCHEMA = ROOT / "tests" / "schemas" / "ads"
 
 

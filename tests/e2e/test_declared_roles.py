@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import yaml
 
-from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, some_of
+from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN
 from tests.e2e.stack import ROOT
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Run, Stack
 
-RUNTIMES = some_of(LOCAL, DOCKER, STAND_IN)
+RUNTIMES = [LOCAL, DOCKER, STAND_IN]
 PASSWORDS: Final = ("app: s3cret 'ñ'", "an0ther-s3cret %2")
 ROLE: Final = "till"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL, some_of
+from tests.e2e.nodes import DOCKER, LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
-RUNTIMES = some_of(DOCKER, LOCAL)
+RUNTIMES = [DOCKER, LOCAL]
 SHARDED = {"sale": {"distributeBy": "country"}}
 ROWS = 400
 

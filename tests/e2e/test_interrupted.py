@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, some_of
+from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.stack import Stack
 
-RUNTIMES = some_of(DOCKER, LOCAL, STAND_IN)
+RUNTIMES = [DOCKER, LOCAL, STAND_IN]
 FOREIGN_KEYS = """
 select count(*) from pg_constraint join pg_dist_partition on logicalrelid = conrelid where contype = 'f'
 """

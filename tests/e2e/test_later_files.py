@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, some_of
+from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Run, Stack
 
-RUNTIMES = some_of(LOCAL, DOCKER, STAND_IN)
+RUNTIMES = [LOCAL, DOCKER, STAND_IN]
 FIRST = """\
 create table currency (code text primary key, name text);
 insert into currency values ('EUR', 'euro'), ('USD', 'dollar');

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL, some_of
+from tests.e2e.nodes import DOCKER, LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.stack import Stack
 
-RUNTIMES = some_of(LOCAL, DOCKER)
+RUNTIMES = [LOCAL, DOCKER]
 SALE = "create table sale (country int not null, id bigint not null, primary key (country, id));\n"
 ROWS = 400
 

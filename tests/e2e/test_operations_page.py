@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import free_port
-from tests.e2e.nodes import DOCKER, LOCAL, DockerNodes, LocalNodes, some_of
+from tests.e2e.nodes import DOCKER, LOCAL, DockerNodes, LocalNodes
 from tests.e2e.page import Clone, read_blocks
 from tests.e2e.stack import ROOT
 from tests.genuine import NEWER_IMAGE
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-RUNTIMES = some_of(LOCAL, pytest.param(*DOCKER.values, marks=[*DOCKER.marks, pytest.mark.needs("newer")]))
+RUNTIMES = [LOCAL, pytest.param(*DOCKER.values, marks=[*DOCKER.marks, pytest.mark.needs("newer")])]
 PAGE = ROOT / "docs" / "operations.md"
 STACK = "dev"
 PREFIX: Final = "test-operations"

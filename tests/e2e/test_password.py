@@ -11,14 +11,14 @@ import psycopg
 import pytest
 
 from components.nodes.passfile import open_passfile
-from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, LocalNodes, some_of
+from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, LocalNodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.e2e.stack import Stack
 
-RUNTIMES = some_of(DOCKER, LOCAL, STAND_IN)
+RUNTIMES = [DOCKER, LOCAL, STAND_IN]
 NODES = ("coordinator", "worker_1", "worker_2")
 
 

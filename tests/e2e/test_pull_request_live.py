@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL, some_of
+from tests.e2e.nodes import DOCKER, LOCAL
 from tests.e2e.stack import ROOT
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.e2e.stack import Stack
 
 
-RUNTIMES = some_of(LOCAL, DOCKER)
+RUNTIMES = [LOCAL, DOCKER]
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL, some_of
+from tests.e2e.nodes import DOCKER, LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.e2e.stack import Stack
 
-RUNTIMES = some_of(LOCAL, DOCKER)
+RUNTIMES = [LOCAL, DOCKER]
 SCHEMA = """
 create table sale (country int not null, id bigint not null, primary key (country, id));
 create table click (tenant int not null, at timestamptz not null default now(), url text);

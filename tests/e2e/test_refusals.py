@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, some_of
+from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.e2e.stack import Stack
 
 
-RUNTIMES = some_of(LOCAL, DOCKER, STAND_IN)
+RUNTIMES = [LOCAL, DOCKER, STAND_IN]
 
 
 @pytest.fixture(scope="module")

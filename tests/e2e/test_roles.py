@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL, some_of
+from tests.e2e.nodes import DOCKER, LOCAL
 from tests.e2e.stack import ROOT
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Run, Stack
 
-RUNTIMES = some_of(DOCKER, LOCAL)
+RUNTIMES = [DOCKER, LOCAL]
 PASSWORD: Final = "app: s3cret 'ñ'"
 ROLE: Final = "shop_app"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.nodes import LOCAL, STAND_IN, some_of
+from tests.e2e.nodes import LOCAL, STAND_IN
 from tests.e2e.stack import ROOT
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
-RUNTIMES = some_of(LOCAL, STAND_IN)
+RUNTIMES = [LOCAL, STAND_IN]
 FILES = {
     "010.sql": "create table kind (id int primary key, name text);\ninsert into kind values (1, 'one');\n",
     "020.sql": """\

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.nodes import DOCKER, LOCAL, ROOT, some_of
+from tests.e2e.nodes import DOCKER, LOCAL, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
-RUNTIMES = some_of(DOCKER, LOCAL)
+RUNTIMES = [DOCKER, LOCAL]
 BEFORE = "e36993ca655c"
 """The last commit at which a state named the modules of providers."""
 FILE = """create table kind (code text primary key);
