@@ -51,11 +51,14 @@ def find_cluster(outputs: Mapping[str, Any]) -> tuple[Place, dict[str, Any]]:
         )
         raise AnalysisError(msg)
     server, password = coordinator_of(outputs)
+    runtime = "local" if server.log and server.log.kind == "file" else "docker"
+    poolers = {"coordinator": "dsnPooled", "worker": "entries"} if runtime == "docker" else {}
     about = {
         "citus": versions["citus"],
         "postgres": versions["postgres"].split()[0],
-        "runtime": "local" if server.log and server.log.kind == "file" else "docker",
+        "runtime": runtime,
         "workers": len(outputs["workers"]),
+        "poolers": [entry for entry, output in poolers.items() if output in outputs],
     }
     return Place(server, password), about
 

@@ -88,6 +88,9 @@ def _succeeded(program: str, code: int, said: str, errors: str) -> str:
     if code:
         last = " ".join(errors.split())[-400:]
         msg = f"{Path(program).name} failed with exit code {code}: {last}"
+        if "no pg_hba.conf entry" in errors:
+            msg = "pg_hba.conf keeps its clients out"
+            raise NotMeasuredError(msg)
         if _REFUSED.search(errors):
             msg = "a server takes no more connections (max_connections)"
             raise NotMeasuredError(msg)

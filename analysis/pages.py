@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup
 
 from analysis import plots
-from analysis.results import TURN, Results
+from analysis.results import ONE_NODE, TURN, Results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,7 @@ def gain(results: Results) -> str:
             f"everything ({_compared(a.median, one.median)})."
         )
     shares = results.shares
-    measured = [it for it in shares.writes if it.entry == "worker" and it.rates] if shares else []
+    measured = [it for it in shares.writes if it.entry.startswith("worker") and it.rates] if shares else []
     best = max(measured, key=lambda it: it.rate, default=None)
     alone = best and shares and _find(shares.writes, best.against, best.clients)
     if best and shares and alone and alone.rates:
@@ -98,7 +98,7 @@ def caution(results: Results) -> str:
     said = [first]
     count = results.typical_clients
     at = [it for it in results.writes if it.clients == count and it.rates]
-    alone = [it for it in at if it.way == it.against]
+    alone = [it for it in at if it.entry == ONE_NODE]
     if alone:
         most = max(alone, key=lambda it: it.rate)
         said.append(
@@ -110,7 +110,9 @@ def caution(results: Results) -> str:
                 else "."
             )
         )
-        ratios = [(it, it.rate / base.rate) for it in at if it not in alone if (base := _find(at, it.against, count))]
+        ratios = [
+            (it, it.rate / base.rate) for it in at if it.way != it.against if (base := _find(at, it.against, count))
+        ]
         said.append(
             "Against one node asked in the same way, the cluster writes "
             + ", ".join(f"{ratio:.2f} ({it.title})" for it, ratio in ratios)

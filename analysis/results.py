@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "ONE_NODE",
     "PSQL",
     "TURN",
     "TYPICAL",
@@ -37,6 +38,8 @@ TURN: Final = 250.0
 """Milliseconds that a way is asked in its turn: a quick one many times, so that what the one before left behind is gone."""
 TYPICAL: Final = 16
 """Clients at once that stand for a company's."""
+ONE_NODE: Final = "one node"
+"""Entry of the writes that a cluster's are compared with."""
 PSQL: Final = "psql \\copy, 1 stream"
 """The way to load that all others are compared with."""
 
@@ -206,7 +209,9 @@ class Writes(_Model):
 
     way: str = Field(description="key of the way")
     title: str
-    entry: str = Field(description="which servers are written to: one node, coordinator or worker")
+    entry: str = Field(
+        description="which servers are written to: one node, coordinator or worker, each itself or by its pooler"
+    )
     against: str = Field(description="key of the way that asks one node the same")
     clients: int
     rates: list[float] = Field(description="of each round; empty where it could not be measured")

@@ -87,7 +87,7 @@ WHOLE_STUDY: Final = Extent(
     (COLOCATED, REPARTITION, SINGLE_HASH, REFERENCE, ONE_NODE),
     (4, 8, 16, 32),
     (10_000, 100_000, 1_000_000),
-    (1, 4, 16, 64, 256),
+    (1, 4, 16, 64, 256, 512),
     3,
     3,
     fewest=2,
@@ -214,13 +214,14 @@ def measure(
         one_node: the same rows on one node.
         plan: what is to be measured.
         loaded: what was loaded into the stack's tables.
-        about: versions of the cluster, its runtime and number of workers, the machine's load, the tables' shard count, and how
-            many seconds it took to come here.
+        about: versions of the cluster, its runtime and number of workers, the machine's load, the tables' shard count, which
+            entries have poolers, and how many seconds it took to come here.
         tell: told what is going on.
         say: told what a person has to know afterwards, too.
     """
     started = dt.datetime.now(dt.UTC)
     shards: int = about.pop("shard_count")
+    poolers: list[str] = about.pop("poolers")
     answer = [
         Answer(pais=pais, canal_venta=channel, profit=profit)
         for (pais, channel), profit in sorted(loaded.profit.items())
@@ -253,6 +254,7 @@ def measure(
             place,
             one_node,
             shard_count=shards,
+            poolers=poolers,
             clients=extent.clients,
             seconds=extent.seconds,
             rounds=extent.rounds,

@@ -1,7 +1,7 @@
 """How many sales a second are written, in each way to write them: through which server, and in how many statements.
 
 The ways are measured in turn, on tables made for it, by pgbench. Which servers a way writes to is its entry. Another way is
-another line of WAYS, and another kind of entry one of `_entries`.
+another line of SCRIPTS, and another kind of entry one of ENTRIES.
 """
 
 from __future__ import annotations
@@ -16,47 +16,61 @@ from analysis.clients import Job, pgbench
 from analysis.errors import NotMeasuredError
 from analysis.load import copy_static
 from analysis.place import Place, statement
-from analysis.results import TYPICAL, CpuShares, Writes
+from analysis.results import ONE_NODE, TYPICAL, CpuShares, Writes
 from analysis.shares import equal_shares, get_obstacle
 from analysis.tables import plain_tables, sharded_tables
 from analysis.world import COUNTRIES
 from components.database.functions import ensure_distributed
 from components.names import TableName
+from components.nodes.docker.shape import POSTGRES_PORT
+from components.nodes.node import pooler_name
 from components.tables import FunctionDeclaration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from analysis.clients import Bench
     from components.database.connections import Connection
 
 __all__ = ["WAYS", "Door", "Measured", "WayToWrite", "compare", "deal", "measure_writes"]
 
-_STATEMENTS, _CALL = "write_sale", "write_sale_in_one_call"
+ENTRIES: Final = {
+    ONE_NODE: "one node",
+    "coordinator": "coordinator",
+    "worker": "straight to the country's worker",
+    f"{ONE_NODE} by pooler": "one node by the pooler",
+    "coordinator by pooler": "coordinator by its pooler",
+    "worker by pooler": "straight to the country's worker by its pooler",
+}
+"""Titles of the entries: which servers clients write to. Those by pooler are for stacks that have one."""
+SCRIPTS: Final = {"write_sale": "statement by statement", "write_sale_in_one_call": "one call a sale"}
+"""Titles of pgbench's scripts in sql/analysis/."""
 
 
 @dataclass(frozen=True)
 class WayToWrite:
-    """One way to write a sale."""
+    """One way to write a sale: a script of SCRIPTS, by an entry of ENTRIES."""
 
-    key: str
-    title: str
     entry: str
-    """Which servers are written to: a key of what `_entries` yields."""
     script: str
-    """Name of pgbench's script in sql/analysis/."""
-    against: str
-    """Key of the way that asks one node the same."""
+
+    @property
+    def key(self) -> str:
+        """Return its name in data."""
+        return f"{self.entry}, {SCRIPTS[self.script]}"
+
+    @property
+    def title(self) -> str:
+        """Return its name for people."""
+        return f"{ENTRIES[self.entry]}, {SCRIPTS[self.script]}"
+
+    @property
+    def against(self) -> WayToWrite:
+        """Return the way that asks one node the same."""
+        return WayToWrite(f"{ONE_NODE} by pooler" if self.entry.endswith("by pooler") else ONE_NODE, self.script)
 
 
-WAYS: Final = (
-    WayToWrite("one_node", "one node, statement by statement", "one node", _STATEMENTS, "one_node"),
-    WayToWrite("coordinator", "coordinator, statement by statement", "coordinator", _STATEMENTS, "one_node"),
-    WayToWrite("worker", "straight to the country's worker, statement by statement", "worker", _STATEMENTS, "one_node"),
-    WayToWrite("one_node_call", "one node, one call a sale", "one node", _CALL, "one_node_call"),
-    WayToWrite("coordinator_call", "coordinator, one call a sale", "coordinator", _CALL, "one_node_call"),
-    WayToWrite("worker_call", "straight to the country's worker, one call a sale", "worker", _CALL, "one_node_call"),
-)
+WAYS: Final = tuple(WayToWrite(entry, script) for script in SCRIPTS for entry in ENTRIES)
 """In the order in which they are measured and told."""
 
 
@@ -82,6 +96,7 @@ def measure_writes(  # noqa: PLR0913 - what is measured, where, and how
     one_node: Place,
     *,
     shard_count: int,
+    poolers: Collection[str],
     clients: Sequence[int],
     seconds: int,
     rounds: int,
@@ -95,6 +110,7 @@ def measure_writes(  # noqa: PLR0913 - what is measured, where, and how
         place: the stack's own tables, which are left alone; new ones are made, with the countries on the same workers.
         one_node: the database on one node.
         shard_count: of the new tables.
+        poolers: the entries before which there is one: coordinator, worker.
         clients: numbers of clients that write at once; none, and nothing is measured.
         seconds: of each measurement.
         rounds: how often each is measured.
@@ -104,7 +120,7 @@ def measure_writes(  # noqa: PLR0913 - what is measured, where, and how
     """
     if not clients:
         return Measured([], None, "")
-    with _entries(place, one_node, shard_count) as entries, pgbench(place) as bench:
+    with _entries(place, one_node, shard_count, poolers) as entries, pgbench(place) as bench:
         writes = compare(bench, entries, clients, seconds=seconds, rounds=rounds, tell=tell)
         if not equal:
             return Measured(writes, None, "the whole study measures it")
@@ -127,12 +143,16 @@ def compare(
     rounds: int,
     tell: Callable[[str], None],
 ) -> list[Writes]:
-    """Measure each way with each number of clients, in turn; what cannot be measured is left out, with the reason."""
-    rates: dict[tuple[int, str], list[float]] = {(count, way.key): [] for count in clients for way in WAYS}
+    """Measure each way that has an entry with each number of clients, in turn.
+
+    What cannot be measured is left out, with the reason.
+    """
+    ways = [way for way in WAYS if way.entry in entries]
+    rates: dict[tuple[int, str], list[float]] = {(count, way.key): [] for count in clients for way in ways}
     left_out: dict[tuple[int, str], str] = {}
     for number in range(rounds):
         for count in clients:
-            for way in WAYS:
+            for way in ways:
                 point = (count, way.key)
                 if point in left_out:
                     continue
@@ -147,19 +167,26 @@ def compare(
             way=way.key,
             title=way.title,
             entry=way.entry,
-            against=way.against,
+            against=way.against.key,
             clients=count,
             rates=rates[count, way.key],
             left_out=left_out.get((count, way.key), ""),
         )
         for count in clients
-        for way in WAYS
+        for way in ways
     ]
 
 
 def _jobs(way: WayToWrite, doors: Sequence[Door], clients: int) -> list[Job]:
     dealt = zip(doors, deal(clients, [len(door.countries) for door in doors]), strict=True)
-    return [Job(door.place, _choose(door.countries) + statement(way.script), count) for door, count in dealt if count]
+    return [
+        Job(door.place, _choose(door.countries) + _script(way, door.place), count) for door, count in dealt if count
+    ]
+
+
+def _script(way: WayToWrite, place: Place) -> str:
+    """Return pgbench's script with the tables' schema: a session that others share has no search path of its own."""
+    return sql.SQL(statement(way.script)).format(schema=sql.Identifier(place.schema)).as_string(None)
 
 
 def deal(clients: int, weights: Sequence[int]) -> list[int]:
@@ -180,8 +207,10 @@ def _choose(countries: Sequence[int]) -> str:
 
 
 @contextmanager
-def _entries(place: Place, one_node: Place, shard_count: int) -> Iterator[dict[str, list[Door]]]:
-    """Yield the servers to write to by their kinds, with tables and the function `vender`; those are dropped afterwards."""
+def _entries(
+    place: Place, one_node: Place, shard_count: int, poolers: Collection[str]
+) -> Iterator[dict[str, list[Door]]]:
+    """Yield the servers to write to by entries, with tables and the function `vender`; those are dropped afterwards."""
     with sharded_tables(place, "writes", shard_count) as cluster, plain_tables(one_node, "writes") as one:
         for own in (cluster, one):
             with own.connected("preparing writes") as connection:
@@ -199,13 +228,18 @@ def _entries(place: Place, one_node: Place, shard_count: int) -> Iterator[dict[s
             )
             there = _locate(connection)
         every = tuple(country.id_pais for country in COUNTRIES)
-        yield {
-            "one node": [Door(one, every)],
+        entries = {
+            ONE_NODE: [Door(one, every)],
             "coordinator": [Door(cluster, every)],
             "worker": [
                 Door(_on(cluster, node), tuple(pais for pais in every if there[pais][0] == node))
                 for node in sorted({node for node, _ in there.values()})
             ],
+        }
+        pooled = [entry for entry in entries if entry in poolers or (entry == ONE_NODE and "coordinator" in poolers)]
+        yield entries | {
+            f"{entry} by pooler": [Door(_by_pooler(door.place), door.countries) for door in entries[entry]]
+            for entry in pooled
         }
 
 
@@ -229,3 +263,10 @@ def _on(place: Place, node: str) -> Place:
     """Return the same tables, as seen from a worker, where the nodes reach it."""
     host, _, port = node.rpartition(":")
     return replace(place, server=replace(place.server, name=node, host=host, port=int(port), log=None))
+
+
+def _by_pooler(place: Place) -> Place:
+    """Return the same tables, as seen through the pooler before the node's container."""
+    server = place.server
+    pooler = pooler_name(server.log.where if server.log else server.host)
+    return replace(place, server=replace(server, name=pooler, host=pooler, port=POSTGRES_PORT, log=None))

@@ -13,9 +13,10 @@ import docker
 import pytest
 
 from analysis.pages import read_results
+from tests.e2e.conftest import free_port
 from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN
 from tests.e2e.stack import ROOT, Run, Stack
-from tests.retail import RETAIL_TABLES
+from tests.genuine import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +30,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="module")
-def stack(new_stack: Callable[..., Stack]) -> Stack:
-    """A stack that is up, with its four countries on workers of their own."""
-    made = new_stack("analysis", tables=RETAIL_TABLES, tenants={"sucursal": {"spread": [1, 2, 3, 4]}})
+def stack(new_stack: Callable[..., Stack], request: pytest.FixtureRequest, runtime: str) -> Stack:
+    """A stack that is up, with its four countries on workers of their own, and poolers where there can be some."""
+    has_poolers = runtime == "docker" and request.config.stash[PARTS]["pooler"].version
+    first = free_port()
+    poolers = {"pooler": {"port": first}, "entry": "anyNode", "workerPorts": f"{first + 1}-{first + 9}"}
+    made = new_stack("analysis", tenants={"sucursal": {"spread": [1, 2, 3, 4]}}, **(poolers if has_poolers else {}))
     up = made.up()
     assert up.code == 0, up.output
     return made
@@ -163,7 +167,8 @@ def test_the_report_says_what_was_measured(stack: Stack, runtime: str) -> None:
     assert sum(share.rows for share in ways["colocated"].nodes) == 16
     assert all(country.pinned for country in results.countries)
     assert results.country.shards == 1
-    assert [(it.clients, len(it.rates), it.left_out) for it in results.writes] == [(2, 1, "")] * 6
+    ways = 12 if "pooler" in stack.settings else 6
+    assert [(it.clients, len(it.rates), it.left_out) for it in results.writes] == [(2, 1, "")] * ways
     assert_equal_shares(stack, results, runtime)
     assert stack.query("select nspname from pg_namespace where nspname like 'citus_pulumi_analysis_%'") == []
     assert stack.query("select datname from pg_database where datname like '%_one_node'") == []

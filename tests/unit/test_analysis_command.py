@@ -36,5 +36,12 @@ def test_the_cluster_is_where_the_outputs_say() -> None:
     place, about = find_cluster(OUTPUTS)
     assert (place.server.host, place.server.port, place.server.database) == ("127.0.0.1", 5437, "coorddb")
     assert place.server.log == Log("docker", "citus_coordinator")
-    assert about == {"citus": "12.1-1", "postgres": "15.20", "runtime": "docker", "workers": 2}
+    assert about == {"citus": "12.1-1", "postgres": "15.20", "runtime": "docker", "workers": 2, "poolers": []}
     assert "0000" not in repr(place)
+
+
+def test_poolers_are_those_that_the_outputs_have() -> None:
+    """Before the coordinator, and before workers where clients may enter by any node."""
+    pooled = {**OUTPUTS, "dsnPooled": "postgresql://…"}
+    assert find_cluster(pooled)[1]["poolers"] == ["coordinator"]
+    assert find_cluster({**pooled, "entries": {}})[1]["poolers"] == ["coordinator", "worker"]
