@@ -11,6 +11,9 @@ export PULUMI_CONFIG_PASSPHRASE ?= citus
 endif
 export PULUMI_SKIP_UPDATE_CHECK ?= true
 
+# Each run is several processes of Python: without this, each would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 .PHONY: help

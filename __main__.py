@@ -1,5 +1,7 @@
 """A sharded PostgreSQL cluster: settings → plan → cluster → outputs."""
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -23,6 +25,8 @@ ERROR_WAS_SHOWN = 32
 if threading.current_thread() is threading.main_thread():
     # When a resource fails, Pulumi interrupts the program, which has nothing left to do: no traceback, no waiting.
     signal.signal(signal.SIGINT, lambda *_: os._exit(ERROR_WAS_SHOWN))
+
+atexit.register(gc.freeze)  # else the interpreter looks through all objects once more before it ends, for 0.2 s
 
 try:
     settings = load_settings()

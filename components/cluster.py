@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -527,7 +528,8 @@ async def _look_ahead(
         return write(Forecast())
     joining, leaving = await _compare_workers(live, addresses, workers)
     try:
-        forecast = look_ahead(
+        forecast = await asyncio.to_thread(  # meanwhile, resources are registered
+            look_ahead,
             live.reached,
             live.password,
             policy,

@@ -7,7 +7,9 @@ stack does. Renaming this module or `load_provider`, or taking a name away, brea
 from __future__ import annotations
 
 import sys
+from functools import cache
 from importlib import import_module
+from threading import Lock, Thread
 from types import ModuleType
 from typing import Any, Final
 
@@ -52,6 +54,15 @@ PLACES: Final = {
 }
 """Where a node's data is, by the kind of place: a Place of components/nodes/data.py."""
 
+_COMMON: Final = (
+    "UserPasswordProvider",
+    "WorkerNodeProvider",
+    "SchemaScriptProvider",
+    "DistributedTableProvider",
+    "RebalanceProvider",
+)
+"""Of those that most stacks have, in the order in which they are called; between them they import nearly everything."""
+_IMPORTING: Final = Lock()
 _FORMER: Final = ("data", "destroy_guard", "identity", "local", "membership", "sharding")
 """Modules of components/ that states of version 0.1 name. An update writes the new name into a state."""
 
@@ -64,7 +75,23 @@ def load(names: dict[str, str], name: str) -> Any:
 
 def find_provider(name: str) -> Any:
     """Return the class of a provider."""
-    return getattr(import_module(PROVIDERS[name]), name)
+    with _IMPORTING:
+        return getattr(import_module(PROVIDERS[name]), name)
+
+
+@cache
+def import_ahead() -> None:
+    """Begin to import what the providers of every stack need: each one's first call would wait for its own.
+
+    One thread imports at a time: two could meet in packages whose modules import each other.
+    """
+
+    def import_all() -> None:
+        with _IMPORTING:
+            for name in _COMMON:
+                import_module(PROVIDERS[name])
+
+    Thread(target=import_all, daemon=True).start()
 
 
 def load_provider(name: str) -> Any:

@@ -79,6 +79,7 @@ class DeclarativeProvider(ResourceProvider, Generic[I]):
     def configure(self, req: ConfigureRequest) -> None:
         """Take the password from the stack's settings, so that it is no property of any resource."""
         print_anything("utf-8")  # Pulumi reads it, whatever this process takes for the terminal's encoding
+        registry.import_ahead()
         self.password: str = req.config.require("citus:password")
         self._config = req.config
 

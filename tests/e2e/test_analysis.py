@@ -167,8 +167,8 @@ def test_the_report_says_what_was_measured(stack: Stack, runtime: str) -> None:
     assert sum(share.rows for share in ways["colocated"].nodes) == 16
     assert all(country.pinned for country in results.countries)
     assert results.country.shards == 1
-    ways = 12 if "pooler" in stack.settings else 6
-    assert [(it.clients, len(it.rates), it.left_out) for it in results.writes] == [(2, 1, "")] * ways
+    written = 12 if "pooler" in stack.settings else 6
+    assert [(it.clients, len(it.rates), it.left_out) for it in results.writes] == [(2, 1, "")] * written
     assert_equal_shares(stack, results, runtime)
     assert stack.query("select nspname from pg_namespace where nspname like 'citus_pulumi_analysis_%'") == []
     assert stack.query("select datname from pg_database where datname like '%_one_node'") == []
