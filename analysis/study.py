@@ -254,7 +254,7 @@ def measure(
             place,
             one_node,
             shard_count=shards,
-            poolers=poolers,
+            poolers=poolers if plan.whole else [],
             clients=extent.clients,
             seconds=extent.seconds,
             rounds=extent.rounds,
