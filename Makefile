@@ -149,7 +149,7 @@ test: check ## everything, on whichever genuine parts this machine has; ends wit
 	@.venv/bin/pytest -n auto --dist loadscope tests/provider tests/e2e
 
 .PHONY: everything
-everything: setup ## whole stacks on every runtime, of which `make test` takes the first that this machine has; over an hour
+everything: setup ## whole stacks on every runtime, of which `make test` takes the first that this machine has, and the pages of the documentation; over an hour
 	@CITUS_PULUMI_EVERYTHING=1 .venv/bin/pytest -n auto --dist loadscope tests/e2e
 
 .PHONY: corpus

@@ -20,7 +20,7 @@ from tests.servers import find_installation, find_wheel
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["IMAGE", "NEWER_IMAGE", "PARTS", "POOLER_IMAGE", "Part", "detect", "missing_parts"]
+__all__ = ["EVERYTHING", "IMAGE", "NEWER_IMAGE", "PARTS", "POOLER_IMAGE", "Part", "detect", "missing_parts"]
 
 CLI: Final = Path(__file__).parent.parent / ".cache" / "bin"
 """Where `make setup` puts Pulumi's CLI."""
@@ -32,6 +32,10 @@ NEWER_IMAGE: Final = os.environ.get("CITUS_PULUMI_NEWER_IMAGE", "citusdata/citus
 
 
 POOLER_IMAGE: Final = str(PoolerSettings.model_fields["image"].default)
+
+
+EVERYTHING: Final = "CITUS_PULUMI_EVERYTHING" in os.environ
+"""Whether `make everything` runs, for what takes too long each time."""
 
 
 class MissingError(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 from contextlib import ExitStack, suppress
@@ -14,7 +13,7 @@ import pytest
 
 from tests.e2e.nodes import DockerNodes, LocalNodes
 from tests.e2e.stack import Stack
-from tests.genuine import PARTS, missing_parts
+from tests.genuine import EVERYTHING, PARTS, missing_parts
 from tests.retail import RETAIL_TABLES
 from tests.servers import find_installation, find_wheel
 
@@ -41,7 +40,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a module's tests on the first of its RUNTIMES that this machine has; `make everything`, on all of them."""
     if "runtime" in metafunc.fixturenames:
         runtimes = metafunc.module.RUNTIMES
-        if "CITUS_PULUMI_EVERYTHING" not in os.environ:
+        if not EVERYTHING:
             parts = metafunc.config.stash[PARTS]
             had = [runtime for runtime in runtimes if not missing_parts(parts, runtime.marks)]
             runtimes = (had or runtimes)[:1]

@@ -9,16 +9,21 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
 import yaml
 
 from tests.e2e.stack import copy_tree
+from tests.genuine import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Block", "Clone", "read_blocks", "without_blanks"]
+__all__ = ["IF_EVERYTHING", "Block", "Clone", "read_blocks", "without_blanks"]
 
+IF_EVERYTHING: Final = pytest.mark.skipif(
+    not EVERYTHING, reason="takes minutes: `make everything` carries the page out"
+)
 _PART: Final = re.compile(
     r"^#+ (?P<section>[^\n]*)$|^(?:<!-- (?P<mark>\w+) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,

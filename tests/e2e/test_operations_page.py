@@ -11,7 +11,7 @@ import yaml
 
 from tests.e2e.conftest import free_port
 from tests.e2e.nodes import DOCKER, LOCAL, DockerNodes, LocalNodes
-from tests.e2e.page import Clone, read_blocks
+from tests.e2e.page import IF_EVERYTHING, Clone, read_blocks
 from tests.e2e.stack import ROOT
 from tests.genuine import NEWER_IMAGE
 from tests.servers import find_installation
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = IF_EVERYTHING
 RUNTIMES = [LOCAL, pytest.param(*DOCKER.values, marks=[*DOCKER.marks, pytest.mark.needs("newer")])]
 PAGE = ROOT / "docs" / "operations.md"
 STACK = "dev"

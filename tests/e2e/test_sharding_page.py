@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.e2e.page import Clone, read_blocks
+from tests.e2e.page import IF_EVERYTHING, Clone, read_blocks
 from tests.e2e.stack import ROOT
 from tests.servers import HOST, PASSWORD, USER, find_installation, running_servers
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.needs("pulumi", "citus")
+pytestmark = [pytest.mark.needs("pulumi", "citus"), IF_EVERYTHING]
 
 PAGE = ROOT / "docs" / "sharding.md"
 STACK = "tienda"
