@@ -176,7 +176,7 @@ def _container(place: Place, coordinator: str) -> Iterator[_Run]:
     published = {"PGHOST": place.server.host, "PGPORT": str(place.server.port)}
     label = f"citus-pulumi.analysis={coordinator}"
     for left in engine.containers.list(filters={"label": label}):  # by a run that was killed
-        left.remove(force=True)
+        left.remove(v=True, force=True)
     beside = engine.containers.run(
         node.image.id,
         entrypoint=["sleep", _LIFETIME],
@@ -198,5 +198,5 @@ def _container(place: Place, coordinator: str) -> Iterator[_Run]:
     try:
         yield run
     finally:
-        beside.remove(force=True)
+        beside.remove(v=True, force=True)
         engine.close()
