@@ -26,9 +26,13 @@ __all__ = ["Bench", "Job", "copy_by_psql", "find", "pgbench"]
 
 _SECOND: Final = re.compile(r"^progress: ([0-9.]+) s, ([0-9.]+) tps", re.MULTILINE)
 """What pgbench says of each second."""
-_REFUSED: Final = re.compile(
-    r"too many clients already|remaining connection slots|too many connections for", re.IGNORECASE
-)
+_REFUSED: Final = {
+    re.compile("no pg_hba.conf entry"): "pg_hba.conf keeps its clients out",
+    re.compile(
+        r"too many clients already|remaining connection slots|too many connections for", re.IGNORECASE
+    ): "a server takes no more connections (max_connections)",
+}
+"""What a program says that a server lets in no further, and what that means."""
 _COMMAND: Final = ("bash", "-c", 'exec "$0" "$@" --file=<(printf %s "$SCRIPT")')
 """Runs pgbench with a script that is in the environment, so that no file of it is left anywhere."""
 CONNECT_SECONDS: Final = 0.04
@@ -93,14 +97,11 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[int, str, str
 
 def _succeeded(program: str, code: int, said: str, errors: str) -> str:
     if code:
+        for pattern, why in _REFUSED.items():
+            if pattern.search(errors):
+                raise NotMeasuredError(why)
         last = " ".join(errors.split())[-400:]
         msg = f"{Path(program).name} failed with exit code {code}: {last}"
-        if "no pg_hba.conf entry" in errors:
-            msg = "pg_hba.conf keeps its clients out"
-            raise NotMeasuredError(msg)
-        if _REFUSED.search(errors):
-            msg = "a server takes no more connections (max_connections)"
-            raise NotMeasuredError(msg)
         raise AnalysisError(msg)
     return said
 
@@ -153,7 +154,8 @@ def _together(program: str, run: _Run, jobs: Sequence[Job], seconds: int) -> flo
     def rate(job: Job) -> float:
         how = [f"--client={job.clients}", f"--jobs={min(job.clients, 2)}", f"--time={before + seconds}"]
         command = [*_COMMAND, program, "--no-vacuum", "--progress=1", *how]
-        code, said, errors = run(command, {**_environment(job.place), "SCRIPT": job.script})
+        # pgbench would say how far it is in the person's language
+        code, said, errors = run(command, {**_environment(job.place), "SCRIPT": job.script, "LC_ALL": "C"})
         _succeeded(program, code, said, errors)
         found = [(float(time), float(tps)) for time, tps in _SECOND.findall(errors)]
         rates = [tps for time, tps in found if time > found[-1][0] - seconds]

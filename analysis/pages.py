@@ -104,11 +104,7 @@ def caution(results: Results) -> str:
         said.append(
             f"Here {count} clients write "
             + " and ".join(f"{it.rate:,.0f} sales a second to {it.title}" for it in alone)
-            + (
-                f": {most.title.partition(', ')[2]} is the first thing to try, and needs no cluster."
-                if len(alone) > 1
-                else "."
-            )
+            + (f": {most.asked} is the first thing to try, and needs no cluster." if len(alone) > 1 else ".")
         )
         ratios = [
             (it, it.rate / base.rate) for it in at if it.way != it.against if (base := _find(at, it.against, count))

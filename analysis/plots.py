@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from analysis.results import Results, Study, Writes
+    from analysis.results import Results, Study
 
 __all__ = ["COLOURS", "over_scales", "over_shards", "writes"]
 
@@ -75,13 +75,13 @@ def writes(results: Results) -> str:
 
     def draw(axes: Axes) -> None:
         entries = list(dict.fromkeys(it.entry for it in results.writes))
-        asked = list(dict.fromkeys(_asked(it) for it in results.writes))
+        asked = list(dict.fromkeys(it.asked for it in results.writes))
         for way in dict.fromkeys(it.way for it in results.writes):
             found = [it for it in results.writes if it.way == way and it.rates]
             if not found:
                 continue
             colour = _ENTRIES[entries.index(found[0].entry) % len(_ENTRIES)]
-            style = _ASKED[asked.index(_asked(found[0])) % len(_ASKED)]
+            style = _ASKED[asked.index(found[0].asked) % len(_ASKED)]
             clients = [it.clients for it in found]
             axes.plot(clients, [it.rate for it in found], style, marker="o", color=colour, label=found[0].title)
             lowest, highest = ([end(it.rates) for it in found] for end in (min, max))
@@ -92,11 +92,6 @@ def writes(results: Results) -> str:
         axes.minorticks_off()
 
     return _svg(draw)
-
-
-def _asked(it: Writes) -> str:
-    """Return what the servers are asked."""
-    return it.title.rpartition(", ")[2]
 
 
 def _svg(draw: Callable[[Axes], None]) -> str:

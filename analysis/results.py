@@ -218,6 +218,11 @@ class Writes(_Model):
     left_out: str = Field(default="", description="why it could not be measured")
 
     @property
+    def asked(self) -> str:
+        """Return what the servers are asked, as the title says it."""
+        return self.title.rpartition(", ")[2]
+
+    @property
     def rate(self) -> float:
         """Return the median of the rates; it has some."""
         return statistics.median(self.rates)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 from importlib import import_module
-from threading import Lock, Thread
+from threading import RLock, Thread
 from types import ModuleType
 from typing import Any, Final
 
@@ -62,7 +62,7 @@ _COMMON: Final = (
     "RebalanceProvider",
 )
 """Of those that most stacks have, in the order in which they are called; between them they import nearly everything."""
-_IMPORTING: Final = Lock()
+_IMPORTING: Final = RLock()
 _FORMER: Final = ("data", "destroy_guard", "identity", "local", "membership", "sharding")
 """Modules of components/ that states of version 0.1 name. An update writes the new name into a state."""
 
