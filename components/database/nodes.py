@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from psycopg.rows import class_row, dict_row
 
@@ -38,6 +38,7 @@ __all__ = [
     "wait_until_node_ready",
 ]
 
+_UPDATE_EXTENSION: Final = "alter extension citus update"
 
 # --- nodes -----------------------------------------------------------------------------------------------------------
 
@@ -140,12 +141,15 @@ def ensure_upgraded(connection: Connection) -> list[str]:
     """
     told = []
     if is_outdated := connection.execute(statement("get_outdated_extension")).fetchone():
-        connection.execute("alter extension citus update")
+        connection.execute(_UPDATE_EXTENSION)
         told.append("the coordinator has the extension citus {} now".format(*is_outdated))
     for _, name, port in connection.execute(statement("get_nodes")).fetchall() if get_coordinator(connection) else ():
-        outdated = ask_node(connection, name, port, statement("get_outdated_extension"))
+        try:
+            outdated = ask_node(connection, name, port, statement("get_outdated_extension"))
+        except NotReadyError:
+            continue  # it starts, or is elsewhere now: its own step waits for it, and does this then
         if outdated:
-            ask_node(connection, name, port, "alter extension citus update")
+            ask_node(connection, name, port, _UPDATE_EXTENSION)
             told.append(f"{name}:{port} has the extension citus {outdated} now")
     if told:
         connection.execute("call citus_finish_citus_upgrade()")
@@ -262,17 +266,13 @@ def ensure_worker(
     Raises:
         IdentityError: the node at that address is another than the registered one, or a member of another cluster.
     """
-    if identity.citus_version != identity.library_version:
-        msg = (
-            f"worker {name}:{port} has the extension citus {identity.citus_version} in {identity.database}, but its server "
-            f"brings {identity.library_version}: run `alter extension citus update` there, on the coordinator first"
-        )
-        raise IdentityError(msg)
     refuse_settings(connection)
     if known is not None:
         _ensure_address(connection, name, port, identity, known, timeout)
     node = get_node(connection, name, port)
     _refuse_stranger(connection, f"{name}:{port}", node, identity, known.server_id if known else None)
+    if identity.citus_version != identity.library_version:
+        ask_node(connection, name, port, _UPDATE_EXTENSION)
     if node is None:
         connection.execute("select citus_add_node(%s, %s)", [name, port])
     elif not node.is_active:

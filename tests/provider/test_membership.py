@@ -99,6 +99,30 @@ def test_coordinator_unregistered_by_hand_comes_back(servers: Cluster) -> None:
     assert servers.value("select count(*) from pg_dist_node") == 1
 
 
+def test_a_coordinator_is_taken_over_while_a_worker_starts(cluster: Cluster) -> None:
+    """Workers whose containers were made again at the same time do not answer yet: each one's own step waits for it."""
+    starting = cluster.workers[0]
+    starting.kill()
+
+    assert cluster.coordinator_node().up() == "create"
+
+    starting.start()
+    assert cluster.worker_node(starting).up() == "create"
+
+
+def test_a_worker_that_did_not_answer_at_an_upgrade_is_updated_by_its_own_step(servers: Cluster) -> None:
+    """Its extension is older than its server's library, as where it started after the coordinator had been upgraded."""
+    late = servers.workers[0]
+    servers.run("set citus.enable_version_checks to off; drop extension citus", on=late)
+    servers.run("set citus.enable_version_checks to off; create extension citus version '12.0-1'", on=late)
+    servers.coordinator_node().up()
+
+    assert servers.worker_node(late).up() == "create"
+    assert servers.value(
+        "select installed_version = default_version from pg_available_extensions where name = 'citus'", on=late
+    )
+
+
 def test_coordinator_without_extension_is_drift(servers: Cluster) -> None:
     """A refresh of a database that lost Citus says that the coordinator has gone, without a traceback."""
     coordinator = servers.coordinator_node()
