@@ -122,11 +122,10 @@ def main() -> None:
             for name, one in named.items():
                 idle[f"{name}, up"].append(timed(lambda one=one: succeed(one.up())))  # type: ignore[misc]
                 idle[f"{name}, preview"].append(timed(lambda one=one: succeed(one.preview("--expect-no-changes"))))  # type: ignore[misc]
-        versions = stack.outputs()["versions"]
+        versions, cli = stack.outputs()["versions"], stack.pulumi("version").output.strip()
         succeed(stack.destroy())
         succeed(servers.destroy())
 
-    cli = subprocess.run(["pulumi", "version"], capture_output=True, text=True, check=True).stdout.strip()
     engine = docker.from_env().version()["Version"]
     print(describe(docker=engine, pulumi=cli, citus=versions["citus"], postgresql=versions["postgres"]))
     print(f"{runs} runs, interleaved; medians")
