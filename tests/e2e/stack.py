@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 DEADLINE: Final = 240
-"""Seconds that one run may take."""
+"""Seconds that one run may take, where nothing else is said."""
 
 
 def copy_tree(folder: Path) -> None:
@@ -73,6 +73,7 @@ class Stack:
     nodes: Nodes
     settings: dict[str, Any] = field(default_factory=dict)
     password: str = "un secreto: 'ñ' \\ $x % @/"
+    deadline: float = DEADLINE
 
     def __post_init__(self) -> None:
         """Make the backend and the stack."""
@@ -116,7 +117,7 @@ class Stack:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             text=True,
-            timeout=DEADLINE,
+            timeout=self.deadline,
             check=False,
         )
         return Run(done.returncode, done.stdout)

@@ -13,12 +13,13 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from components.errors import DockerError
-from components.nodes.docker.engine import find_strangers, find_undeclared, get_engine_id
+from components.nodes.docker.endpoint import Endpoint, connect, get_endpoint
+from components.nodes.docker.volumes import owner_of
 from components.resources.provider import DeclarativeProvider
 from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from components.resources.wire import Props
 
@@ -71,7 +72,7 @@ class DestroyGuardProvider(DeclarativeProvider[DestroyGuardInputs]):
         inputs = self.read_inputs(_props)
         address = inputs.address
         try:
-            ids = {get_engine_id(), get_engine_id(address)}
+            ids = {_get_engine_id(), _get_engine_id(address)}
         except DockerError as silence:
             msg = f"nothing was deleted: {silence}. An update notes the address that `docker` uses now: run up first"
             raise DockerError(msg) from None
@@ -85,7 +86,7 @@ class DestroyGuardProvider(DeclarativeProvider[DestroyGuardInputs]):
         strangers = _attached(inputs)
         if strangers:
             lines.append(_on_the_network(inputs.network, strangers))
-        undeclared = find_undeclared(_owners(inputs), inputs.containers)
+        undeclared = _find_undeclared(_owners(inputs), inputs.containers)
         if undeclared:
             lines.append(
                 f"{', '.join(undeclared)}: part of this cluster, but neither in the settings nor in the state, so a destroy "
@@ -96,12 +97,43 @@ class DestroyGuardProvider(DeclarativeProvider[DestroyGuardInputs]):
             raise DockerError("\n".join(["nothing was deleted:", *lines]))
 
 
+def _get_engine_id(address: str = "") -> str:
+    """Return the id of the engine at an address that an update noted, or of the one that the environment names."""
+    endpoint = get_endpoint()
+    if address not in ("", endpoint.host):
+        endpoint = Endpoint(address, "noted by the last update")
+    return str(connect(endpoint).info()["ID"])
+
+
+def _find_strangers(network: str, owners: frozenset[str]) -> list[str]:
+    """Return the names of running containers on a network that are not part of the cluster."""
+    import docker as sdk  # noqa: PLC0415
+
+    client = connect(get_endpoint())
+    try:
+        attached = client.networks.get(network).attrs.get("Containers") or {}
+    except sdk.errors.NotFound:
+        return []
+    labels = {container["Id"]: container["Labels"] for container in client.api.containers(all=True)}
+    return sorted(end["Name"] for id_, end in attached.items() if owner_of(labels.get(id_)) not in owners)
+
+
+def _find_undeclared(owners: frozenset[str], declared: Collection[str]) -> list[str]:
+    """Return the names of containers that are part of the cluster and not among those that are declared."""
+    found = {
+        container["Names"][0].removeprefix("/")
+        for container in connect(get_endpoint()).api.containers(all=True)
+        if owner_of(container["Labels"]) in owners
+    }
+    return sorted(found - set(declared))
+
+
 def _owners(inputs: DestroyGuardInputs) -> frozenset[str]:
     return frozenset({known(inputs.owner), known(inputs.cluster_id)})
 
 
 def _attached(inputs: DestroyGuardInputs) -> list[str]:
-    return find_strangers(inputs.network, _owners(inputs))
+    return _find_strangers(inputs.network, _owners(inputs))
 
 
 def _on_the_network(network: str, strangers: list[str]) -> str:

@@ -35,13 +35,13 @@ from components.settings import reached_at
 from components.stack_config import get_engine_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from components.access import Access
     from components.nodes.runtime import Nodes
     from components.settings import Settings
 
-__all__ = ["STOP_SECONDS", "Engine", "find_strangers", "find_undeclared", "get_engine_id"]
+__all__ = ["STOP_SECONDS", "Engine"]
 
 
 class Engine:
@@ -431,37 +431,6 @@ def _remnants(kind: str, found: dict[str, dict[str, Any]], declared: list[str]) 
         for name, thing in sorted(found.items())
         if name in declared or owner_of(thing.get("Labels"))
     ]
-
-
-def get_engine_id(address: str = "") -> str:
-    """Return the id of the engine at an address that an update noted, or of the one that the environment names."""
-    endpoint = get_endpoint()
-    if address not in ("", endpoint.host):
-        endpoint = Endpoint(address, "noted by the last update")
-    return str(connect(endpoint).info()["ID"])
-
-
-def find_strangers(network: str, owners: frozenset[str]) -> list[str]:
-    """Return the names of running containers on a network that are not part of the cluster."""
-    import docker as sdk  # noqa: PLC0415
-
-    client = connect(get_endpoint())
-    try:
-        attached = client.networks.get(network).attrs.get("Containers") or {}
-    except sdk.errors.NotFound:
-        return []
-    labels = {container["Id"]: container["Labels"] for container in client.api.containers(all=True)}
-    return sorted(end["Name"] for id_, end in attached.items() if owner_of(labels.get(id_)) not in owners)
-
-
-def find_undeclared(owners: frozenset[str], declared: Collection[str]) -> list[str]:
-    """Return the names of containers that are part of the cluster and not among those that are declared."""
-    found = {
-        container["Names"][0].removeprefix("/")
-        for container in connect(get_endpoint()).api.containers(all=True)
-        if owner_of(container["Labels"]) in owners
-    }
-    return sorted(found - set(declared))
 
 
 def _refusal(client: Any, image: str) -> str:
