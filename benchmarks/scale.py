@@ -35,7 +35,9 @@ PREFIX: Final = "bench-scale"
 PORT: Final = 5942
 GROUPS: Final = 10
 READY_SECONDS: Final = 1200
+"""What each stack declares as `readyTimeout`."""
 DEADLINE: Final = 7200
+"""Seconds that one run may take."""
 
 
 class Memory(threading.Thread):
@@ -95,6 +97,18 @@ def write_tables(folder: Path, count: int) -> dict[str, dict[str, Any]]:
     return declared
 
 
+def choose_nodes(*, local: bool) -> Nodes:
+    """Return what runs the nodes."""
+    if not local:
+        return DockerNodes(PREFIX)
+    installation = find_installation(citus=True)
+    if installation is None:
+        sys.exit("no PostgreSQL of this host has Citus: name the folder of one that has in CITUS_PULUMI_PG_BIN")
+    nodes = LocalNodes(PREFIX, PORT, installation.bindir, stand_in=False)
+    nodes.settings["workerPorts"] = f"{PORT + 1}-{PORT + 99}"
+    return nodes
+
+
 def point(what: str, settings: dict[str, Any], *, local: bool, tables: int = 0) -> None:
     """Bring up a stack with these settings, measure it, print the line, and remove it."""
     with tempfile.TemporaryDirectory() as folder:
@@ -104,12 +118,7 @@ def point(what: str, settings: dict[str, Any], *, local: bool, tables: int = 0) 
                 "schemaDir": f"{folder}/schema",
                 "tables": write_tables(Path(folder) / "schema", tables),
             }
-        nodes: Nodes = DockerNodes(PREFIX)
-        if local:
-            installation = find_installation(citus=True)
-            assert installation is not None, "no PostgreSQL on this host has Citus"
-            nodes = LocalNodes(PREFIX, PORT, installation.bindir, stand_in=False)
-            nodes.settings["workerPorts"] = f"{PORT + 1}-{PORT + 99}"
+        nodes = choose_nodes(local=local)
         limits = {"readyTimeout": READY_SECONDS, "shardCount": 32, "workers": 4}
         stack = Stack(PREFIX, Path(folder) / "stack", PORT, nodes, {**limits, **settings}, deadline=DEADLINE)
         try:

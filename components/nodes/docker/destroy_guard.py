@@ -19,7 +19,7 @@ from components.resources.provider import DeclarativeProvider
 from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from components.resources.wire import Props
 
@@ -51,7 +51,7 @@ class DestroyGuardProvider(DeclarativeProvider[DestroyGuardInputs]):
     def refuse(self, before: Props, inputs: DestroyGuardInputs) -> Iterator[str]:
         """Refuse another network while containers of others are on this one."""
         was = self.read_inputs(before) if before else inputs
-        if was.network != inputs.network and (strangers := _attached(was)):
+        if was.network != inputs.network and (strangers := _find_strangers(was)):
             yield _on_the_network(was.network, strangers)
 
     def identify(self, inputs: DestroyGuardInputs, outputs: Props) -> str:
@@ -83,10 +83,10 @@ class DestroyGuardProvider(DeclarativeProvider[DestroyGuardInputs]):
             )
             raise DockerError(msg)
         lines = []
-        strangers = _attached(inputs)
+        strangers = _find_strangers(inputs)
         if strangers:
             lines.append(_on_the_network(inputs.network, strangers))
-        undeclared = _find_undeclared(_owners(inputs), inputs.containers)
+        undeclared = _find_undeclared(inputs)
         if undeclared:
             lines.append(
                 f"{', '.join(undeclared)}: part of this cluster, but neither in the settings nor in the state, so a destroy "
@@ -105,35 +105,33 @@ def _get_engine_id(address: str = "") -> str:
     return str(connect(endpoint).info()["ID"])
 
 
-def _find_strangers(network: str, owners: frozenset[str]) -> list[str]:
-    """Return the names of running containers on a network that are not part of the cluster."""
+def _find_strangers(inputs: DestroyGuardInputs) -> list[str]:
+    """Return the names of running containers on the network that are not part of the cluster."""
     import docker as sdk  # noqa: PLC0415
 
     client = connect(get_endpoint())
     try:
-        attached = client.networks.get(network).attrs.get("Containers") or {}
+        attached = client.networks.get(inputs.network).attrs.get("Containers") or {}
     except sdk.errors.NotFound:
         return []
     labels = {container["Id"]: container["Labels"] for container in client.api.containers(all=True)}
+    owners = _owners(inputs)
     return sorted(end["Name"] for id_, end in attached.items() if owner_of(labels.get(id_)) not in owners)
 
 
-def _find_undeclared(owners: frozenset[str], declared: Collection[str]) -> list[str]:
+def _find_undeclared(inputs: DestroyGuardInputs) -> list[str]:
     """Return the names of containers that are part of the cluster and not among those that are declared."""
+    owners = _owners(inputs)
     found = {
         container["Names"][0].removeprefix("/")
         for container in connect(get_endpoint()).api.containers(all=True)
         if owner_of(container["Labels"]) in owners
     }
-    return sorted(found - set(declared))
+    return sorted(found - set(inputs.containers))
 
 
 def _owners(inputs: DestroyGuardInputs) -> frozenset[str]:
     return frozenset({known(inputs.owner), known(inputs.cluster_id)})
-
-
-def _attached(inputs: DestroyGuardInputs) -> list[str]:
-    return _find_strangers(inputs.network, _owners(inputs))
 
 
 def _on_the_network(network: str, strangers: list[str]) -> str:
