@@ -39,7 +39,7 @@ try:
     plan = ShardingPlan.make(schema, settings, standing, server)
     for warning in (*look.warnings, *plan.warnings):
         pulumi.log.warn(str(warning))
-    tenancies = plan_tenants(plan, schema, settings)
+    tenancies = plan_tenants(plan, schema, settings, look.hosts)
     settings.refuse_parameters(look.live.parameters if look.live else {}, server.postgres)
     runtime.check(settings)
 except StackError as error:

@@ -41,11 +41,10 @@ from components.resources.schemas import DistributedSchema, SchemaInputs
 from components.resources.scripts import SchemaScript, SchemaScriptInputs
 from components.resources.tables import DistributedTable, LocalTable, ReferenceTable
 from components.resources.wire import write
-from components.settings import reached_at
 from components.tables import Distributed, DistributedDeclaration, ReferenceDeclaration
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from pydantic import SecretStr
 
@@ -107,10 +106,10 @@ class CitusCluster(pulumi.ComponentResource):
             pulumi.log.info(restarts)
         declared = [role.name for role in settings.roles]
         self.identity.cluster_id.apply(lambda cluster_id: _name_roles(look.live, cluster_id, declared))
-        address, coordinator_name = reached_at(settings.bind_address), node_names(settings)[0]
+        coordinator_name = node_names(settings)[0]
         server = Server(
             name=coordinator_name,
-            host=address,
+            host=settings.address,
             port=settings.port,
             database=settings.database,
             user=settings.user,
@@ -166,7 +165,7 @@ class CitusCluster(pulumi.ComponentResource):
                 generation=node.generation,
                 log=node.log,
             )
-            self.workers.append(WorkerNode(node.name, inputs, self._after([before, node.resource])))
+            self.workers.append(WorkerNode(node.key, inputs, self._after([before, node.resource])))
         generations = tuple(node.generation for node in (coordinator, *nodes.workers))
         health = ClusterHealth(
             f"{name}-health",
@@ -214,7 +213,7 @@ class CitusCluster(pulumi.ComponentResource):
             settled.append(self._rebalance(name, plan, workers, tenants, look))
         nodes.guard(settled)
 
-        at = f"{self._host}:{settings.port}"
+        at = self._at(settings.port)
         self.dsn = pulumi.Output.secret(self._uri(at, settings.user, settings.password))
         self.psql = pulumi.Output.from_input(f"psql '{self._uri(at, settings.user)}'")
         self.outputs = {
@@ -232,7 +231,12 @@ class CitusCluster(pulumi.ComponentResource):
             "residency": self.placement.residency,
             **self._describe_roles(at),
             **self._describe_pooled(),
-            **self._describe_entries(dict(zip(workers, settings.entry_ports[1:], strict=False))),
+            **self._describe_entries(workers, look.hosts or {}),
+            **(
+                {"hosts": dict(zip([coordinator.address, *workers], look.hosts.values(), strict=True))}
+                if look.hosts
+                else {}
+            ),
         }
         self.register_outputs(self.outputs)
 
@@ -345,20 +349,21 @@ class CitusCluster(pulumi.ComponentResource):
             dsn[str(role)] = self._uri(at, role.name, declared.password)
         return {"roles": told, "dsnByRole": pulumi.Output.secret(dsn)}
 
-    @property
-    def _host(self) -> str:
-        address = reached_at(self._settings.bind_address)
-        return f"[{address}]" if ":" in address else address
+    def _at(self, port: int, host: str = "") -> str:
+        """Return `host:port` as URIs have it: of the coordinator's host, or of one that the settings name."""
+        address = self._settings.hosts[host].address if host else self._settings.address
+        return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
     def _describe_pooled(self) -> dict[str, pulumi.Input[Any]]:
         pooler = self._settings.pooler
-        return self._dsn("dsnPooled", f"{self._host}:{pooler.port}") if pooler else {}
+        return self._dsn("dsnPooled", self._at(pooler.port)) if pooler else {}
 
-    def _describe_entries(self, ports: dict[str, int]) -> dict[str, pulumi.Input[Any]]:
-        """Describe how clients enter the workers, whose ports are given by their addresses."""
-        if not ports:
+    def _describe_entries(self, workers: Sequence[str], hosts: Mapping[str, str]) -> dict[str, pulumi.Input[Any]]:
+        """Describe how clients enter the workers, which are given by their addresses."""
+        entered = list(zip(workers, self._settings.nodes[1:], self._settings.entry_ports[1:], strict=False))
+        if not entered:
             return {}
-        entries = {worker: f"{self._host}:{port}" for worker, port in ports.items()}
+        entries = {worker: self._at(port, hosts.get(node, "")) for worker, node, port in entered}
         user, password = self._settings.user, self._settings.password
         by_tenant = self.placement.residency.apply(
             lambda placed: {

@@ -23,6 +23,7 @@ PROVIDERS: Final = {
     "DistributedFunctionProvider": "components.resources.functions",
     "DistributedSchemaProvider": "components.resources.schemas",
     "DistributedTableProvider": "components.resources.tables",
+    "HostEngineProvider": "components.nodes.docker.host_engine",
     "LocalNodeProvider": "components.nodes.local.resources",
     "LocalTableProvider": "components.resources.tables",
     "LoginRulesProvider": "components.resources.login_rules",

@@ -37,11 +37,13 @@ if TYPE_CHECKING:
 __all__ = [
     "EXCLUDED",
     "PROJECT",
+    "HostSettings",
     "PoolerSettings",
     "RebalanceSettings",
     "RoleSettings",
     "Settings",
     "TableSettings",
+    "find_address",
     "reached_at",
     "refuse_plain_passwords",
 ]
@@ -52,7 +54,30 @@ def reached_at(address: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104
 
 
+def is_loopback(address: str) -> bool:
+    """Tell whether an address or a name is that of the machine itself, whichever it is."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def find_address(hosts: Mapping[str, Any], host_of: Mapping[str, str], bind_address: str) -> str:
+    """Return where clients reach the coordinator.
+
+    Args:
+        hosts: the setting, each as its mapping; empty for the engine that `docker` uses.
+        host_of: the setting; may be empty where there is one host.
+        bind_address: the setting, which counts where there are no hosts.
+    """
+    if hosts:
+        return str(hosts[host_of.get(COORDINATOR) or next(iter(hosts))]["address"])
+    return reached_at(bind_address)
+
+
 PROJECT: Final = "citus"
+COORDINATOR: Final = "coordinator"
+"""What hostOf calls it."""
 
 
 SEED_PASSWORD: Final = "0000"  # noqa: S105 - the published password of the demonstration, which others must not use
@@ -77,6 +102,8 @@ STRUCTURED: Final = {
     "roles": "role names",
     "rebalance": "its settings, true or false",
     "pooler": "its settings, true or false",
+    "hosts": "names of hosts",
+    "hostOf": "nodes: coordinator, worker_1, …",
     **dict.fromkeys(PARAMETERS, "names of parameters of PostgreSQL and Citus"),
 }
 """Settings that are mappings, each with what it maps."""
@@ -150,11 +177,16 @@ Tenant = Annotated[
 """A value of a distribution column, spelled as PostgreSQL reads it; numbers may stand as numbers."""
 
 
+WorkerOrHost = Annotated[
+    int | str, BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.isdecimal() else value)
+]
+
+
 class TenantSettings(_Model):
     """Tenants of one colocation group that are to be on workers of their own."""
 
-    pin: dict[Tenant, int] = Field(default_factory=dict)
-    """The number of each value's worker."""
+    pin: dict[Tenant, WorkerOrHost] = Field(default_factory=dict)
+    """The number of each value's worker, or the name of the host whose workers may hold it."""
     spread: tuple[Tenant, ...] = ()
     """Values that have a worker each, as far as there are enough of them."""
 
@@ -196,6 +228,47 @@ class PoolerSettings(_Model):
     pool_size: int = Field(default=20, ge=1, le=10000)
     """Sessions on a server for one role at most."""
     max_clients: int = Field(default=1000, ge=1, le=100000)
+
+
+class HostSettings(_Model):
+    """A machine that has a Docker Engine of its own."""
+
+    engine: str = Field(min_length=1, pattern=r"^\S+$")
+    """Where the engine is reached: ssh://…, tcp://…, unix://…, npipe://…, or the name of a Docker context."""
+    address: str = Field(min_length=1, pattern=r"^[\w.:%-]+$")
+    """IP address or name by which clients and nodes on other hosts reach what this host publishes."""
+    certificates: str = ""
+    """Folder with ca.pem, cert.pem and key.pem, by which this program and an engine at tcp://… know each other."""
+    ssh_options: tuple[str, ...] = ()
+    """As `ssh -o` takes them, for an engine at ssh://…."""
+
+    @model_validator(mode="after")
+    def _as_the_engine_takes(self) -> HostSettings:
+        scheme = self.engine.partition("://")[0] if "://" in self.engine else "context"
+        if scheme not in ("ssh", "tcp", "unix", "npipe", "context"):
+            msg = f"engine = {self.engine!r}: expected ssh://…, tcp://…, unix://…, npipe://… or the name of a Docker context"
+            raise ValueError(msg)
+        if scheme == "tcp" and not self.certificates:
+            msg = (
+                f"engine = {self.engine!r}: whoever reaches an engine without TLS is root there: name the folder with ca.pem, "
+                "cert.pem and key.pem as certificates, or reach it by ssh://…"
+            )
+            raise ValueError(msg)
+        if scheme != "tcp" and self.certificates:
+            msg = f"certificates = {self.certificates!r}: they are for an engine at tcp://…: remove it"
+            raise ValueError(msg)
+        if scheme != "ssh" and self.ssh_options:
+            msg = "sshOptions are for an engine at ssh://…: remove them"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def bind_address(self) -> str:
+        """Return the address on which ports are published: the host's own, or all of them where it is given by a name."""
+        try:
+            return str(ipaddress.ip_address(self.address))
+        except ValueError:
+            return "0.0.0.0"  # noqa: S104
 
 
 class SchemaSettings(_Model):
@@ -313,6 +386,12 @@ class Settings(_Model):
     locale: str = ""
     """Of data that is made; empty for the one that the stack's data has, else for C.UTF-8."""
     password: SecretStr
+    hosts: dict[Annotated[str, Field(pattern=DOCKER_NAME)], HostSettings] = Field(default_factory=dict)
+    """Machines that the nodes are on, each by its name; empty for the engine that `docker` uses."""
+    host_of: dict[str, str] = Field(default_factory=dict)
+    """The host of single nodes: coordinator, worker_1, …; the others stay where they are, and new ones are dealt out."""
+    node_ports: str = "5505-5568"
+    """Ports by which nodes on other hosts reach the workers, first-last; the first worker takes the first."""
     network: str = Field(default="citusnet", pattern=DOCKER_NAME)
     name_prefix: str = Field(default="citus", pattern=DOCKER_NAME, max_length=40)
     shard_count: int = Field(default=32, ge=1, le=64000)
@@ -365,7 +444,7 @@ class Settings(_Model):
             msg = "not an IP address: use 127.0.0.1 for this machine alone, 0.0.0.0 for every interface"
             raise ValueError(msg) from None
 
-    @field_validator("worker_ports")
+    @field_validator("worker_ports", "node_ports")
     @classmethod
     def _port_range(cls, value: str) -> str:
         first, _, last = value.partition("-")
@@ -491,6 +570,80 @@ class Settings(_Model):
         return self
 
     @model_validator(mode="after")
+    def _fit_for_hosts(self) -> Settings:
+        if not self.hosts:
+            if self.host_of:
+                msg = "hostOf names hosts of nodes, and citus:hosts has none: declare them there, or remove it"
+                raise ValueError(msg)
+            return self
+        if self.runtime != "docker":
+            msg = "hosts: they are for nodes in containers: remove them, or the setting runtime"
+            raise ValueError(msg)
+        if self.bind_address != "127.0.0.1":
+            msg = f"bindAddress = {self.bind_address!r}: each host publishes on its own address (citus:hosts): remove the setting"
+            raise ValueError(msg)
+        if self.spans and COORDINATOR not in self.host_of:
+            msg = f"hostOf.{COORDINATOR}: say which host has the coordinator: {', '.join(self.hosts)}"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _on_hosts_that_are_there(self) -> Settings:
+        for node, host in self.host_of.items():
+            if node not in self.nodes:
+                msg = (
+                    f"hostOf.{node}: there is no such node: expected {COORDINATOR} or worker_1 to worker_{self.workers}"
+                )
+                raise ValueError(msg)
+            if host not in self.hosts:
+                msg = f"hostOf.{node} = {host!r}: there is no such host: name one of {', '.join(self.hosts)}"
+                raise ValueError(msg)
+        for name, declared in self.hosts.items() if self.spans else ():
+            if is_loopback(declared.address):
+                at = f"hosts.{name}.address = {declared.address!r}"
+                msg = f"{at}: other hosts would find themselves there: name one that they reach"
+                raise ValueError(msg)
+        for table, tenants in self.tenants.items():
+            for value, where in tenants.pin.items():
+                if isinstance(where, str) and where not in self.hosts:
+                    hosts = f", or one of the hosts {', '.join(self.hosts)}" if self.hosts else ""
+                    msg = f"tenants.{table}.pin.{value} = {where!r}: expected the number of a worker{hosts}"
+                    raise ValueError(msg)
+        return self
+
+    @property
+    def nodes(self) -> list[str]:
+        """Return the nodes as hostOf names them, the coordinator first."""
+        return [COORDINATOR, *(f"worker_{number}" for number in range(1, self.workers + 1))]
+
+    def deal_out(self, found: Mapping[str, str]) -> dict[str, str]:
+        """Return the host of each node; nothing where there are no hosts.
+
+        Args:
+            found: the host of each node that is there already. It stays, unless the settings name another.
+        """
+        if not self.hosts:
+            return {}
+        known = {node: self.host_of.get(node) or found.get(node, "") for node in self.nodes}
+        dealt = {node: host for node, host in known.items() if host in self.hosts}
+        for node in self.nodes:
+            if node not in dealt:
+                taken = list(dealt.values())
+                dealt[node] = min(self.hosts, key=taken.count)  # the first of those with the fewest
+        return {node: dealt[node] for node in self.nodes}
+
+    @property
+    def spans(self) -> bool:
+        """Tell whether the nodes are on several hosts: they then reach each other by published ports."""
+        return len(self.hosts) > 1
+
+    @property
+    def address(self) -> str:
+        """Return where clients reach the coordinator."""
+        hosts = {name: {"address": host.address} for name, host in self.hosts.items()}
+        return find_address(hosts, self.host_of, self.bind_address)
+
+    @model_validator(mode="after")
     def _ports_apart(self) -> Settings:
         published = [("port", self.port), *([("pooler.port", self.pooler.port)] if self.pooler else [])]
         if len({port for _, port in published}) < len(published):
@@ -499,18 +652,19 @@ class Settings(_Model):
         if self.entry == "anyNode" and self.runtime == "docker" and not self.pooler:
             msg = "entry = 'anyNode': clients enter a worker by its pooler: set citus:pooler, or remove the setting"
             raise ValueError(msg)
-        if self.runtime == "docker" and self.entry == "coordinator":
-            return self
-        if len(self._worker_ports) < self.workers:
-            msg = (
-                f"workerPorts = {self.worker_ports!r}: {len(self._worker_ports)} ports are too few for {self.workers} workers: "
-                "widen it"
-            )
-            raise ValueError(msg)
-        for setting, port in published:
-            if port in self._worker_ports:
-                msg = f"{setting} = {port}: workerPorts gives this port to a worker: choose another"
+        ranges = [("nodePorts", self.node_ports)] if self.spans else []
+        if self.runtime == "local" or self.entry == "anyNode":
+            ranges.append(("workerPorts", self.worker_ports))
+        for setting, text in ranges:
+            ports = self._ports(text)
+            if len(ports) < self.workers:
+                msg = f"{setting} = {text!r}: {len(ports)} ports are too few for {self.workers} workers: widen it"
                 raise ValueError(msg)
+            for other, port in published:
+                if port in ports:
+                    msg = f"{other} = {port}: {setting} gives this port to a worker: choose another"
+                    raise ValueError(msg)
+            published += [(f"{setting} = {text!r}", port) for port in ports]
         return self
 
     @model_validator(mode="after")
@@ -561,17 +715,21 @@ class Settings(_Model):
     @property
     def local_ports(self) -> list[int]:
         """Return the ports of local nodes, the coordinator's first."""
-        return [self.port, *self._worker_ports]
+        return [self.port, *self._ports(self.worker_ports)]
 
     @property
     def entry_ports(self) -> list[int]:
         """Return the ports by which clients enter the nodes, the coordinator's first: of poolers, where there are some."""
         first = self.pooler.port if self.pooler else self.port
-        return [first, *(self._worker_ports if self.entry == "anyNode" else [])]
+        return [first, *(self._ports(self.worker_ports) if self.entry == "anyNode" else [])]
 
     @property
-    def _worker_ports(self) -> list[int]:
-        first, _, last = self.worker_ports.partition("-")
+    def ports_of_nodes(self) -> list[int]:
+        """Return the ports by which nodes on other hosts reach them, the coordinator's first."""
+        return [self.port, *self._ports(self.node_ports)]
+
+    def _ports(self, text: str) -> list[int]:
+        first, _, last = text.partition("-")
         return list(range(int(first), int(last) + 1)[: self.workers])
 
     @classmethod
@@ -651,6 +809,7 @@ def _decoded_object(setting: str, text: str) -> object:
 
 
 _MODELS: Final[dict[str, tuple[str, type[_Model]]]] = {
+    "hosts": ("a host", HostSettings),
     "tables": ("a table", TableSettings),
     "tenants": ("a table", TenantSettings),
     "rebalance": ("rebalance", RebalanceSettings),

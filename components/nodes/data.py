@@ -31,8 +31,14 @@ class Place(Protocol):
     """Where a node's data is: a volume, or a folder."""
 
     @classmethod
-    def at(cls, where: str, owners: frozenset[str]) -> Self:
-        """Return the place of that name; `owners` are those that its cluster's things name."""
+    def at(cls, where: str, owners: frozenset[str], coordinator: str) -> Self:
+        """Return the place of that name.
+
+        Args:
+            where: volume or folder.
+            owners: those that the things of its cluster name.
+            coordinator: the coordinator's container, where that is on another engine than the volume; else empty.
+        """
 
     def exists(self) -> bool:
         """Tell whether it is there, as part of the cluster."""
@@ -56,6 +62,8 @@ class NodeDataInputs(Access):
     owner: Given[str]
     """The owner that the place itself names: the cluster's id, or a stack's name where it was made before there were ids."""
     cluster_id: Given[str]
+    coordinator: str | None = None
+    """The coordinator's container, as Located reads it, where that is on another engine: it shows whether the cluster lives."""
 
 
 class NodeDataProvider(SqlProvider[NodeDataInputs]):
@@ -122,7 +130,7 @@ class NodeDataProvider(SqlProvider[NodeDataInputs]):
 def _open_place(inputs: NodeDataInputs) -> Place:
     kind, _, where = known(inputs.place).partition(":")
     owners = frozenset({known(inputs.owner), known(inputs.cluster_id)})
-    place: Place = registry.load(registry.PLACES, kind).at(where, owners)
+    place: Place = registry.load(registry.PLACES, kind).at(where, owners, inputs.coordinator or "")
     return place
 
 

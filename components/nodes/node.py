@@ -38,6 +38,8 @@ class Node:
     """One node: the resource that runs it, and how the other nodes reach it."""
 
     name: str
+    key: str
+    """Name of the resources that stand for it: another one where it is made anew on another host."""
     resource: pulumi.Resource
     generation: pulumi.Output[str]
     """Changes when the node's server is another one."""

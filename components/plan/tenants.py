@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from components.errors import PlanError, Problem
 from components.names import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from components.plan.plan import PlannedTable, ShardingPlan
     from components.schema.files import Schema
-    from components.settings import Settings
+    from components.settings import Settings, TenantSettings
 
 __all__ = ["Tenancy", "plan_tenants"]
 
@@ -33,19 +34,32 @@ class Tenancy:
     """Values that the update spreads by their sizes, since there are more of them than workers."""
 
 
-def plan_tenants(plan: ShardingPlan, schema: Schema, settings: Settings) -> tuple[Tenancy, ...]:
+def plan_tenants(
+    plan: ShardingPlan, schema: Schema, settings: Settings, hosts: Mapping[str, str] | None = None
+) -> tuple[Tenancy, ...]:
     """Return the tenants of each group. If there are enough workers, each value to spread has a worker already.
 
+    Args:
+        plan: of the schema.
+        schema: as the files have it.
+        settings: of the stack.
+        hosts: the host of each node, as an update will have them; None where no engine was asked.
+
     Raises:
-        PlanError: with one line for each finding: a table that is not distributed, a worker that does not exist, a value
-            that is not of the column's type, a group named twice.
+        PlanError: with one line for each finding: a table that is not distributed, a worker or a host that does not exist, a
+            value that is not of the column's type, a group named twice.
     """
-    findings = list(_findings(plan, schema, settings))
+    workers = _workers_of_hosts(settings, settings.deal_out({}) if hosts is None else hosts)
+    findings = list(_findings(plan, schema, settings, workers))
     if findings:
         raise PlanError(*findings)
     tenancies = []
     for table, tenants in settings.tenants.items():
-        pin, spread = dict(tenants.pin), tenants.spread
+        spread = tenants.spread
+        pin = {
+            value: where if isinstance(where, int) else _choose(value, workers[where])
+            for value, where in tenants.pin.items()
+        }
         free = [number for number in range(1, settings.workers + 1) if number not in pin.values()]
         if len(spread) <= len(free):
             pin, spread = {**pin, **dict(zip(spread, free, strict=False))}, ()
@@ -53,7 +67,20 @@ def plan_tenants(plan: ShardingPlan, schema: Schema, settings: Settings) -> tupl
     return tuple(tenancies)
 
 
-def _findings(plan: ShardingPlan, schema: Schema, settings: Settings) -> Iterable[Problem]:
+def _workers_of_hosts(settings: Settings, hosts: Mapping[str, str]) -> dict[str, list[int]]:
+    """Return the numbers of the workers of each host."""
+    numbers = range(1, settings.workers + 1)
+    return {host: [number for number in numbers if hosts[f"worker_{number}"] == host] for host in settings.hosts}
+
+
+def _choose(value: str, workers: Iterable[int]) -> int:
+    """Return a worker for a value: the same one as long as it is among them, whichever others come and go."""
+    return max(workers, key=lambda worker: sha256(f"{worker} {value}".encode()).digest())
+
+
+def _findings(
+    plan: ShardingPlan, schema: Schema, settings: Settings, workers: Mapping[str, list[int]]
+) -> Iterable[Problem]:
     distributed = {table.name: table for table in plan.tables if table.distribution_column}
     groups: dict[TableName | None, TableName] = {}
     for table, tenants in settings.tenants.items():
@@ -67,10 +94,7 @@ def _findings(plan: ShardingPlan, schema: Schema, settings: Settings) -> Iterabl
                 f"it is colocated with {groups[group]}, so both have the same tenants: name one of the two", at
             )
         groups[group] = table
-        for value, number in tenants.pin.items():
-            if not 1 <= number <= settings.workers:
-                wrong = f"{at}.pin.{value} = {number}"
-                yield Problem(f"there are workers 1 to {settings.workers}: name one of them", wrong)
+        yield from _misplaced(tenants, at, settings, workers)
         for member in distributed.values():
             if member.group == group and (generated := _generated_before(schema, member)):
                 yield Problem(
@@ -86,6 +110,18 @@ def _findings(plan: ShardingPlan, schema: Schema, settings: Settings) -> Iterabl
                 yield Problem(
                     f"{value!r} is not a valid {kind}, the type of the distribution column {by}: correct it", at
                 )
+
+
+def _misplaced(
+    tenants: TenantSettings, at: str, settings: Settings, workers: Mapping[str, list[int]]
+) -> Iterable[Problem]:
+    for value, where in tenants.pin.items():
+        wrong = f"{at}.pin.{value} = {where!r}"
+        if isinstance(where, int):
+            if not 1 <= where <= settings.workers:
+                yield Problem(f"there are workers 1 to {settings.workers}: name one of them", wrong)
+        elif not workers[where]:
+            yield Problem("no worker is on that host: put one there by citus:hostOf, or raise citus:workers", wrong)
 
 
 def _generated_before(schema: Schema, table: PlannedTable) -> str | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pulumi.dynamic import ReadResult, Resource
 
@@ -82,16 +83,19 @@ class SqlProvider(DeclarativeProvider[A]):
         # pydantic takes a tenth of a second, and few runs delete anything
         from pydantic.alias_generators import to_camel  # noqa: PLC0415
 
-        from components.settings import Settings, reached_at  # noqa: PLC0415
+        from components.settings import Settings, find_address  # noqa: PLC0415
 
         def setting(name: str) -> str:
             alias = to_camel(name)
             return self._config.get(f"citus:{alias}") or str(Settings.model_fields[name].default)
 
+        def mapping(name: str) -> dict[str, Any]:
+            return dict(json.loads(self._config.get(f"citus:{to_camel(name)}") or "{}"))
+
         access = read(Access, props)
         server = replace(
             access.server,
-            host=reached_at(setting("bind_address")),
+            host=find_address(mapping("hosts"), mapping("host_of"), setting("bind_address")),
             port=int(setting("port")),
             database=setting("database"),
             user=setting("user"),

@@ -118,7 +118,7 @@ def test_the_loopback_of_another_machine_is_refused(
     """The coordinator would not be reached there: the setting is named, and the address to set."""
     monkeypatch.setenv("DOCKER_HOST", host)
     settings = Settings.parse({"password": "x", "bindAddress": bound}, stack="test")
-    (problem,) = Engine("organization/citus/test")._port(settings, "port", settings.port, "citus_coordinator")
+    (problem,) = Engine("organization/citus/test", settings)._refuse_remote_loopback(settings)
     assert problem.startswith(f"citus:bindAddress = {bound!r}: the Docker Engine ({host}) is on another machine")
     assert problem.endswith(remedy)
 
@@ -127,7 +127,9 @@ def test_an_address_of_another_machine_is_not_tried_here(monkeypatch: pytest.Mon
     """Its ports are not this machine's to look at."""
     monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.7:2375")
     settings = Settings.parse({"password": "x", "bindAddress": "192.0.2.7"}, stack="test")
-    assert Engine("organization/citus/test")._port(settings, "port", settings.port, "citus_coordinator") == []
+    engine = Engine("organization/citus/test", settings)
+    assert engine._refuse_remote_loopback(settings) == []
+    assert engine.coordinator._refusal_to_bind(settings.port) == ""
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from pulumi.runtime.stack import run_pulumi_func
 from components.cluster import CitusCluster
 from components.errors import PlanError
 from components.nodes.docker.engine import Engine
+from components.nodes.docker.host import DockerHost
 from components.nodes.local.host import LocalHost
 from components.nodes.local.installation import Installation
 from components.nodes.server_settings import as_arguments
@@ -70,15 +71,24 @@ class OneHost(LocalHost):
         return Installation(Path("/pg/bin"), "16.1", "12.1-1")
 
 
-class QuietEngine(Engine):
+class QuietHost(DockerHost):
     """A Docker Engine that nobody talks to."""
 
     id = "ENGI:NE"
+    containers: dict[str, Any] = {}  # noqa: RUF012 - nothing is there
 
     @property
     def client(self) -> Any:
         """Refuse to look for a real engine."""
         pytest.fail("the program on mocks asked a Docker Engine")
+
+
+class QuietEngine(Engine):
+    """Docker Engines that nobody talks to."""
+
+    def __init__(self, stack: str, settings: Settings) -> None:
+        super().__init__(stack, settings)
+        self.hosts = {name: QuietHost(*vars(host).values()) for name, host in self.hosts.items()}
 
 
 @dataclass(frozen=True)
@@ -179,7 +189,7 @@ def declare(**values: str) -> Declared:
     plan = ShardingPlan.make(schema, settings)
     tenancies = plan_tenants(plan, schema, settings)
     recorder = Recorder()
-    host = QuietEngine(STACK) if settings.runtime == "docker" else OneHost(STACK, Path("/project"))
+    host = QuietEngine(STACK, settings) if settings.runtime == "docker" else OneHost(STACK, Path("/project"))
 
     async def program() -> tuple[dict[str, Any], set[str]]:
         mocks.set_mocks(cast("mocks.Mocks", None), project="citus", stack="dev", monitor=recorder)
@@ -818,7 +828,7 @@ def test_what_is_compared_is_declared_and_what_a_provider_adds_is_not() -> None:
     for resource in declare().dynamic:
         declared.setdefault(resource.kind, set()).update(resource.inputs)
     for resource in declare().dynamic:
-        rare = {"roles_known", "digest"}  # of files that give roles a password, or have rows
+        rare = {"roles_known", "digest", "hosts"}  # of files that give roles a password or have rows, of several engines
         assert set(resource.provider.compared) - rare <= declared[resource.kind], resource.name
         assert set(resource.provider.replacing) <= set(resource.provider.compared)
         assert not set(resource.provider.outputs) & resource.inputs.keys(), resource.name

@@ -1,4 +1,4 @@
-"""Which Docker Engine a stack lives on: the one that the command `docker` talks to. The only place that decides it.
+"""Where a Docker Engine is reached: the one that `docker` talks to, or that of a host. The only place that decides it.
 
 Checks, hooks and logs connect to it here, and Pulumi's Docker provider is given its address: by itself the provider has rules of
 its own, by which the active context counts for nothing and DOCKER_CONTEXT before DOCKER_HOST.
@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from components.environment import spare_loopback
 from components.errors import DockerError
@@ -23,12 +23,16 @@ from components.errors import DockerError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Endpoint", "connect", "get_endpoint"]
+    from components.settings import HostSettings
+
+__all__ = ["Endpoint", "Located", "connect", "endpoint_of", "get_endpoint"]
 
 
 DEFAULT_HOST: Final = "npipe:////./pipe/docker_engine" if sys.platform == "win32" else "unix:///var/run/docker.sock"
 
 
+_USUAL: Final = "its usual address"
+_SSH: Final = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=3")
 _LOCAL_SCHEMES: Final = ("unix", "npipe", "fd")
 
 
@@ -42,6 +46,22 @@ class Endpoint:
     """What named it, for messages."""
     certificates: str = ""
     """Folder with ca.pem, cert.pem and key.pem; empty where it is reached without TLS."""
+    ssh_options: tuple[str, ...] = ()
+    """As `ssh -o` takes them."""
+
+    @property
+    def options(self) -> list[str]:
+        """Return arguments of `ssh`: one that is cut off ends by itself, and asks nobody anything."""
+        return [part for option in (*self.ssh_options, *_SSH) for part in ("-o", option)]  # of two, ssh takes the first
+
+    @property
+    def command(self) -> str:
+        """Return how a person's `docker` talks to it."""
+        if self.source == _USUAL:
+            return "docker"
+        folder = self.certificates
+        tls = f" --tlsverify --tlscacert {folder}/ca.pem --tlscert {folder}/cert.pem --tlskey {folder}/key.pem"
+        return f"docker -H {self.host}{tls if folder else ''}"
 
     @property
     def name(self) -> str:
@@ -75,6 +95,52 @@ def _is_own(address: str) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Located:
+    """A container or a volume, and the engine that has it: `<name>` or `<name>@<engine>` as a property of a resource.
+
+    The engine stands there as the last update reached it, so that what is deleted is found where it is, though no setting names
+    its host any more.
+    """
+
+    name: str
+    endpoint: Endpoint | None = None
+    """None for the engine that `docker` uses now."""
+
+    @classmethod
+    def parse(cls, text: str) -> Located:
+        """Read what `str` wrote."""
+        name, at, where = text.partition("@")
+        if not at:
+            return cls(name)
+        url, _, source = where.partition("#")
+        host, _, query = url.partition("?")
+        given = parse_qsl(query)
+        certificates = "".join(value for key, value in given if key == "certificates")
+        options = tuple(value for key, value in given if key == "option")
+        return cls(name, Endpoint(host, source, certificates, options))
+
+    def __str__(self) -> str:
+        if self.endpoint is None:
+            return self.name
+        given = [("certificates", self.endpoint.certificates)] if self.endpoint.certificates else []
+        query = urlencode([*given, *(("option", option) for option in self.endpoint.ssh_options)])
+        return f"{self.name}@{self.endpoint.host}{'?' if query else ''}{query}#{self.endpoint.source}"
+
+    @property
+    def command(self) -> str:
+        """Return how a person's `docker` talks to the engine that has it."""
+        return self.endpoint.command if self.endpoint else "docker"
+
+    def connect(self, timeout: int = 30) -> Any:
+        """Return a client of the engine that has it.
+
+        Raises:
+            DockerError: it does not answer.
+        """
+        return connect(self.endpoint or get_endpoint(), timeout)
+
+
 # --- which one ---------------------------------------------------------------------------------------------------------
 
 
@@ -91,8 +157,22 @@ def get_endpoint(environment: Mapping[str, str] = os.environ) -> Endpoint:
     if not name:
         name, source = _active_context(folder), "`docker context use`"
     if name in ("", "default"):
-        return Endpoint(DEFAULT_HOST, "its usual address", _certificates(environment, folder))
+        return Endpoint(DEFAULT_HOST, _USUAL, _certificates(environment, folder))
     return _of_context(folder, name, source)
+
+
+def endpoint_of(name: str, host: HostSettings, environment: Mapping[str, str] = os.environ) -> Endpoint:
+    """Return where the engine of a host of the settings is reached.
+
+    Raises:
+        DockerError: they name a context that does not exist, or that has no engine.
+    """
+    source = f"citus:hosts.{name}"
+    if "://" in host.engine:
+        return Endpoint(host.engine, source, host.certificates, host.ssh_options)
+    folder = Path(environment.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    of_context = _of_context(folder, host.engine, source)
+    return Endpoint(of_context.host, source, of_context.certificates, host.ssh_options)
 
 
 def _active_context(folder: Path) -> str:
@@ -137,13 +217,12 @@ def connect(endpoint: Endpoint, timeout: int = 30) -> Any:
         if endpoint.host.startswith("unix://"):
             with closing(socket.socket(socket.AF_UNIX)) as probe:  # the SDK forgets its own where nothing answers
                 probe.connect(endpoint.host.removeprefix("unix://"))
-        client = sdk.DockerClient(
-            base_url=endpoint.host,
-            tls=_tls(sdk, endpoint),
-            version="auto",
-            timeout=timeout,
-            use_ssh_client=True,
-        )
+        if endpoint.host.startswith("ssh://"):
+            from components.nodes.docker.ssh import open_client  # noqa: PLC0415 - few engines are reached so
+
+            client = open_client(endpoint.host, endpoint.options, timeout)
+        else:
+            client = sdk.DockerClient(base_url=endpoint.host, tls=_tls(sdk, endpoint), version="auto", timeout=timeout)
         client.ping()
     except (sdk.errors.DockerException, OSError, ValueError) as error:
         where = endpoint.host if endpoint.source == "DOCKER_HOST" else f"{endpoint.host} ({endpoint.source})"
@@ -153,7 +232,7 @@ def connect(endpoint: Endpoint, timeout: int = 30) -> Any:
 
 
 def _tls(sdk: Any, endpoint: Endpoint) -> Any:
-    if not endpoint.certificates or not endpoint.name or endpoint.host.startswith("ssh://"):
+    if not endpoint.certificates or not endpoint.name:
         return False
     folder = Path(endpoint.certificates)
     pair = (str(folder / "cert.pem"), str(folder / "key.pem"))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from components.errors import DockerError
-from components.nodes.docker.endpoint import connect, get_endpoint
+from components.nodes.docker.endpoint import Located
 from components.nodes.docker.ready import STOP_SECONDS, wait_for_server
 from components.nodes.passfile import as_lines
 
@@ -32,12 +32,12 @@ mv {_SECRET}/password.new {_SECRET}/password"""
 class ContainerPassfile:
     """The files of one container; the engine reads and writes them, so that no password is in a command."""
 
-    container: str
+    container: Located
 
     @classmethod
     def at(cls, where: str) -> ContainerPassfile:
-        """Return those of the container of that name."""
-        return cls(where)
+        """Return those of a container, as Located reads it."""
+        return cls(Located.parse(where))
 
     def read(self) -> tuple[str, str]:
         """Return the password, and the one before it while a change is under way."""
@@ -56,7 +56,7 @@ class ContainerPassfile:
         with self._open() as container:
             code, said = container.exec_run(["sh", "-c", _SWITCH])
             if code:
-                msg = f"{self.container}: its password cannot be changed: {said.decode('utf-8', errors='replace').strip()}"
+                msg = f"{self.container.name}: its password cannot be changed: {said.decode('utf-8', errors='replace').strip()}"
                 raise DockerError(msg)
 
     def settle(self) -> None:
@@ -74,11 +74,11 @@ class ContainerPassfile:
     def _open(self) -> Iterator[Any]:
         import docker as sdk  # noqa: PLC0415 - slow to import
 
-        client = connect(get_endpoint())
+        client = self.container.connect()
         try:
-            yield client.containers.get(self.container)
+            yield client.containers.get(self.container.name)
         except sdk.errors.DockerException as error:
-            msg = f"{self.container}: its password cannot be read or changed: {error}"
+            msg = f"{self.container.name}: its password cannot be read or changed: {error}"
             raise DockerError(msg) from error
         finally:
             client.close()

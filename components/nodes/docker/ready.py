@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from components.errors import NotReadyError
 from components.logs import Log
-from components.nodes.docker.endpoint import connect, get_endpoint
 from components.waiting import wait_until
+
+if TYPE_CHECKING:
+    from components.nodes.docker.endpoint import Located
 
 __all__ = ["STOP_SECONDS", "wait_for_server"]
 
@@ -16,7 +18,7 @@ STOP_SECONDS: Final = 60
 """How long a node may take to shut down by itself before Docker kills it."""
 
 
-def wait_for_server(name: str, timeout: float) -> None:
+def wait_for_server(at: Located, timeout: float) -> None:
     """Wait until the server of a container takes connections.
 
     Raises:
@@ -26,12 +28,12 @@ def wait_for_server(name: str, timeout: float) -> None:
 
     def attempt() -> None:
         try:
-            container = client.containers.get(name)
+            container = client.containers.get(at.name)
             code, said = container.exec_run(["pg_isready", "-h", "127.0.0.1"])
         except sdk.errors.DockerException as error:  # it restarts just now
             raise NotReadyError(str(error)) from error
         if code:
             raise NotReadyError(said.decode("utf-8", errors="replace").strip() or f"it is {container.status}")
 
-    with closing(connect(get_endpoint())) as client:
-        wait_until(attempt, what=f"{name} takes connections", timeout=timeout, hint=Log("docker", name).hint)
+    with closing(at.connect()) as client:
+        wait_until(attempt, what=f"{at.name} takes connections", timeout=timeout, hint=Log("docker", str(at)).hint)

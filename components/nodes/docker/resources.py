@@ -1,22 +1,22 @@
-"""Network, coordinator and workers as Docker resources. Declares them; what is on the engine already is engine.py's."""
+"""Network, coordinator and workers as Docker resources. Declares them; what is on the engines already is engine.py's."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
 import pulumi_docker as docker
 
-from components.logs import Log
 from components.nodes.data import NodeData, NodeDataInputs
-from components.nodes.docker.destroy_guard import DestroyGuard, DestroyGuardInputs
+from components.nodes.docker.destroy_guard import DestroyGuard, DestroyGuardInputs, GuardedHost
 from components.nodes.docker.engine import STOP_SECONDS, Engine
-from components.nodes.docker.image import VOLUME_FOLDER, Verdict
+from components.nodes.docker.host_engine import HostEngine, HostEngineInputs
+from components.nodes.docker.image import VOLUME_FOLDER
 from components.nodes.docker.pooler import FOLDER, get_container_names, get_pooler_ports, render_ini, render_userlist
 from components.nodes.docker.shape import POSTGRES_PORT, get_shape
-from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, volume_name
-from components.nodes.locales import DEFAULT_LOCALE
+from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
 from components.nodes.node import Node, node_names
 from components.nodes.server_settings import get_start_settings
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from components.access import Access
+    from components.nodes.docker.host import DockerHost
     from components.resources.pooling import PoolerLogin
     from components.settings import PoolerSettings, Settings
 
@@ -33,8 +34,19 @@ __all__ = ["DockerNodes"]
 _FOLDER: Final = Path(__file__).parent / "files"
 
 
+@dataclass(frozen=True)
+class _Site:
+    """What a host has for all its nodes."""
+
+    suffix: str
+    """What names of resources end with; empty on the coordinator's host, so that a stack may come to have more hosts."""
+    provider: docker.Provider
+    image: docker.RemoteImage
+    network: docker.Network
+
+
 class DockerNodes(pulumi.ComponentResource):
-    """The network, and each node with its volume. Only the coordinator is published."""
+    """On each host the network, and each node with its volume. On one host, only the coordinator is published."""
 
     def __init__(
         self,
@@ -49,67 +61,107 @@ class DockerNodes(pulumi.ComponentResource):
         self._name = name
         self._settings = settings
         self._engine = engine
-        self._verdict = engine.verdict or Verdict(settings.locale or DEFAULT_LOCALE)
-        # By itself the provider would choose an engine by other rules than those by which the engine was checked.
-        self._provider = docker.Provider(
-            f"{name}-engine",
-            host=engine.endpoint.host,
-            context="",
-            cert_path=engine.endpoint.certificates,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
         self._cluster_id = cluster_id
         self._labels: dict[str, pulumi.Input[str]] = {CLUSTER: cluster_id, MANAGED_BY: engine.stack}
-        self._image = docker.RemoteImage(
-            f"{name}-image",
+        names = node_names(settings)
+        on_hosts = {name: engine.host_of(name) for name in names}
+        self._sites = {host.name: self._site(host) for host in dict.fromkeys(on_hosts.values())}
+        volumes = {node: self._volume(node) for node in names}
+        self._data = {node: self._node_data(node, volumes[node], access) for node in names}
+        self._last_remade: list[pulumi.Resource] = []
+        self.workers = [self._node(node, volumes[node]) for node in names[1:]]
+        self.coordinator = self._node(names[0], volumes[names[0]])
+        self.register_outputs({"network": self._of(names[0]).network.name})
+
+    def _site(self, host: DockerHost) -> _Site:
+        name, settings = self._name, self._settings
+        suffix = "" if host == self._engine.coordinator else f"-{host.name}"
+        first = []
+        if host.name:
+            nodes = [node for node in node_names(settings) if self._engine.host_of(node) == host]
+            found = any(owner_of(host.containers.get(node, {}).get("Labels")) for node in nodes)
+            inputs = HostEngineInputs(host=host.name, engine=host.id, nodes=tuple(nodes), found=found)
+            first.append(HostEngine(f"{name}-host-{host.name}", inputs, pulumi.ResourceOptions(parent=self)))
+        # By itself the provider would choose an engine by other rules than those by which the engine was checked.
+        provider = docker.Provider(
+            f"{name}-engine{suffix}",
+            host=host.endpoint.host,
+            context="",
+            cert_path=host.endpoint.certificates,
+            ssh_opts=host.endpoint.options if host.endpoint.host.startswith("ssh://") and host.declared else None,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=first),
+        )
+        image = docker.RemoteImage(
+            f"{name}-image{suffix}",
             name=settings.image,
             keep_locally=True,
-            opts=pulumi.ResourceOptions(parent=self, provider=self._provider),
+            opts=pulumi.ResourceOptions(parent=self, provider=provider),
         )
-        reconnect = pulumi.ResourceHook(f"reconnect-{settings.network}", engine.reconnect(settings.network))
-        self._network = docker.Network(
-            f"{name}-network",
+        hook = self._engine.reconnect(host, settings.network)
+        reconnect = pulumi.ResourceHook(f"reconnect-{settings.network}{suffix}", hook)
+        network = docker.Network(
+            f"{name}-network{suffix}",
             name=settings.network,
             driver="bridge",
             labels=[docker.NetworkLabelArgs(label=label, value=value) for label, value in self._labels.items()],
-            opts=self._child("network", settings.network, [reconnect]),
+            opts=self._child(host, provider, "network", settings.network, [reconnect]),
         )
-        names = node_names(settings)
-        volumes = {node: self._volume(node) for node in names}
-        self._data = [self._node_data(node, volumes[node], access, is_coordinator=node == names[0]) for node in names]
-        port = {"internal": POSTGRES_PORT, "external": settings.port, "ip": settings.bind_address}
-        self._last_remade: list[pulumi.Resource] = []
-        self.workers = [self._node(node, volumes[node]) for node in names[1:]]
-        self.coordinator = self._node(names[0], volumes[names[0]], ports=[port])
-        self.register_outputs({"network": self._network.name})
+        return _Site(suffix, provider, image, network)
+
+    def _of(self, name: str) -> _Site:
+        """Return the site of a node, or of its pooler."""
+        return self._sites[self._engine.host_of(name).name]
+
+    def _key(self, node: str) -> str:
+        """Return what the resources of a node are called."""
+        return f"{node}{self._of(node).suffix}"
 
     def guard(self, after: Sequence[pulumi.Resource]) -> None:
         """Declare what a destroy does first; `after` is everything else."""
+        containers = get_container_names(self._settings)
         DestroyGuard(
             f"{self._name}-guard",
             DestroyGuardInputs(
                 network=self._settings.network,
-                containers=tuple(get_container_names(self._settings)),
-                owner=self._network.labels.apply(_owner_of),
+                containers=tuple(containers) if not self._settings.hosts else (),
+                owner=self._of(containers[0]).network.labels.apply(_owner_of),
                 cluster_id=self._cluster_id,
-                engine=self._engine.id,
-                address=self._engine.endpoint.host,
+                engine=self._engine.coordinator.id,
+                address=self._engine.coordinator.endpoint.host,
+                hosts=tuple(
+                    GuardedHost(
+                        name=host.name,
+                        network=str(host.locate(self._settings.network)),
+                        containers=tuple(it for it in containers if self._engine.host_of(it) == host),
+                        engine=host.id,
+                    )
+                    for host in self._engine.hosts.values()
+                    if self._settings.hosts and host.name in self._sites
+                )
+                or None,
             ),
-            pulumi.ResourceOptions(parent=self, depends_on=[*after, self._network]),
+            pulumi.ResourceOptions(parent=self, depends_on=[*after, *(site.network for site in self._sites.values())]),
         )
 
     def pool(
         self, pooler: PoolerSettings, login: PoolerLogin, after: Sequence[pulumi.Resource]
     ) -> list[pulumi.Resource]:
         """Declare the poolers, each of which is there once it lets the stack's user in."""
-        image = docker.RemoteImage(
-            f"{self._name}-pooler-image",
-            name=pooler.image,
-            keep_locally=True,
-            opts=pulumi.ResourceOptions(parent=self, provider=self._provider),
-        )
-        entered = zip([self.coordinator, *self.workers], get_pooler_ports(self._settings).items(), strict=False)
-        return [self._pooler(pooler, image, node, name, port, login, after) for node, (name, port) in entered]
+        ports = get_pooler_ports(self._settings)
+        images = {
+            site.suffix: docker.RemoteImage(
+                f"{self._name}-pooler-image{site.suffix}",
+                name=pooler.image,
+                keep_locally=True,
+                opts=pulumi.ResourceOptions(parent=self, provider=site.provider),
+            )
+            for site in map(self._of, ports)
+        }
+        entered = zip([self.coordinator, *self.workers], ports.items(), strict=False)
+        return [
+            self._pooler(pooler, images[self._of(name).suffix], node, name, port, login, after)
+            for node, (name, port) in entered
+        ]
 
     def _pooler(
         self,
@@ -131,8 +183,9 @@ class DockerNodes(pulumi.ComponentResource):
             "server.key": login.key,
         }
         answers = pulumi.ResourceHook(f"await-{name}", self._engine.await_pooler(self._settings, name, port))
+        host, site = self._engine.host_of(name), self._of(name)
         return docker.Container(
-            name,
+            f"{name}{site.suffix}",
             name=name,
             image=image.image_id,
             user="root",
@@ -142,15 +195,15 @@ class DockerNodes(pulumi.ComponentResource):
                 docker.ContainerUploadArgs(file=f"{FOLDER}/{file}", content=content, permissions="0600")
                 for file, content in files.items()
             ],
-            ports=[{"internal": POSTGRES_PORT, "external": port, "ip": self._settings.bind_address}],
+            ports=[{"internal": POSTGRES_PORT, "external": port, "ip": host.bind_address}],
             network_mode="bridge",
-            networks_advanced=[{"name": self._network.name, "aliases": [name]}],
+            networks_advanced=[{"name": site.network.name, "aliases": [name]}],
             labels=[docker.ContainerLabelArgs(label=label, value=value) for label, value in self._labels.items()],
             restart="unless-stopped",
             must_run=True,
             wait=False,
             opts=pulumi.ResourceOptions.merge(
-                self._child("container", name, [answers]),
+                self._child(host, site.provider, "container", name, [answers]),
                 pulumi.ResourceOptions(
                     additional_secret_outputs=["uploads"], depends_on=[login, node.resource, *after]
                 ),
@@ -168,13 +221,21 @@ class DockerNodes(pulumi.ComponentResource):
         return ["uploads"] if self._engine.keeps(name) else []
 
     def _child(
-        self, kind: str, name: str, after_create: Sequence[pulumi.ResourceHook] = (), *, ignored: Sequence[str] = ()
+        self,
+        host: DockerHost,
+        provider: docker.Provider,
+        kind: str,
+        name: str,
+        after_create: Sequence[pulumi.ResourceHook] = (),
+        *,
+        ignored: Sequence[str] = (),
     ) -> pulumi.ResourceOptions:
         look_first = pulumi.ResourceHookOptions(on_dry_run=True)
-        hook = pulumi.ResourceHook(f"make-room-for-{kind}-{name}", self._engine.make_room(kind, name), look_first)
+        hook_name = f"make-room-for-{kind}-{name}{host.on.replace(' ', '-')}"
+        hook = pulumi.ResourceHook(hook_name, self._engine.make_room(host, kind, name), look_first)
         return pulumi.ResourceOptions(
             parent=self,
-            provider=self._provider,
+            provider=provider,
             hooks=pulumi.ResourceHookBinding(before_create=[hook], after_create=list(after_create)),
             delete_before_replace=True,
             # Docker cannot change them: what was made before clusters had ids keeps the labels that it has.
@@ -182,35 +243,49 @@ class DockerNodes(pulumi.ComponentResource):
         )
 
     def _volume(self, node: str) -> docker.Volume:
-        name = volume_name(node)
+        name, site = volume_name(node), self._of(node)
         return docker.Volume(
-            f"{node}-data",
+            f"{self._key(node)}-data",
             name=name,
             labels=[docker.VolumeLabelArgs(label=label, value=value) for label, value in self._labels.items()],
             opts=pulumi.ResourceOptions.merge(
-                self._child("volume", name), pulumi.ResourceOptions(retain_on_delete=True)
+                self._child(self._engine.host_of(node), site.provider, "volume", name),
+                pulumi.ResourceOptions(retain_on_delete=True),
             ),
         )
 
-    def _node_data(self, node: str, volume: docker.Volume, access: Access, *, is_coordinator: bool) -> NodeData:
+    def _node_data(self, node: str, volume: docker.Volume, access: Access) -> NodeData:
+        host, coordinator = self._engine.host_of(node), node_names(self._settings)[0]
+        reached_name, reached_port = self._engine.reached(node)
+        is_apart = host != self._engine.coordinator
         return NodeData(
-            f"{node}-keeper",
+            f"{self._key(node)}-keeper",
             NodeDataInputs(
                 server=access.server,
                 ready_timeout=access.ready_timeout,
-                node_name=node,
-                node_port=POSTGRES_PORT,
-                is_coordinator=is_coordinator,
-                place=volume.name.apply(lambda name: f"volume:{name}"),
+                node_name=reached_name,
+                node_port=reached_port,
+                is_coordinator=node == coordinator,
+                place=volume.name.apply(lambda name: f"volume:{host.locate(name)}"),
                 owner=volume.labels.apply(_owner_of),
                 cluster_id=self._cluster_id,
+                coordinator=str(self._engine.coordinator.locate(coordinator)) if is_apart else None,
             ),
             pulumi.ResourceOptions(parent=self, depends_on=[volume]),
         )
 
-    def _node(self, name: str, volume: docker.Volume, **extra: Any) -> Node:
-        settings = self._settings
-        shape = self._engine.shapes.get(name) or get_shape(settings, "", of_coordinator="ports" in extra)
+    def _node(self, name: str, volume: docker.Volume) -> Node:
+        settings, host, site, verdict = (
+            self._settings,
+            self._engine.host_of(name),
+            self._of(name),
+            self._engine.verdict_of(name),
+        )
+        is_coordinator = name == node_names(settings)[0]
+        shape = self._engine.shapes.get(name) or get_shape(settings, "", of_coordinator=is_coordinator)
+        published = self._engine.published(name)
+        # All data goes after the coordinator, and after all containers of its host: then it is the whole cluster that goes.
+        data = [it for node, it in self._data.items() if is_coordinator or self._engine.host_of(node) == host]
         uploads = [
             docker.ContainerUploadArgs(
                 file="/etc/citus-pulumi/password",
@@ -226,9 +301,9 @@ class DockerNodes(pulumi.ComponentResource):
             ),
         ]
         container = docker.Container(
-            name,
+            self._key(name),
             name=name,
-            image=self._image.image_id,
+            image=site.image.image_id,
             entrypoints=["bash", "/etc/citus-pulumi/start_node.sh"],
             command=list(shape.command),
             memory=shape.memory_mb,
@@ -237,13 +312,15 @@ class DockerNodes(pulumi.ComponentResource):
             envs=[
                 f"POSTGRES_USER={settings.user}",
                 f"POSTGRES_DB={settings.database}",
-                f"POSTGRES_INITDB_ARGS=--no-sync --auth-host=scram-sha-256 --encoding=UTF8 --locale={self._verdict.locale}",
-                f"PGDATA={self._verdict.data_folder}",
+                f"POSTGRES_INITDB_ARGS=--no-sync --auth-host=scram-sha-256 --encoding=UTF8 --locale={verdict.locale}",
+                f"PGDATA={verdict.data_folder}",
             ],
             uploads=uploads,
             volumes=[{"volume_name": volume.name, "container_path": VOLUME_FOLDER}],
             network_mode="bridge",
-            networks_advanced=[{"name": self._network.name, "aliases": [name]}],
+            networks_advanced=[{"name": site.network.name, "aliases": [name]}],
+            ports=[docker.ContainerPortArgs(internal=POSTGRES_PORT, external=port, ip=ip) for ip, port in published]
+            or None,
             labels=[docker.ContainerLabelArgs(label=label, value=value) for label, value in self._labels.items()],
             restart="unless-stopped",
             shm_size=shape.shared_memory_mb,
@@ -252,24 +329,29 @@ class DockerNodes(pulumi.ComponentResource):
             must_run=True,
             wait=False,
             opts=pulumi.ResourceOptions.merge(
-                self._child("container", name, self._await_when_remade(name), ignored=self._ignored(name)),
-                # All data goes after all containers: then it is the whole cluster that goes.
-                pulumi.ResourceOptions(
-                    additional_secret_outputs=["uploads"], depends_on=[*self._data, *self._last_remade]
+                self._child(
+                    host,
+                    site.provider,
+                    "container",
+                    name,
+                    self._await_when_remade(name),
+                    ignored=self._ignored(name),
                 ),
+                pulumi.ResourceOptions(additional_secret_outputs=["uploads"], depends_on=[*data, *self._last_remade]),
             ),
-            **extra,
         )
         if name in self._engine.remade:
             self._last_remade = [container]
+        reached_name, reached_port = self._engine.reached(name)
         return Node(
             name=name,
+            key=self._key(name),
             resource=container,
             generation=container.id,
-            node_name=name,
-            node_port=POSTGRES_PORT,
-            log=Log("docker", name),
-            passfile=f"docker:{name}",
+            node_name=reached_name,
+            node_port=reached_port,
+            log=self._engine.log_of(name),
+            passfile=f"docker:{host.locate(name)}",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from components.nodes.docker.endpoint import connect, get_endpoint
+from components.nodes.docker.endpoint import Located
 
 __all__ = ["CLUSTER", "MANAGED_BY", "DataVolume", "owner_of", "volume_name"]
 
@@ -34,30 +34,35 @@ def owner_of(labels: dict[str, Any] | None) -> str | None:
 class DataVolume:
     """A volume that holds a node's data folder."""
 
-    name: str
+    volume: Located
     owners: frozenset[str]
     """By which the things of its cluster are labelled."""
+    coordinator: Located | None
+    """The coordinator's container, where that is on another engine."""
 
     @classmethod
-    def at(cls, name: str, owners: frozenset[str]) -> DataVolume:
-        """Return the volume of that name."""
-        return cls(name, owners)
+    def at(cls, where: str, owners: frozenset[str], coordinator: str) -> DataVolume:
+        """Return a volume, as Located reads it; `coordinator` is empty where its container is on the same engine."""
+        return cls(Located.parse(where), owners, Located.parse(coordinator) if coordinator else None)
 
     def __str__(self) -> str:
-        return f"volume {self.name}"
+        return f"volume {self.volume.name}"
 
     def exists(self) -> bool:
         """Tell whether there is a volume of that name which is part of the cluster."""
-        found = connect(get_endpoint()).api.volumes({"name": self.name})["Volumes"] or ()
-        return any(volume["Name"] == self.name and owner_of(volume.get("Labels")) in self.owners for volume in found)
+        name = self.volume.name
+        found = self.volume.connect().api.volumes({"name": name})["Volumes"] or ()
+        return any(it["Name"] == name and owner_of(it.get("Labels")) in self.owners for it in found)
 
     def cluster_lives(self) -> bool:
         """Tell whether any container of the cluster is still there, running or not."""
+        engines = [self.volume, *([self.coordinator] if self.coordinator else [])]
         return any(
             owner_of(container["Labels"]) in self.owners
-            for container in connect(get_endpoint()).api.containers(all=True)
+            for engine in engines
+            for container in engine.connect().api.containers(all=True)
         )
 
     def remove(self) -> None:
         """Remove the volume with all data."""
-        connect(get_endpoint()).volumes.get(self.name).remove()
+        self.volume.connect().volumes.get(self.volume.name).remove()

@@ -232,6 +232,7 @@ class LocalNodes(pulumi.ComponentResource):
             self._last_restarted = [server]
         return Node(
             name=inputs.node,
+            key=inputs.node,
             resource=server,
             generation=server.generation,
             node_name=HOST,

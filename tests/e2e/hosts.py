@@ -1,0 +1,201 @@
+"""Several machines on one: each a network namespace with a Docker Engine of its own, all on one bridge.
+
+What a test builds, it removes. A host can be cut off, slowed down, and looked at from the wire between.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import docker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Host", "Hosts", "why_no_hosts"]
+
+SECONDS: Final = 30
+"""In which an engine comes up, or ends."""
+
+
+def why_no_hosts() -> str:
+    """Return why this machine cannot have hosts in namespaces; nothing where it can."""
+    missing = [name for name in ("ip", "nsenter", "dockerd", "iptables") if shutil.which(name) is None]
+    if missing:
+        return f"no {', '.join(missing)}"
+    if os.geteuid() != 0:
+        return "not root"
+    name = f"cp{random.randrange(1 << 24):06x}"
+    tried = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        return tried.stderr.strip()
+    _run("ip", "netns", "del", name)
+    return ""
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+    return done.stdout
+
+
+@dataclass
+class Host:
+    """One machine."""
+
+    name: str
+    address: str
+    namespace: str
+    link: str
+    """Its end of the cable, on the bridge."""
+    folder: Path
+    engine: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Return where its engine is reached: by a socket, which is in no namespace."""
+        return f"unix://{self.folder}/docker.sock"
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """Return it as citus:hosts has it."""
+        return {"engine": self.url, "address": self.address}
+
+    def client(self) -> Any:
+        """Return a client of its engine."""
+        return docker.DockerClient(base_url=self.url)
+
+    def start(self, *more: str) -> None:
+        """Start the engine, and wait until it answers."""
+        command = ["nsenter", f"--net=/run/netns/{self.namespace}", "dockerd", "--data-root", f"{self.folder}/data"]
+        command += ["--exec-root", f"{self.folder}/exec", "--pidfile", f"{self.folder}/pid", "-H", self.url, *more]
+        with Path(self.folder / "log").open("ab") as log:
+            self.engine = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + SECONDS
+        while True:
+            try:
+                with closing(self.client()) as client:
+                    client.ping()
+                return
+            except (docker.errors.DockerException, OSError):
+                assert time.monotonic() < deadline, (self.folder / "log").read_text()[-2000:]
+                time.sleep(0.1)
+
+    def stop(self) -> None:
+        """End the engine; its containers end with it."""
+        if self.engine is not None:
+            self.engine.send_signal(signal.SIGTERM)
+            try:
+                self.engine.wait(SECONDS)
+            except subprocess.TimeoutExpired:
+                self.engine.kill()
+                self.engine.wait()
+            self.engine = None
+            (self.folder / "docker.sock").unlink(missing_ok=True)
+
+    def cut_off(self) -> None:
+        """Pull the cable, and let nobody talk to the engine either."""
+        _run("ip", "link", "set", self.link, "down")
+        (self.folder / "docker.sock").rename(self.folder / "docker.sock.away")
+
+    def connect(self) -> None:
+        """Put the cable back."""
+        _run("ip", "link", "set", self.link, "up")
+        (self.folder / "docker.sock.away").rename(self.folder / "docker.sock")
+
+    def delay(self, milliseconds: float) -> None:
+        """Let all that it sends to others wait; 0 for none."""
+        subprocess.run(
+            ["tc", "-n", self.namespace, "qdisc", "del", "dev", "eth0", "root"], capture_output=True, check=False
+        )
+        if milliseconds:
+            _run(*f"tc -n {self.namespace} qdisc add dev eth0 root netem delay {milliseconds}ms".split())
+
+    def sent(self) -> int:
+        """Return how many bytes it has sent to others."""
+        return int(_run("ip", "netns", "exec", self.namespace, "cat", "/sys/class/net/eth0/statistics/tx_bytes"))
+
+
+@dataclass
+class Hosts:
+    """Some machines that reach each other, and that this one reaches."""
+
+    names: tuple[str, ...]
+    images: tuple[str, ...]
+    made: dict[str, Host] = field(default_factory=dict)
+
+    def __enter__(self) -> Hosts:
+        """Build them."""
+        self._key = f"{random.randrange(1 << 16):04x}"
+        self._net = f"10.{random.randrange(64, 128)}.{random.randrange(256)}"
+        self._bridge = f"cpbr{self._key}"
+        self._folder = Path(tempfile.mkdtemp(prefix="citus-pulumi-hosts-"))
+        try:
+            _run("ip", "link", "add", self._bridge, "type", "bridge")
+            _run("ip", "addr", "add", f"{self._net}.1/24", "dev", self._bridge)
+            _run("ip", "link", "set", self._bridge, "up")
+            _run("iptables", "-I", "FORWARD", "-i", self._bridge, "-o", self._bridge, "-j", "ACCEPT")
+            for number, name in enumerate(self.names, start=2):
+                self.made[name] = self._build(name, number)
+            for image in self.images:
+                self._load(image, self.made.values())
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _build(self, name: str, number: int) -> Host:
+        namespace, link = f"cp{self._key}{name}", f"cpv{self._key}{number}"
+        folder = self._folder / name
+        folder.mkdir()
+        host = Host(name, f"{self._net}.{number}", namespace, link, folder)
+        _run("ip", "netns", "add", namespace)
+        _run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+        _run("ip", "link", "set", link, "master", self._bridge, "up")
+        for command in ("link set lo up", f"addr add {host.address}/24 dev eth0", "link set eth0 up"):
+            _run("ip", "-n", namespace, *command.split())
+        _run("ip", "-n", namespace, "route", "add", "default", "via", f"{self._net}.1")
+        host.start()
+        return host
+
+    def _load(self, image: str, hosts: Iterable[Host]) -> None:
+        for host in hosts:
+            command = f"docker save {image} | docker -H {host.url} load"
+            done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+
+    def __getitem__(self, name: str) -> Host:
+        """Return one of them."""
+        return self.made[name]
+
+    def __exit__(self, *_error: object) -> None:
+        """Remove all of it."""
+        for host in self.made.values():
+            with suppress(Exception), closing(host.client()) as client:
+                for container in client.containers.list(all=True):
+                    container.remove(force=True, v=True)
+            host.stop()
+        for command in (
+            *(["ip", "netns", "del", host.namespace] for host in self.made.values()),
+            *(["ip", "link", "del", host.link] for host in self.made.values()),
+            ["ip", "link", "del", self._bridge],
+            ["iptables", "-D", "FORWARD", "-i", self._bridge, "-o", self._bridge, "-j", "ACCEPT"],
+        ):
+            subprocess.run(command, capture_output=True, check=False)
+        for mount in sorted(Path("/proc/self/mounts").read_text().splitlines(), reverse=True):
+            point = mount.split()[1]
+            if point.startswith(f"{self._folder}/"):
+                subprocess.run(["umount", "-l", point], capture_output=True, check=False)
+        shutil.rmtree(self._folder, ignore_errors=True)
