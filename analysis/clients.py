@@ -171,12 +171,13 @@ def _together(program: str, run: _Run, jobs: Sequence[Job], seconds: int) -> flo
 @contextmanager
 def _container(place: Place, coordinator: str) -> Iterator[_Run]:
     """Yield what runs a command in a container beside the coordinator's, of the same image."""
-    from components.nodes.docker.endpoint import connect, get_endpoint  # noqa: PLC0415 - only where nodes are containers
+    from components.nodes.docker.endpoint import Located  # noqa: PLC0415 - only where nodes are containers
 
-    engine = connect(get_endpoint(), timeout=_PATIENCE)
-    node = engine.containers.get(coordinator)
+    at = Located.parse(coordinator)
+    engine = at.connect(timeout=_PATIENCE)
+    node = engine.containers.get(at.name)
     published = {"PGHOST": place.server.host, "PGPORT": str(place.server.port)}
-    label = f"citus-pulumi.analysis={coordinator}"
+    label = f"citus-pulumi.analysis={at.name}"
     for left in engine.containers.list(filters={"label": label}):  # by a run that was killed
         left.remove(v=True, force=True)
     beside = engine.containers.run(

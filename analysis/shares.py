@@ -41,8 +41,10 @@ def get_obstacle(place: Place, workers: Sequence[str]) -> str:
     log = place.server.log
     if log is None or log.kind != "docker":
         return "the nodes are no containers"
-    from components.nodes.docker.endpoint import get_endpoint  # noqa: PLC0415 - only where nodes are containers
+    from components.nodes.docker.endpoint import Located, get_endpoint  # noqa: PLC0415 - only where nodes are containers
 
+    if Located.parse(log.where).endpoint:
+        return "the nodes are on hosts"
     if get_endpoint().get_remote_addresses() is not None:
         return "the Docker Engine is on another machine"
     found = {container.name: container for container in _engine().containers.list()}

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pulumi import automation
 
-from cli.select_stack import LOCAL_STACK, select_stack
+from cli.cluster import keep_authority
+from cli.select_stack import LOCAL_STACK, select_stack, settings_file
 from cli.stacks import find_pulumi, reason, run_operation
 from cli.status import show_cluster, show_residency
 from components.environment import print_anything
 from components.errors import StackError
 from components.nodes.local.installation import wheel_folders
-from components.settings import SEED_STACK
+from components.settings import PROJECT, SEED_STACK
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 OutputOption = Annotated[Path | None, typer.Option("--output", help="a file to write to, beside the terminal")]
@@ -136,7 +138,11 @@ def refresh(stack: StackOption = "") -> None:
 @app.command()
 def down(stack: StackOption = "") -> None:
     """Remove the cluster and all its data."""
-    run_operation(select_stack(stack), lambda it, show: it.destroy(**show, show_secrets=False))
+    name = select_stack(stack)
+    settings = yaml.safe_load(settings_file(name).read_text("utf-8")) or {}
+    # What is on a host that does not answer stays, and all else goes: a further `down` ends it.
+    goes_on = f"{PROJECT}:hosts" in (settings.get("config") or {}) or None
+    run_operation(name, lambda it, show: it.destroy(**show, show_secrets=False, continue_on_error=goes_on))
 
 
 @app.command()
@@ -179,6 +185,7 @@ def psql(stack: StackOption = "") -> None:
     if "dsn" not in outputs:
         print(f"nothing is up: make up STACK={name}", file=sys.stderr)
         raise typer.Exit(1)
+    keep_authority({key: output.value for key, output in outputs.items()})
     target = conninfo_to_dict(outputs["dsn"].value)
     password = str(target.pop("password"))
     own = os.pathsep.join(map(str, wheel_folders()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.conninfo import conninfo_to_dict
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from components.database.connections import Connection
 
-__all__ = ["connected_to", "coordinator_of", "is_stand_in"]
+__all__ = ["connected_to", "coordinator_of", "is_stand_in", "keep_authority"]
 
 SECONDS: Final = 5.0
 """How long a command waits for a coordinator that was up a moment ago."""
@@ -31,10 +32,26 @@ def is_stand_in(outputs: Mapping[str, Any]) -> bool:
 def coordinator_of(outputs: Mapping[str, Any]) -> tuple[Server, str]:
     """Return the coordinator of a stack that is up, and its password."""
     target = {name: str(value) for name, value in conninfo_to_dict(outputs["dsn"]).items()}
-    name = str(outputs["coordinator"]).rpartition(":")[0]
+    address = str(outputs["coordinator"])
+    name = address.rpartition(":")[0]
     log = Log("file", "the log in the stack's dataDir") if name == HOST else Log("docker", name)
-    server = Server("the coordinator", target["host"], int(target["port"]), target["dbname"], target["user"], log)
+    server = Server(
+        "the coordinator",
+        target["host"],
+        int(target["port"]),
+        target["dbname"],
+        target["user"],
+        Log.parse(outputs["logs"][address]) if "logs" in outputs else log,
+        outputs.get("caCertificate"),
+    )
     return server, target["password"]
+
+
+def keep_authority(outputs: Mapping[str, Any]) -> None:
+    """Write the certificate of the stack's authority into the file that its addresses name, in the current folder."""
+    file = conninfo_to_dict(outputs["dsn"]).get("sslrootcert")
+    if file and "caCertificate" in outputs:
+        Path(str(file)).write_text(outputs["caCertificate"], "utf-8")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from cli.cluster import connected_to, is_stand_in
+from cli.cluster import connected_to, is_stand_in, keep_authority
 from components.database import schemas
 from components.database.moves import get_residency
 from components.database.statements import statement
@@ -30,6 +30,7 @@ def show_cluster(stack: Stack) -> None:
     if "dsn" not in outputs:
         console.print("nothing is up: make up")
         return
+    keep_authority(outputs)
     try:
         with connected_to(outputs, "showing the cluster") as connection:
             nodes = connection.execute(statement("show_nodes")).fetchall()
@@ -39,7 +40,9 @@ def show_cluster(stack: Stack) -> None:
         return
     versions = outputs["versions"]
     console.print()
-    console.print(_table(["node", "group", "state", "shards"], nodes))
+    hosts: dict[str, str] = outputs.get("hosts") or {}
+    on_hosts = [(*node, hosts.get(node[0], "")) if hosts else node for node in nodes]
+    console.print(_table(["node", "group", "state", "shards", *(["host"] if hosts else [])], on_hosts))
     groups = [str(node[1]) for node in nodes]
     if len(groups) <= WIDEST:
         rows = [(*about, *(placed.get(group, "") for group in groups)) for *about, placed in tables]
@@ -87,7 +90,9 @@ def show_residency(stack: Stack) -> bool:
     except StackError as error:
         console.print(f"the rows cannot be counted: {error}", soft_wrap=True, markup=False)
         return False
-    console.print(_table(["tenant", "table", "rows", "node", ""], sorted(rows)))
+    hosts: dict[str, str] = outputs.get("hosts") or {}
+    on_hosts = [(*row[:-1], hosts.get(row[3], ""), row[-1]) if hosts else row for row in sorted(rows)]
+    console.print(_table(["tenant", "table", "rows", "node", *(["host"] if hosts else []), ""], on_hosts))
     console.print(
         "every row is on the worker of its tenant" if right else "[bold red]some rows are on other workers[/]"
     )

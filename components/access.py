@@ -20,6 +20,8 @@ class Server:
     user: str
     log: Log | None = None
     """None where nobody looks into it."""
+    authority: str | None = None
+    """Certificate, as PEM, of the authority that vouches for it; None, or nothing, where it proves nothing."""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.host}:{self.port})"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote, urlencode
 
 import pulumi
 
@@ -16,10 +16,12 @@ from components.database.rebalance import Forecast, RebalancePolicy, Staying, lo
 from components.database.roles import describe_unknown
 from components.errors import StackError
 from components.names import SchemaName
+from components.nodes.keypairs import KeypairOfNode, ServerKeypairs, ServerKeypairsInputs
 from components.nodes.look import Look
 from components.nodes.node import node_names
 from components.nodes.password import PasswordOfNode, UserPassword, UserPasswordInputs
 from components.nodes.server_settings import get_reloaded
+from components.resources.certificates import CertificateAuthority, CertificateAuthorityInputs
 from components.resources.functions import DistributedFunction, FunctionInputs
 from components.resources.identity import ClusterIdentity, ClusterIdentityInputs
 from components.resources.login_rules import LoginRules, LoginRulesInputs
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
     from components.database.live import LiveCluster, LiveWorker
     from components.names import RoleName
+    from components.nodes.node import Node
     from components.nodes.runtime import Runtime
     from components.plan.functions import PlannedFunction
     from components.plan.plan import PlannedSchema, PlannedTable, ShardingPlan
@@ -107,6 +110,7 @@ class CitusCluster(pulumi.ComponentResource):
         declared = [role.name for role in settings.roles]
         self.identity.cluster_id.apply(lambda cluster_id: _name_roles(look.live, cluster_id, declared))
         coordinator_name = node_names(settings)[0]
+        authority = self._authority(name) if settings.verifies else None
         server = Server(
             name=coordinator_name,
             host=settings.address,
@@ -114,12 +118,13 @@ class CitusCluster(pulumi.ComponentResource):
             database=settings.database,
             user=settings.user,
             log=runtime.log(settings, coordinator_name),
+            authority=cast("str", authority.certificate) if authority else None,  # read by those to whom it is known
         )
         self._access = Access(
             server=server, ready_timeout=settings.ready_timeout, unsafe_triggers=settings.unsafe_triggers or None
         )
         nodes = runtime.declare(
-            name, settings, self.identity.cluster_id, self._access, pulumi.ResourceOptions(parent=self)
+            name, settings, self.identity.cluster_id, self._access, authority, pulumi.ResourceOptions(parent=self)
         )
         coordinator = nodes.coordinator
         # What lives in the cluster's database goes with the coordinator's server: a destroy asks the database nothing.
@@ -152,20 +157,11 @@ class CitusCluster(pulumi.ComponentResource):
                 stack=runtime.stack,
                 cluster_id=self.identity.cluster_id,
             ),
-            self._after([coordinator.resource, of_user]),
+            self._after(
+                [coordinator.resource, of_user, *self._keypairs(name, authority, [coordinator, *nodes.workers])]
+            ),
         )
-        self.workers: list[WorkerNode] = []
-        for node in nodes.workers:
-            # One after the other, so that every run gives them the same groups, and the same shards.
-            before = self.workers[-1] if self.workers else self.coordinator
-            inputs = WorkerNodeInputs(
-                **vars(self._access),
-                node_name=node.node_name,
-                node_port=node.node_port,
-                generation=node.generation,
-                log=node.log,
-            )
-            self.workers.append(WorkerNode(node.key, inputs, self._after([before, node.resource])))
+        self.workers = self._register(nodes.workers)
         generations = tuple(node.generation for node in (coordinator, *nodes.workers))
         health = ClusterHealth(
             f"{name}-health",
@@ -181,7 +177,7 @@ class CitusCluster(pulumi.ComponentResource):
         last = self._schemas(returned, last, workers) or last
         self.tables = self._tables(plan, last, health, [coordinator.address, *workers])
         self._schemas([it for it in plan.schemas if it not in returned], last, workers)
-        self._functions(plan)
+        functions = self._functions(plan)
         tenants = tuple(
             TenantsInputs(
                 table=tenancy.table,
@@ -202,11 +198,12 @@ class CitusCluster(pulumi.ComponentResource):
             ),
             self._after([last, *self.workers, *self.tables.values(), *self.schemas.values()]),
         )
-        settled: list[pulumi.Resource] = [self.placement, last]
+        settled: list[pulumi.Resource] = [self.placement, last, *functions]
         login = self._pooler_login(name, generations, ready) if settings.pooler else None
-        if self.roles:
+        settled += self._privileges(plan, last)
+        if self.roles or authority:
             known = [last, *([login] if login else [])]
-            settled += [*self._privileges(plan, last), self._login_rules(name, plan, known, generations)]
+            settled.append(self._login_rules(name, plan, known, generations))
         if settings.pooler and login:
             settled += nodes.pool(settings.pooler, login, settled)
         if settings.rebalance:
@@ -214,10 +211,12 @@ class CitusCluster(pulumi.ComponentResource):
         nodes.guard(settled)
 
         at = self._at(settings.port)
+        self._options = {"sslmode": "verify-full", "sslrootcert": f"{pulumi.get_stack()}-ca.crt"} if authority else {}
         self.dsn = pulumi.Output.secret(self._uri(at, settings.user, settings.password))
         self.psql = pulumi.Output.from_input(f"psql '{self._uri(at, settings.user)}'")
         self.outputs = {
             "dsn": self.dsn,
+            **({"caCertificate": authority.certificate} if authority else {}),
             "psql": self.psql,
             "coordinator": self.coordinator.id,
             "workers": workers,
@@ -232,16 +231,46 @@ class CitusCluster(pulumi.ComponentResource):
             **self._describe_roles(at),
             **self._describe_pooled(),
             **self._describe_entries(workers, look.hosts or {}),
-            **(
-                {"hosts": dict(zip([coordinator.address, *workers], look.hosts.values(), strict=True))}
-                if look.hosts
-                else {}
-            ),
+            **self._describe_hosts([coordinator, *nodes.workers], look.hosts or {}),
         }
         self.register_outputs(self.outputs)
 
     def _after(self, resources: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=list(resources)))
+
+    def _register(self, workers: Sequence[Node]) -> list[WorkerNode]:
+        """Declare the workers one after the other, so that every run gives them the same groups, and the same shards."""
+        made: list[WorkerNode] = []
+        for node in workers:
+            inputs = WorkerNodeInputs(
+                **vars(self._access),
+                node_name=node.node_name,
+                node_port=node.node_port,
+                generation=node.generation,
+                log=node.log,
+            )
+            before = made[-1] if made else self.coordinator
+            made.append(WorkerNode(node.key, inputs, self._after([before, node.resource])))
+        return made
+
+    def _authority(self, name: str) -> CertificateAuthority:
+        inputs = CertificateAuthorityInputs(name=f"citus-pulumi {name}")
+        return CertificateAuthority(f"{name}-authority", inputs, pulumi.ResourceOptions(parent=self))
+
+    def _keypairs(
+        self, name: str, authority: CertificateAuthority | None, nodes: Sequence[Node]
+    ) -> list[pulumi.Resource]:
+        if authority is None:
+            return []
+        inputs = ServerKeypairsInputs(
+            authority=authority.certificate,
+            nodes=tuple(
+                KeypairOfNode(node=node.name, place=node.passfile, generation=node.generation, keypair=node.keypair)
+                for node in nodes
+                if node.keypair
+            ),
+        )
+        return [ServerKeypairs(f"{name}-keypairs", inputs, self._after([node.resource for node in nodes]))]
 
     def _parameters(self, name: str, health: ClusterHealth) -> pulumi.Resource:
         of_coordinator = get_reloaded(self._settings, of_coordinator=True)
@@ -333,6 +362,7 @@ class CitusCluster(pulumi.ComponentResource):
         inputs = LoginRulesInputs(
             **vars(self._access),
             runtime=self._settings.runtime,
+            peers=self._settings.peers if self._settings.verifies else None,
             roles=(*(role.name for role in self._settings.roles), *([POOLER] if self._settings.pooler else [])),
             files=tuple(file.name for file in plan.files),
             groups=self._node_groups,
@@ -348,6 +378,13 @@ class CitusCluster(pulumi.ComponentResource):
             told[str(role)] = {"read": [*map(str, declared.read)], "write": [*map(str, declared.write)]}
             dsn[str(role)] = self._uri(at, role.name, declared.password)
         return {"roles": told, "dsnByRole": pulumi.Output.secret(dsn)}
+
+    def _describe_hosts(self, nodes: Sequence[Node], hosts: Mapping[str, str]) -> dict[str, pulumi.Input[Any]]:
+        """Describe where each node is, by its address; nothing where the settings have no hosts."""
+        if not hosts:
+            return {}
+        on = dict(zip((node.address for node in nodes), hosts.values(), strict=True))
+        return {"hosts": on, "logs": {node.address: str(node.log) for node in nodes}}
 
     def _at(self, port: int, host: str = "") -> str:
         """Return `host:port` as URIs have it: of the coordinator's host, or of one that the settings name."""
@@ -373,21 +410,22 @@ class CitusCluster(pulumi.ComponentResource):
                 for table, values in placed.items()
             }
         )
-        balanced = self._dsn("dsnAnyNode", ",".join(entries.values()), "?load_balance_hosts=random")
+        balanced = self._dsn("dsnAnyNode", ",".join(entries.values()), load_balance_hosts="random")
         return {"entries": entries, **balanced, "dsnByTenant": pulumi.Output.secret(by_tenant)}
 
-    def _dsn(self, output: str, at: str, options: str = "") -> dict[str, pulumi.Input[Any]]:
+    def _dsn(self, output: str, at: str, **options: str) -> dict[str, pulumi.Input[Any]]:
         """Return an output with the URI of the stack's user, and one with those of the roles, where there are some."""
         settings = self._settings
-        of_user = self._uri(at, settings.user, settings.password) + options
-        of_roles = {str(role): self._uri(at, role.name, it.password) + options for role, it in settings.roles.items()}
+        of_user = self._uri(at, settings.user, settings.password, **options)
+        of_roles = {str(role): self._uri(at, role.name, it.password, **options) for role, it in settings.roles.items()}
         by_role: dict[str, pulumi.Input[Any]] = {f"{output}ByRole": pulumi.Output.secret(of_roles)} if of_roles else {}
         return {output: pulumi.Output.secret(of_user), **by_role}
 
-    def _uri(self, at: str, user: str, password: SecretStr | None = None) -> str:
+    def _uri(self, at: str, user: str, password: SecretStr | None = None, **options: str) -> str:
         """Return the URI of the database for a role, at `host:port` or several of them."""
         login = ":".join(quote(it, safe="") for it in (user, *([password.get_secret_value()] if password else [])))
-        return f"postgresql://{login}@{at}/{quote(self._settings.database, safe='')}"
+        query = urlencode({**self._options, **options})
+        return f"postgresql://{login}@{at}/{quote(self._settings.database, safe='')}{'?' if query else ''}{query}"
 
     def _scripts(self, plan: ShardingPlan, before: Sequence[pulumi.Resource]) -> pulumi.Resource:
         last = list(before)
@@ -436,7 +474,8 @@ class CitusCluster(pulumi.ComponentResource):
                     made[name] = DistributedTable(name, table.declaration, self._access, group, opts)
         return made
 
-    def _functions(self, plan: ShardingPlan) -> None:
+    def _functions(self, plan: ShardingPlan) -> list[pulumi.Resource]:
+        made: list[pulumi.Resource] = []
         sharded: list[pulumi.Resource] = [*self.tables.values(), *self.schemas.values()]
         for function in plan.functions:
             target = function.declaration.colocate_with
@@ -447,7 +486,8 @@ class CitusCluster(pulumi.ComponentResource):
                 signature=function.signature,
                 target_group=table.colocation_group,
             )
-            sharded.append(DistributedFunction(function.signature, inputs, self._after(sharded)))
+            made.append(DistributedFunction(function.signature, inputs, self._after([*sharded, *made])))
+        return made
 
     def _describe_function(self, function: PlannedFunction) -> dict[str, pulumi.Input[str]]:
         argument, table = function.declaration.argument, str(function.declaration.colocate_with)

@@ -13,9 +13,10 @@ from threading import RLock, Thread
 from types import ModuleType
 from typing import Any, Final
 
-__all__ = ["LOGS", "PASSFILES", "PLACES", "PROVIDERS", "RUNTIMES", "load", "load_provider"]
+__all__ = ["KEYPAIRS", "LOGS", "PASSFILES", "PLACES", "PROVIDERS", "RUNTIMES", "load", "load_provider"]
 
 PROVIDERS: Final = {
+    "CertificateAuthorityProvider": "components.resources.certificates",
     "ClusterHealthProvider": "components.resources.membership",
     "ClusterIdentityProvider": "components.resources.identity",
     "CoordinatorNodeProvider": "components.resources.membership",
@@ -34,6 +35,8 @@ PROVIDERS: Final = {
     "RolePrivilegesProvider": "components.resources.roles",
     "RoleProvider": "components.resources.roles",
     "SchemaScriptProvider": "components.resources.scripts",
+    "ServerCertificateProvider": "components.resources.certificates",
+    "ServerKeypairsProvider": "components.nodes.keypairs",
     "ServerParametersProvider": "components.resources.parameters",
     "ShardPlacementProvider": "components.resources.placement",
     "UserPasswordProvider": "components.nodes.password",
@@ -49,6 +52,8 @@ PASSFILES: Final = {
     "folder": "components.nodes.local.passfile:FolderPassfile",
 }
 """Where a node has its password, by the kind of place: a Passfile of components/nodes/passfile.py."""
+KEYPAIRS: Final = {"docker": "components.nodes.docker.keypair:ContainerKeypair"}
+"""Where a node has its certificate, by the kind of place: a Keypair of components/nodes/keypairs.py."""
 PLACES: Final = {
     "volume": "components.nodes.docker.volumes:DataVolume",
     "folder": "components.nodes.local.folders:DataFolder",

@@ -109,6 +109,7 @@ STRUCTURED: Final = {
 """Settings that are mappings, each with what it maps."""
 
 
+_OF_TLS: Final = ("ssl", "ssl_cert_file", "ssl_key_file", "ssl_ca_file", "citus.node_conninfo")
 LEAST_MEMORY: Final = 256 << 20
 """Bytes that a node needs."""
 
@@ -381,6 +382,12 @@ class Settings(_Model):
     workers: int = Field(default=4, ge=1, le=64)
     port: int = Field(default=5437, ge=1, le=65535)
     bind_address: str = "127.0.0.1"
+    tls: Literal["", "require", "verify-full"] = ""
+    """Whether nodes and clients verify each other; empty for yes where others could reach them, else for no."""
+    certificate_days: int = Field(default=730, ge=1, le=3650)
+    """For which a server's certificate is valid."""
+    certificate_names: str = ""
+    """Further names and addresses by which clients reach the coordinator and the poolers, with commas between."""
     database: str = Field(default="coorddb", min_length=1)
     user: str = Field(default="postgres", min_length=1)
     locale: str = ""
@@ -608,6 +615,42 @@ class Settings(_Model):
                 if isinstance(where, str) and where not in self.hosts:
                     hosts = f", or one of the hosts {', '.join(self.hosts)}" if self.hosts else ""
                     msg = f"tenants.{table}.pin.{value} = {where!r}: expected the number of a worker{hosts}"
+                    raise ValueError(msg)
+        return self
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """Return where nodes come from, as pg_hba.conf takes it."""
+        if not self.spans:
+            return ("samenet",)
+        addresses = [host.bind_address for host in self.hosts.values()]
+        if "0.0.0.0" in addresses:  # noqa: S104 - the address of a name is found out by those who connect
+            return ("all",)
+        return ("samenet", *(f"{address}/{128 if ':' in address else 32}" for address in dict.fromkeys(addresses)))
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether other machines reach the coordinator."""
+        hosts = [host.bind_address for host in self.hosts.values()]
+        return not all(map(is_loopback, hosts or [self.bind_address]))
+
+    @property
+    def verifies(self) -> bool:
+        """Tell whether nodes and clients verify each other."""
+        return self.tls == "verify-full" or (not self.tls and self.is_open)
+
+    @model_validator(mode="after")
+    def _safe_for_others(self) -> Settings:
+        if self.tls and self.runtime == "local":
+            msg = f"tls = {self.tls!r}: local nodes are reached on 127.0.0.1 only: remove the setting"
+            raise ValueError(msg)
+        if self.tls == "require" and self.is_open:
+            msg = "tls = 'require': other machines reach the nodes, and could not tell them from others: remove the setting"
+            raise ValueError(msg)
+        for setting in (*PARAMETERS,) if self.verifies else ():
+            for name in getattr(self, to_snake(setting)):
+                if name.lower() in _OF_TLS:
+                    msg = f"{setting}.{name}: the stack's certificates decide that (citus:tls): remove it"
                     raise ValueError(msg)
         return self
 

@@ -11,7 +11,8 @@ import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -52,7 +53,8 @@ _PERMANENT: Final = re.compile(
     r"password authentication failed|authentication failed|no password supplied|no pg_hba\.conf entry"
     r'|database ".*" does not exist|role ".*" does not exist|is not permitted to log in'
     r"|could not translate host name|Name or service not known|nodename nor servname"
-    r"|server does not support SSL|permission denied for database",
+    r"|server does not support SSL|permission denied for database"
+    r"|certificate verify failed|server certificate for .* does not match",
     re.DOTALL,
 )
 
@@ -139,9 +141,25 @@ def _open(server: Server, password: str, timeout: float) -> Connection:
         gssencmode="disable",
         target_session_attrs="any",
         options=" ".join(settings),
+        **_verifying(server.authority),
     )
     _set_known_settings(connection)
     return connection
+
+
+def _verifying(authority: str | None) -> dict[str, Any]:
+    return {"sslmode": "verify-full", "sslrootcert": _file_of(authority)} if authority else {}
+
+
+_files: Final = TemporaryDirectory(prefix="citus-pulumi-", ignore_cleanup_errors=True)
+"""Goes with this process: libpq reads certificates from files alone."""
+
+
+@cache
+def _file_of(text: str) -> str:
+    with NamedTemporaryFile("w", dir=_files.name, suffix=".crt", delete=False) as file:
+        file.write(text)
+    return file.name
 
 
 def _set_known_settings(connection: Connection) -> None:

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
     from components.database.connections import Connection
 
-__all__ = ["Kind", "ensure_rules", "is_drifted", "remove_rules", "render", "renew_rules"]
+__all__ = ["Kind", "Peers", "ensure_rules", "is_drifted", "remove_rules", "render", "renew_rules"]
 
 Kind = Literal["coordinator", "worker", "process"]
 """A container's coordinator, to which clients come from anywhere; a container's worker, to which only the other nodes of its
 networks come; or a process of this host, which listens on 127.0.0.1 alone."""
 _HEADER: Final = "# Written by citus-pulumi for a {kind}. The next update replaces what is changed here."
+_PEERS: Final = "# Nodes come from: "
 _BEFORE: Final = "pg_hba.conf.before"
 """Beside pg_hba.conf: what stood there before."""
 _LOOPBACK: Final = ("127.0.0.1/32", "::1/128")
@@ -54,7 +55,27 @@ class _Found:
         return self.has_own and self.kind is None
 
 
-def render(kind: Kind, *, database: str, user: str, roles: Iterable[str]) -> str:
+@dataclass(frozen=True)
+class Peers:
+    """Who the other nodes are, for a worker in a container."""
+
+    addresses: tuple[str, ...] = ("samenet",)
+    """Where they come from, as pg_hba.conf takes it."""
+    verified: bool = False
+    """Whether they show a certificate of the stack's authority."""
+
+    def __str__(self) -> str:
+        return f"{_PEERS}{' '.join(self.addresses)}{', with certificates' if self.verified else ''}"
+
+    @classmethod
+    def parse(cls, text: str) -> Peers:
+        """Read them out of a file that `render` made."""
+        line = next((line for line in text.splitlines() if line.startswith(_PEERS)), "")
+        addresses, _, certificates = line.removeprefix(_PEERS).partition(",")
+        return cls(tuple(addresses.split()), bool(certificates)) if line else cls()
+
+
+def render(kind: Kind, *, database: str, user: str, roles: Iterable[str], peers: Peers | None = None) -> str:
     """Return the file's text.
 
     Args:
@@ -64,11 +85,14 @@ def render(kind: Kind, *, database: str, user: str, roles: Iterable[str]) -> str
             is a login to the database, not to `replication`); to the coordinator, also from where this program runs.
         roles: all others that log in, by their names in the catalogue. PostgreSQL 16 takes one that begins with `/` for a
             regular expression, quoted or not: such a name is left out.
+        peers: of a worker; None for nodes of the same network, which show no certificates.
     """
-    return "\n".join([_HEADER.format(kind=kind), *_lines(kind, database, user, roles), ""])
+    peers = peers or Peers()
+    told = [str(peers)] if kind == "worker" and peers != Peers() else []
+    return "\n".join([_HEADER.format(kind=kind), *told, *_lines(kind, database, user, roles, peers), ""])
 
 
-def _lines(kind: Kind, database: str, user: str, roles: Iterable[str]) -> Iterator[str]:
+def _lines(kind: Kind, database: str, user: str, roles: Iterable[str], peers: Peers) -> Iterator[str]:
     superuser, own = _quoted(user), _quoted(database)
     others = sorted({_quoted(role) for role in roles if not role.startswith("/")} - {superuser})
     if kind != "process":
@@ -78,8 +102,10 @@ def _lines(kind: Kind, database: str, user: str, roles: Iterable[str]) -> Iterat
         yield f"host all {superuser} {address} scram-sha-256"
         yield from (f"host {own} {role} {address} scram-sha-256" for role in others)
     if kind != "process":
-        address = "all" if kind == "coordinator" else "samenet"
-        yield from (f"hostssl {own} {role} {address} scram-sha-256" for role in (superuser, *others))
+        of_worker = kind == "worker"
+        certificate = " clientcert=verify-ca" if of_worker and peers.verified else ""
+        for address in peers.addresses if of_worker else ("all",):
+            yield from (f"hostssl {own} {role} {address} scram-sha-256{certificate}" for role in (superuser, *others))
 
 
 def _quoted(name: str) -> str:
@@ -87,7 +113,7 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def ensure_rules(connection: Connection, node: tuple[str, int], kind: Kind) -> list[str]:
+def ensure_rules(connection: Connection, node: tuple[str, int], kind: Kind, peers: Peers | None = None) -> list[str]:
     """Let those log in to a node who may log in to the coordinator, and nobody else; sessions that are open go on.
 
     Returns:
@@ -100,7 +126,7 @@ def ensure_rules(connection: Connection, node: tuple[str, int], kind: Kind) -> l
     where = f"{node[0]}:{node[1]}"
     if found.is_somebodys:
         return [f"{where}: its pg_hba.conf has lines of somebody's own, and stays as it is"]
-    text = _render_known(connection, kind)
+    text = _render_known(connection, kind, peers)
     if found.text == text:
         _reload(connection, node)  # a run that was killed may have written them and no more
         return []
@@ -123,23 +149,24 @@ def remove_rules(connection: Connection, node: tuple[str, int]) -> None:
     _reload(connection, node)
 
 
-def is_drifted(connection: Connection, node: tuple[str, int], kind: Kind) -> bool:
+def is_drifted(connection: Connection, node: tuple[str, int], kind: Kind, peers: Peers | None = None) -> bool:
     """Tell whether a node lets others in than the next update would."""
     found = _ask(connection, node)
-    return not found.is_somebodys and found.text != _render_known(connection, kind)
+    return not found.is_somebodys and found.text != _render_known(connection, kind, peers)
 
 
 def renew_rules(connection: Connection, nodes: Collection[tuple[str, int]]) -> None:
     """Let in whoever may log in now, on those of the nodes that have this program's rules."""
     for node in nodes:
-        if kind := _ask(connection, node).kind:
-            ensure_rules(connection, node, kind)
+        found = _ask(connection, node)
+        if found.kind:
+            ensure_rules(connection, node, found.kind, Peers.parse(found.text))
 
 
-def _render_known(connection: Connection, kind: Kind) -> str:
+def _render_known(connection: Connection, kind: Kind, peers: Peers | None) -> str:
     """Return the text that lets in whoever may log in to the coordinator now."""
     roles = [role for (role,) in connection.execute(statement("get_login_roles"))]
-    return render(kind, database=connection.info.dbname, user=connection.info.user, roles=roles)
+    return render(kind, database=connection.info.dbname, user=connection.info.user, roles=roles, peers=peers)
 
 
 def _ask(connection: Connection, node: tuple[str, int]) -> _Found:

@@ -48,6 +48,8 @@ class Node:
     log: Log
     passfile: str
     """As components.nodes.passfile.open_passfile takes it."""
+    keypair: pulumi.Output[str] | None = None
+    """Its certificate with the private key; None where nodes do not verify each other."""
 
     @property
     def address(self) -> str:

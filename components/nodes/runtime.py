@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from components.logs import Log
     from components.nodes.look import Look
     from components.nodes.node import Node
+    from components.resources.certificates import CertificateAuthority
     from components.resources.pooling import PoolerLogin
     from components.schema.needs import KnownServer
     from components.settings import PoolerSettings, Settings
@@ -74,9 +75,10 @@ class Runtime(Protocol):
         settings: Settings,
         cluster_id: pulumi.Output[str],
         access: Access,
+        authority: CertificateAuthority | None,
         opts: pulumi.ResourceOptions,
     ) -> Nodes:
-        """Declare the nodes; `access` is to the coordinator."""
+        """Declare the nodes; `access` is to the coordinator, `authority` vouches for them where they verify each other."""
 
 
 def open_runtime(stack: str, settings: Settings) -> Runtime:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["as_arguments", "choose_shared_buffers", "get_reloaded", "get_start_settings"]
 
 _MB: Final = 1 << 20
+AUTHORITY_FILE: Final = "/run/citus-pulumi/ca.crt"
+KEYPAIR_FILE: Final = "/run/citus-pulumi/server.pem"
+"""In a container: made by start_node.sh."""
 
 
 def get_start_settings(settings: Settings, shared_buffers: str, *, of_coordinator: bool) -> dict[str, str]:
@@ -33,15 +36,22 @@ def get_start_settings(settings: Settings, shared_buffers: str, *, of_coordinato
     if "max_connections" in declared:  # a transaction on several workers takes one on each
         more = max(2 * int(float(declared["max_connections"])), int(SERVER_SETTINGS["max_prepared_transactions"]))
         started["max_prepared_transactions"] = str(more)
+    if settings.verifies:
+        started |= {
+            "ssl": "on",
+            "ssl_ca_file": AUTHORITY_FILE,
+            "ssl_cert_file": KEYPAIR_FILE,
+            "ssl_key_file": KEYPAIR_FILE,
+        }
     return {**started, **{name: value for name, value in declared.items() if needs_restart(name)}}
 
 
 def get_reloaded(settings: Settings, *, of_coordinator: bool) -> dict[str, str]:
     """Return what takes effect when a node reads its configuration again; where `memory` is declared, sized by it."""
     declared = settings.get_parameters(of_coordinator=of_coordinator)
-    sized = {}
+    sized = {"citus.node_conninfo": f"sslmode=verify-full sslrootcert={AUTHORITY_FILE}"} if settings.verifies else {}
     if of_coordinator and settings.rebalance and settings.rebalance.parallel:
-        sized = dict.fromkeys(OF_REBALANCE, str(settings.rebalance.parallel))
+        sized |= dict.fromkeys(OF_REBALANCE, str(settings.rebalance.parallel))
     if memory := settings.memory_bytes:
         of_worker = {**SERVER_SETTINGS, **settings.get_parameters(of_coordinator=False)}
         connections = int(float(of_worker["max_connections"]))

@@ -38,6 +38,8 @@ class LoginRulesInputs(Access):
     """Of the nodes."""
     generations: tuple[Given[str], ...]
     """Of the nodes: a new one has rules of its own."""
+    peers: tuple[str, ...] | None = None
+    """Where nodes come from, as pg_hba.conf takes it; None where they are on one network and show no certificates."""
 
 
 class LoginRulesProvider(SqlProvider[LoginRulesInputs]):
@@ -45,7 +47,7 @@ class LoginRulesProvider(SqlProvider[LoginRulesInputs]):
 
     inputs = LoginRulesInputs
     asks_nodes = True
-    compared = ("server", "roles", "files", "groups", "generations", "drifted")
+    compared = ("server", "roles", "files", "groups", "generations", "peers", "drifted")
 
     def announce(self, before: Props, inputs: LoginRulesInputs) -> Iterator[str]:
         """Say who will be let in, where nobody was kept out until now."""
@@ -63,7 +65,7 @@ class LoginRulesProvider(SqlProvider[LoginRulesInputs]):
         """Write what differs, one node after the other."""
         with self.session(inputs, "writing who may log in", on_all_nodes=True) as connection:
             for node, kind in _nodes(connection, inputs):
-                tell(login_rules.ensure_rules(connection, node, kind))
+                tell(login_rules.ensure_rules(connection, node, kind, _peers(inputs)))
         return {}
 
     def delete(self, _id: str, _props: Props) -> None:
@@ -78,10 +80,14 @@ class LoginRulesProvider(SqlProvider[LoginRulesInputs]):
         drifted = [
             f"{name}:{port}"
             for (name, port), kind in _nodes(connection, inputs)
-            if login_rules.is_drifted(connection, (name, port), kind)
+            if login_rules.is_drifted(connection, (name, port), kind, _peers(inputs))
         ]
         tell(f"{node}: pg_hba.conf is not as the last update would write it now" for node in drifted)
         return {"drifted": drifted}
+
+
+def _peers(inputs: LoginRulesInputs) -> login_rules.Peers | None:
+    return login_rules.Peers(inputs.peers, verified=True) if inputs.peers else None
 
 
 def _nodes(connection: Connection, inputs: LoginRulesInputs) -> Iterator[tuple[tuple[str, int], login_rules.Kind]]:
@@ -95,7 +101,7 @@ def _nodes(connection: Connection, inputs: LoginRulesInputs) -> Iterator[tuple[t
 
 
 class LoginRules(SqlResource, module="citus", name="LoginRules"):
-    """Who may log in to the nodes. Declared where the settings have roles."""
+    """Who may log in to the nodes. Declared where the settings have roles, or nodes verify each other."""
 
     def __init__(self, name: str, inputs: LoginRulesInputs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(LoginRulesProvider(), name, {**write(inputs), "drifted": []}, opts)

@@ -6,7 +6,7 @@ select pg_catalog.json_build_object(
     'wrong', pg_catalog.string_agg(pg_catalog.format('line %s: %s', line_number, error), '; ') filter (where error is not null),
     'has_own', coalesce(pg_catalog.bool_or(not coalesce(
         error is null
-        and options is null
+        and coalesce(options <@ '{clientcert=verify-ca}', true)
         and user_name = '{all}'
         and database <@ '{all,replication}'::text[]
         and (type = 'local' or address = 'all' or address in ('127.0.0.1', '::1'))

@@ -15,7 +15,7 @@ import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import docker
 
@@ -85,13 +85,11 @@ class Host:
             )
         deadline = time.monotonic() + SECONDS
         while True:
-            try:
-                with closing(self.client()) as client:
-                    client.ping()
+            with suppress(docker.errors.DockerException, OSError), closing(self.client()) as client:
+                client.ping()
                 return
-            except (docker.errors.DockerException, OSError):
-                assert time.monotonic() < deadline, (self.folder / "log").read_text()[-2000:]
-                time.sleep(0.1)
+            assert time.monotonic() < deadline, (self.folder / "log").read_text()[-2000:]
+            time.sleep(0.1)
 
     def stop(self) -> None:
         """End the engine; its containers end with it."""
@@ -136,7 +134,7 @@ class Hosts:
     images: tuple[str, ...]
     made: dict[str, Host] = field(default_factory=dict)
 
-    def __enter__(self) -> Hosts:
+    def __enter__(self) -> Self:
         """Build them."""
         self._key = f"{random.randrange(1 << 16):04x}"
         self._net = f"10.{random.randrange(64, 128)}.{random.randrange(256)}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import pulumi
@@ -23,6 +24,7 @@ from components.nodes.docker.pooler import get_container_names, get_pooler_ports
 from components.nodes.docker.ready import STOP_SECONDS, wait_for_server
 from components.nodes.docker.shape import POSTGRES_PORT, Shape, get_shape, get_shared_buffers
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
+from components.nodes.keypairs import find_authority
 from components.nodes.locales import DEFAULT_LOCALE
 from components.nodes.look import Look
 from components.nodes.node import node_names, pooler_name
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
     from components.access import Access
     from components.nodes.runtime import Nodes
+    from components.resources.certificates import CertificateAuthority
     from components.settings import Settings
 
 __all__ = ["STOP_SECONDS", "Engine"]
@@ -110,12 +113,13 @@ class Engine:
         settings: Settings,
         cluster_id: pulumi.Output[str],
         access: Access,
+        authority: CertificateAuthority | None,
         opts: pulumi.ResourceOptions,
     ) -> Nodes:
         """Declare the nodes as containers."""
         from components.nodes.docker.resources import DockerNodes  # noqa: PLC0415 - pulumi_docker is slow to import
 
-        return DockerNodes(name, settings, self, cluster_id, access, opts)
+        return DockerNodes(name, settings, self, cluster_id, access, authority, opts)
 
     @staticmethod
     def why_not(image: str) -> str:
@@ -206,7 +210,9 @@ class Engine:
             # Machines that were cloned have engines with the same id; this network is made when an engine starts.
             bridge = host.networks.get("bridge", {}).get("Id", name)
             if (other := known.setdefault(bridge, name)) != name:
-                msg = f"citus:hosts.{other} and citus:hosts.{name} are the same engine: remove one, or correct where it is reached"
+                msg = (
+                    f"citus:hosts.{other} and citus:hosts.{name} are the same engine: remove one, or correct its engine"
+                )
                 raise DockerError(msg)
 
     def _find_nodes(self, settings: Settings) -> Iterator[str]:
@@ -338,8 +344,13 @@ class Engine:
         for port in container["Ports"] or ():
             if port["PrivatePort"] == POSTGRES_PORT and port.get("PublicPort"):
                 address = host.address if host.declared else reached_at(port["IP"])
-                return Server(coordinator, address, port["PublicPort"], settings.database, settings.user)
+                server = Server(coordinator, address, port["PublicPort"], settings.database, settings.user)
+                return replace(server, authority=self._find_authority() if settings.verifies else None)
         return None
+
+    def _find_authority(self) -> str:
+        """Return the certificate of the authority that the coordinator's container has; its engine is trusted."""
+        return find_authority(f"docker:{self.coordinator.locate(self._names[0])}")
 
     def _look_into_image(self, settings: Settings, host: DockerHost) -> Verdict:
         """Compare the image with the data that it is to be put on, and return what a host's containers are to be made with."""
@@ -461,6 +472,7 @@ class Engine:
         def hook(_args: pulumi.ResourceHookArgs) -> None:
             host = self.host_of(name)
             server = Server(name, host.address, port, settings.database, settings.user, self.log_of(name))
+            server = replace(server, authority=self._find_authority() if settings.verifies else None)
             if find_accepted(server, [settings.password.get_secret_value()], settings.ready_timeout) is None:
                 msg = f"{server} does not let {settings.user} in, as its node does{server.hint()}"
                 raise DockerError(msg)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from components.database.pooling import POOLER
+from components.nodes.docker.keypair import AUTHORITY
 from components.nodes.docker.shape import POSTGRES_PORT
 from components.nodes.node import node_names, pooler_name
 
@@ -34,6 +35,7 @@ def get_pooler_ports(settings: Settings) -> dict[str, int]:
 def render_ini(settings: Settings, pooler: PoolerSettings, node: str, connections: int) -> str:
     """Return pgbouncer.ini of the pooler before a node, whose server takes so many connections."""
     most = max(connections - _RESERVED, 1)
+    authority = f"{FOLDER}/{AUTHORITY}" if settings.verifies else f"{_RUN}/server.crt"
     lines = {
         "listen_addr": "*",
         "listen_port": str(POSTGRES_PORT),
@@ -51,10 +53,15 @@ def render_ini(settings: Settings, pooler: PoolerSettings, node: str, connection
         "client_tls_sslmode": "require",
         "client_tls_cert_file": f"{_RUN}/server.crt",
         "client_tls_key_file": f"{_RUN}/server.key",
-        "server_tls_sslmode": "require",
-        # Nothing is verified by these; without them, images that have no list of authorities fail.
-        "client_tls_ca_file": f"{_RUN}/server.crt",
-        "server_tls_ca_file": f"{_RUN}/server.crt",
+        "server_tls_sslmode": "verify-full" if settings.verifies else "require",
+        # Where nothing is verified by these, images that have no list of authorities fail without them.
+        "client_tls_ca_file": authority,
+        "server_tls_ca_file": authority,
+        **(
+            {"server_tls_cert_file": f"{_RUN}/server.crt", "server_tls_key_file": f"{_RUN}/server.key"}
+            if settings.verifies
+            else {}
+        ),
         # Parameters that drivers send when they log in, and that a session of many clients cannot keep.
         "ignore_startup_parameters": "extra_float_digits,options",
         # A node that is made again has another address.

@@ -14,17 +14,20 @@ from components.nodes.docker.destroy_guard import DestroyGuard, DestroyGuardInpu
 from components.nodes.docker.engine import STOP_SECONDS, Engine
 from components.nodes.docker.host_engine import HostEngine, HostEngineInputs
 from components.nodes.docker.image import VOLUME_FOLDER
+from components.nodes.docker.keypair import AUTHORITY, KEYPAIR
 from components.nodes.docker.pooler import FOLDER, get_container_names, get_pooler_ports, render_ini, render_userlist
 from components.nodes.docker.shape import POSTGRES_PORT, get_shape
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
 from components.nodes.node import Node, node_names
 from components.nodes.server_settings import get_start_settings
+from components.resources.certificates import ServerCertificate, ServerCertificateInputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from components.access import Access
     from components.nodes.docker.host import DockerHost
+    from components.resources.certificates import CertificateAuthority
     from components.resources.pooling import PoolerLogin
     from components.settings import PoolerSettings, Settings
 
@@ -55,9 +58,11 @@ class DockerNodes(pulumi.ComponentResource):
         engine: Engine,
         cluster_id: pulumi.Output[str],
         access: Access,
+        authority: CertificateAuthority | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("citus:docker:Nodes", name, None, opts)
+        self._authority = authority
         self._name = name
         self._settings = settings
         self._engine = engine
@@ -179,9 +184,13 @@ class DockerNodes(pulumi.ComponentResource):
             "start_pooler.sh": (_FOLDER / "start_pooler.sh").read_text("utf-8"),
             "pgbouncer.ini": render_ini(self._settings, pooler, node.name, connections),
             "userlist.txt": login.password.apply(render_userlist),
-            "server.crt": login.certificate,
-            "server.key": login.key,
         }
+        certificate = self._certificate(name, node.name)
+        if certificate and self._authority:
+            files |= {"server.crt": certificate.certificate, "server.key": certificate.keypair}
+            files[AUTHORITY] = self._authority.certificate
+        else:
+            files |= {"server.crt": login.certificate, "server.key": login.key}
         answers = pulumi.ResourceHook(f"await-{name}", self._engine.await_pooler(self._settings, name, port))
         host, site = self._engine.host_of(name), self._of(name)
         return docker.Container(
@@ -192,7 +201,9 @@ class DockerNodes(pulumi.ComponentResource):
             entrypoints=["sh", f"{FOLDER}/start_pooler.sh"],
             command=[],
             uploads=[
-                docker.ContainerUploadArgs(file=f"{FOLDER}/{file}", content=content, permissions="0600")
+                docker.ContainerUploadArgs(
+                    file=f"{FOLDER}/{file}", content=content, permissions="0644" if file == AUTHORITY else "0600"
+                )
                 for file, content in files.items()
             ],
             ports=[{"internal": POSTGRES_PORT, "external": port, "ip": host.bind_address}],
@@ -275,12 +286,9 @@ class DockerNodes(pulumi.ComponentResource):
         )
 
     def _node(self, name: str, volume: docker.Volume) -> Node:
-        settings, host, site, verdict = (
-            self._settings,
-            self._engine.host_of(name),
-            self._of(name),
-            self._engine.verdict_of(name),
-        )
+        settings, host, site = self._settings, self._engine.host_of(name), self._of(name)
+        verdict = self._engine.verdict_of(name)
+        certificate = self._certificate(name, name)
         is_coordinator = name == node_names(settings)[0]
         shape = self._engine.shapes.get(name) or get_shape(settings, "", of_coordinator=is_coordinator)
         published = self._engine.published(name)
@@ -300,6 +308,13 @@ class DockerNodes(pulumi.ComponentResource):
                 )
             ),
         ]
+        if certificate:
+            rule = "" if is_coordinator else "clientcert=verify-ca"
+            script = (_FOLDER / "yy_verify.sh").read_text("utf-8").replace("RULE", rule)
+            uploads += [
+                docker.ContainerUploadArgs(file="/docker-entrypoint-initdb.d/yy_verify.sh", content=script),
+                *self._trusted(certificate),
+            ]
         container = docker.Container(
             self._key(name),
             name=name,
@@ -352,7 +367,42 @@ class DockerNodes(pulumi.ComponentResource):
             node_port=reached_port,
             log=self._engine.log_of(name),
             passfile=f"docker:{host.locate(name)}",
+            keypair=certificate.keypair if certificate else None,
         )
+
+    def _certificate(self, name: str, of: str) -> ServerCertificate | None:
+        """Declare the certificate of a node, or of its pooler; None where nodes do not verify each other.
+
+        Args:
+            name: of the container.
+            of: the node that it is, or that it stands before.
+        """
+        if self._authority is None:
+            return None
+        host = self._engine.host_of(name)
+        further = [part.strip() for part in self._settings.certificate_names.split(",") if part.strip()]
+        addresses = [name, host.address, "localhost", "127.0.0.1", "::1"]
+        inputs = ServerCertificateInputs(
+            server=name,
+            addresses=tuple(
+                dict.fromkeys([*addresses, *(further if name != of or of == node_names(self._settings)[0] else [])])
+            ),
+            days=self._settings.certificate_days,
+            authority=self._authority.certificate,
+            authority_key=self._authority.key,
+        )
+        return ServerCertificate(
+            f"{name}{self._of(name).suffix}-certificate", inputs, pulumi.ResourceOptions(parent=self)
+        )
+
+    def _trusted(self, certificate: ServerCertificate) -> list[docker.ContainerUploadArgs]:
+        """Return what a container is given to prove itself, and to verify others."""
+        assert self._authority  # noqa: S101 - which made the certificate
+        files = {AUTHORITY: self._authority.certificate, KEYPAIR: certificate.keypair}
+        return [
+            docker.ContainerUploadArgs(file=f"{FOLDER}/{file}", content=content, permissions="0600")
+            for file, content in files.items()
+        ]
 
 
 def _owner_of(labels: Sequence[Any] | None) -> str:

@@ -32,6 +32,7 @@ from components.schema.needs import KnownServer, parse_release
 if TYPE_CHECKING:
     from components.access import Access
     from components.nodes.runtime import Nodes
+    from components.resources.certificates import CertificateAuthority
     from components.settings import Settings
 
 __all__ = ["LocalHost", "get_running_port"]
@@ -99,6 +100,7 @@ class LocalHost:
         settings: Settings,
         cluster_id: pulumi.Output[str],
         access: Access,
+        authority: CertificateAuthority | None,
         opts: pulumi.ResourceOptions,
     ) -> Nodes:
         """Declare the nodes as processes."""

@@ -19,6 +19,13 @@ install -o postgres -g postgres -m 0600 "$secret" "$folder/password"
 install -o postgres -g postgres -m 0600 /dev/null "$folder/passfile"
 printf '*:*:*:%s:%s\n' "$(escaped "${POSTGRES_USER}")" "$(escaped "$(<"$secret")")" >"$folder/passfile"
 
+# The certificate by which it proves itself to clients, and to other nodes when it logs in to them.
+if [[ -f /etc/citus-pulumi/server.pem ]]; then
+    install -o postgres -g postgres -m 0600 /etc/citus-pulumi/server.pem "$folder/server.pem"
+    install -o postgres -g postgres -m 0644 /etc/citus-pulumi/ca.crt "$folder/ca.crt"
+    export PGSSLCERT="$folder/server.pem" PGSSLKEY="$folder/server.pem"
+fi
+
 export POSTGRES_PASSWORD_FILE="$folder/password" PGPASSFILE="$folder/passfile"
 
 # Citus's own sessions on other nodes begin with these, whatever a role sets: that bounds the session of a client, on the
