@@ -152,6 +152,10 @@ test: check ## everything, on whichever genuine parts this machine has; ends wit
 everything: setup ## whole stacks on every runtime, of which `make test` takes the first that this machine has, and the pages of the documentation; over an hour
 	@CITUS_PULUMI_EVERYTHING=1 .venv/bin/pytest -n auto --dist loadscope tests/e2e
 
+.PHONY: hosts
+hosts: setup ## the tests of whole stacks on Docker once more, with the nodes on three engines in network namespaces; as root
+	@CITUS_PULUMI_HOSTS=1 .venv/bin/pytest tests/e2e
+
 .PHONY: corpus
 corpus: setup ## all of the corpus against each release of Citus that this machine has, or CITUS_PULUMI_PG_BIN=<folder>:<folder>; some minutes
 	@set -e; for bin in $$(.venv/bin/python -m tests.servers); do CITUS_PULUMI_PG_BIN="$$bin" CITUS_PULUMI_STRIDE=1 .venv/bin/pytest \

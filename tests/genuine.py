@@ -16,12 +16,13 @@ import pytest
 
 from components.nodes.docker.image import VOLUME_FOLDER
 from components.settings import PoolerSettings
+from tests.hosts import why_no_hosts
 from tests.servers import find_installation, find_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["EVERYTHING", "IMAGE", "NEWER_IMAGE", "PARTS", "POOLER_IMAGE", "Part", "detect", "missing_parts"]
+__all__ = ["EVERYTHING", "IMAGE", "NEWER_IMAGE", "ON_HOSTS", "PARTS", "POOLER_IMAGE", "Part", "detect", "missing_parts"]
 
 CLI: Final = Path(__file__).parent.parent / ".cache" / "bin"
 """Where `make setup` puts Pulumi's CLI."""
@@ -37,6 +38,10 @@ POOLER_IMAGE: Final = str(PoolerSettings.model_fields["image"].default)
 
 EVERYTHING: Final = "CITUS_PULUMI_EVERYTHING" in os.environ
 """Whether `make everything` runs, for what takes too long each time."""
+
+
+ON_HOSTS: Final = "CITUS_PULUMI_HOSTS" in os.environ
+"""Whether `make hosts` runs: stacks on Docker are then on three engines instead of one."""
 
 
 class MissingError(Exception):
@@ -121,6 +126,13 @@ def _pooler_image() -> str:
     return _from_engine(look, POOLER_IMAGE)
 
 
+def _namespaces() -> str:
+    _docker()  # which has the images
+    if why := why_no_hosts():
+        raise MissingError(why)
+    return "each with an engine of its own"
+
+
 def _output(said: bytes) -> str:
     return said.decode().removeprefix("postgres (PostgreSQL) ").split()[0]
 
@@ -179,6 +191,7 @@ _PARTS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "image": (f"image {IMAGE}", _image),
     "newer": (f"image {NEWER_IMAGE}", _newer_image),
     "pooler": (f"image {POOLER_IMAGE}", _pooler_image),
+    "namespaces": ("hosts in network namespaces", _namespaces),
     "pulumi": ("Pulumi CLI", _pulumi),
     "language": ("Pulumi's Python language host", _language),
     "plugin": ("Pulumi's Docker provider", _plugin),

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from tests.e2e.nodes import DockerNodes, LocalNodes
+from tests.e2e.nodes import DOCKER, HOSTS, DockerNodes, HostsNodes, LocalNodes
 from tests.e2e.stack import Stack
-from tests.genuine import EVERYTHING, PARTS, missing_parts
+from tests.genuine import EVERYTHING, IMAGE, ON_HOSTS, PARTS, POOLER_IMAGE, missing_parts
+from tests.hosts import Hosts
 from tests.retail import RETAIL_TABLES
 from tests.servers import find_installation, find_wheel
 
@@ -40,6 +41,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a module's tests on the first of its RUNTIMES that this machine has; `make everything`, on all of them."""
     if "runtime" in metafunc.fixturenames:
         runtimes = metafunc.module.RUNTIMES
+        if ON_HOSTS:
+            runtimes = [HOSTS for runtime in runtimes if runtime in (DOCKER, HOSTS)]
         if not EVERYTHING:
             parts = metafunc.config.stash[PARTS]
             had = [runtime for runtime in runtimes if not missing_parts(parts, runtime.marks)]
@@ -53,8 +56,17 @@ def runtime(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def hosts() -> Iterator[Hosts]:
+    """Three machines, each with an engine of its own that has the images."""
+    with Hosts(("north", "south", "east"), (IMAGE, POOLER_IMAGE)) as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
-def new_stack(runtime: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Stack]]:
+def new_stack(
+    request: pytest.FixtureRequest, runtime: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Stack]]:
     """Make stacks by name; all that is left of them is removed at the end of the module."""
     made: list[Stack] = []
 
@@ -63,6 +75,8 @@ def new_stack(runtime: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         nodes: Nodes
         if runtime == "docker":
             nodes = DockerNodes(full)
+        elif runtime == "hosts":
+            nodes = HostsNodes(full, port, request.getfixturevalue("hosts"))
         else:
             installation = find_installation(citus=True) if runtime == "local" else find_wheel()
             assert installation

@@ -9,13 +9,16 @@ import tempfile
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import docker
 import psutil
 import pytest
 
 from components.nodes.docker.volumes import MANAGED_BY
+
+if TYPE_CHECKING:
+    from tests.hosts import Hosts
 
 ROOT: Final = Path(__file__).parents[2]
 DEADLINE: Final = 60
@@ -27,6 +30,7 @@ def _runtime(name: str, *parts: str) -> Any:
 
 
 DOCKER: Final = _runtime("docker", "docker", "image", "language", "plugin")
+HOSTS: Final = _runtime("hosts", "docker", "image", "language", "plugin", "namespaces")
 LOCAL: Final = _runtime("local", "citus")
 STAND_IN: Final = _runtime("stand-in", "wheel")
 
@@ -36,6 +40,8 @@ class Nodes(Protocol):
 
     settings: dict[str, Any]
     """Settings of a stack on this runtime."""
+    host: str
+    """Where clients reach the coordinator."""
 
     def command(self, verb: str, stack: str, *more: str) -> list[str]:
         """Return the command by which a person runs up, preview, refresh or down."""
@@ -77,6 +83,8 @@ class Nodes(Protocol):
 class DockerNodes:
     """Containers on a Docker Engine, the stack driven by Pulumi's CLI."""
 
+    host = "127.0.0.1"
+
     def __init__(self, stack: str) -> None:
         self._stack = stack
         self.settings: dict[str, Any] = {"network": f"{stack}net"}
@@ -116,8 +124,9 @@ class DockerNodes:
 
     def empty(self, node: str) -> None:
         """Remove the container and its volume."""
-        self.container(node).remove(force=True, v=True)
-        self.engine.volumes.get(f"{self._stack}_{node}_data").remove()
+        container = self.container(node)
+        container.remove(force=True, v=True)
+        container.client.volumes.get(f"{self._stack}_{node}_data").remove()
 
     def runs(self, node: str) -> bool:
         """Tell whether the container runs."""
@@ -149,16 +158,73 @@ class DockerNodes:
         self.engine.close()
 
     def _labelled(self) -> tuple[list[Any], list[Any], list[Any]]:
+        return self._labelled_on(self.engine)
+
+    def _labelled_on(self, engine: docker.DockerClient) -> tuple[list[Any], list[Any], list[Any]]:
         label = f"{MANAGED_BY}=organization/citus/{self._stack}"
         return (
-            self.engine.containers.list(all=True, filters={"label": label}),
-            self.engine.volumes.list(filters={"label": label}),
-            self.engine.networks.list(filters={"label": label}),
+            engine.containers.list(all=True, filters={"label": label}),
+            engine.volumes.list(filters={"label": label}),
+            engine.networks.list(filters={"label": label}),
         )
+
+
+class HostsNodes(DockerNodes):
+    """Containers on three Docker Engines; `engine` is the coordinator's."""
+
+    def __init__(self, stack: str, port: int, hosts: Hosts) -> None:
+        super().__init__(stack)
+        self.hosts = hosts
+        self._port = port
+        first = hosts.names[0]
+        self.host = hosts[first].address
+        self.settings |= {
+            "hosts": {name: host.setting for name, host in hosts.made.items()},
+            "hostOf": {"coordinator": first},
+            "nodePorts": f"{port + 1}-{port + 64}",
+        }
+        self.engines: dict[str, docker.DockerClient] = {name: host.client() for name, host in hosts.made.items()}
+
+    def address(self, node: str) -> str:
+        """Return the host's address and the published port."""
+        number = 0 if node == "coordinator" else int(node.removeprefix("worker_"))
+        return f"{self.hosts[self.host_of(node)].address}:{self._port + number}"
+
+    def host_of(self, node: str) -> str:
+        """Return the name of the host that has a node."""
+        (name,) = [name for name, engine in self.engines.items() if self._find(engine, node)]
+        return name
+
+    def _find(self, engine: docker.DockerClient, node: str) -> list[Any]:
+        found = engine.containers.list(all=True, filters={"name": f"^/{self._stack}_{node}$"})
+        return list(found)
+
+    @cached_property
+    def engine(self) -> docker.DockerClient:
+        """Return a client of the coordinator's engine."""
+        return self.engines[self.hosts.names[0]]
+
+    def container(self, node: str) -> Any:
+        """Return the container of a node."""
+        return self.engines[self.host_of(node)].containers.get(f"{self._stack}_{node}")
+
+    def close(self) -> None:
+        """Close the connections to the engines."""
+        for engine in self.engines.values():
+            engine.close()
+
+    def _labelled(self) -> tuple[list[Any], list[Any], list[Any]]:
+        found: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+        for engine in self.engines.values():
+            for kind, items in zip(found, self._labelled_on(engine), strict=True):
+                kind.extend(items)
+        return found
 
 
 class LocalNodes:
     """Server processes of this host, the stack driven by the Automation API, as `make` does."""
+
+    host = "127.0.0.1"
 
     def __init__(self, stack: str, port: int, bindir: Path, *, stand_in: bool) -> None:
         self._stack = stack

@@ -165,6 +165,10 @@ class Stack:
         """Return the stack's outputs, secrets too."""
         shown = self.pulumi("stack", "output", "--json", "--show-secrets", "--stack", self.name)
         outputs: dict[str, Any] = json.loads(shown.output)
+        if "caCertificate" in outputs:  # where the addresses name it by its file, relative to the stack's folder
+            file = self.folder / f"{self.name}-ca.crt"
+            file.write_text(outputs["caCertificate"])
+            outputs = json.loads(shown.output.replace(f"sslrootcert={file.name}", f"sslrootcert={file}"))
         return outputs
 
     def state(self) -> str:
@@ -233,7 +237,7 @@ class Stack:
 
     def _connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(
-            host="127.0.0.1",
+            host=self.nodes.host,
             port=self.port,
             user=self.settings.get("user", "postgres"),
             dbname=self.settings.get("database", "coorddb"),

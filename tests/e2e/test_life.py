@@ -96,6 +96,8 @@ def test_the_password_is_nowhere_in_the_open(stack: Stack) -> None:
 
 def test_nothing_is_reached_from_other_machines(stack: Stack, runtime: str) -> None:
     """A published or local port is bound to 127.0.0.1, and of containers only the coordinator's is published."""
+    if runtime == "hosts":
+        pytest.skip("hosts are reached by others: test_hosts.py tries who is let in")
     listening = {tuple(c.laddr) for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
     ports = range(stack.port, stack.port + 5)
     expected = set(ports[:1]) if runtime == "docker" else set(ports)

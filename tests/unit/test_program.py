@@ -177,8 +177,8 @@ class Declared:
     @property
     def in_the_database(self) -> list[Registered]:
         """The resources that live in the cluster's database."""
-        outside = ("ClusterIdentity", "NodeData", "DestroyGuard", "LocalNode", "HostEngine")
-        outside += ("CertificateAuthority", "ServerCertificate", "ServerKeypairs")
+        of_nodes = ("ClusterIdentity", "NodeData", "DestroyGuard", "LocalNode", "HostEngine")
+        outside = (*of_nodes, "CertificateAuthority", "ServerCertificate", "ServerKeypairs")
         return [resource for resource in self.dynamic if resource.kind not in outside]
 
 

@@ -160,7 +160,7 @@ class DockerNodes(pulumi.ComponentResource):
                 keep_locally=True,
                 opts=pulumi.ResourceOptions(parent=self, provider=site.provider),
             )
-            for site in map(self._of, ports)
+            for site in {self._of(name).suffix: self._of(name) for name in ports}.values()
         }
         entered = zip([self.coordinator, *self.workers], ports.items(), strict=False)
         return [
