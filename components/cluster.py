@@ -165,7 +165,11 @@ class CitusCluster(pulumi.ComponentResource):
         generations = tuple(node.generation for node in (coordinator, *nodes.workers))
         health = ClusterHealth(
             f"{name}-health",
-            ClusterHealthInputs(**vars(self._access), generations=generations),
+            ClusterHealthInputs(
+                **vars(self._access),
+                generations=generations,
+                peers=settings.peers if settings.verifies and settings.spans else None,
+            ),
             self._after(self.workers),
         )
         workers = [node.address for node in nodes.workers]

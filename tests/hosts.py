@@ -104,6 +104,11 @@ class Host:
             self.engine = None
             (self.folder / "docker.sock").unlink(missing_ok=True)
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Tell whether nobody reaches it."""
+        return not (self.folder / "docker.sock").exists()
+
     def cut_off(self) -> None:
         """Pull the cable, and let nobody talk to the engine either."""
         _run("ip", "link", "set", self.link, "down")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from components.database.connections import Connection
 
-__all__ = ["Kind", "Peers", "ensure_rules", "is_drifted", "remove_rules", "render", "renew_rules"]
+__all__ = ["Kind", "Peers", "ensure_rules", "is_drifted", "let_in", "remove_rules", "render", "renew_rules"]
 
 Kind = Literal["coordinator", "worker", "process"]
 """A container's coordinator, to which clients come from anywhere; a container's worker, to which only the other nodes of its
@@ -161,6 +161,21 @@ def renew_rules(connection: Connection, nodes: Collection[tuple[str, int]]) -> N
         found = _ask(connection, node)
         if found.kind:
             ensure_rules(connection, node, found.kind, Peers.parse(found.text))
+
+
+def let_in(connection: Connection, nodes: Collection[tuple[str, int]], peers: Peers) -> list[str]:
+    """Let nodes of further machines in to the workers that have this program's rules, before all rules are written anew.
+
+    Returns:
+        What was done.
+    """
+    done = []
+    for node in nodes:
+        found = _ask(connection, node)
+        if found.kind == "worker" and not set(peers.addresses) <= set(Peers.parse(found.text).addresses):
+            both = dict.fromkeys([*Peers.parse(found.text).addresses, *peers.addresses])
+            done += ensure_rules(connection, node, "worker", Peers(tuple(both), peers.verified))
+    return done
 
 
 def _render_known(connection: Connection, kind: Kind, peers: Peers | None) -> str:

@@ -12,7 +12,7 @@ import pulumi
 from pulumi.dynamic import ReadResult
 
 from components.access import Access
-from components.database import health, nodes, roles, session
+from components.database import health, login_rules, nodes, roles, session
 from components.errors import IdentityError
 from components.logs import Log
 from components.resources.provider import tell
@@ -190,13 +190,15 @@ class ClusterHealthInputs(Access):
 
     generations: tuple[Given[str], ...]
     """One for each node: the cluster is checked again whenever one changes."""
+    peers: tuple[str, ...] | None = None
+    """Where nodes come from, as pg_hba.conf takes it; None where they show no certificates."""
 
 
 class ClusterHealthProvider(SqlProvider[ClusterHealthInputs]):
     """The proof that every node reaches every other, asked again when a node changes or a refresh saw one missing."""
 
     inputs = ClusterHealthInputs
-    compared = ("server", "generations", "healthy")
+    compared = ("server", "generations", "peers", "healthy")
     outputs = ("pairs",)
 
     def identify(self, inputs: ClusterHealthInputs, outputs: Props) -> str:
@@ -207,6 +209,9 @@ class ClusterHealthProvider(SqlProvider[ClusterHealthInputs]):
         """Wait until all pairs are healthy, let every node know the roles' passwords, and say which roles are refused."""
         doing, timeout = "checking that every node reaches every other", inputs.ready_timeout
         with session.exclusive(inputs.server, self.password, doing=doing, timeout=timeout) as (connection, within):
+            if inputs.peers:
+                peers = login_rules.Peers(inputs.peers, verified=True)
+                tell(login_rules.let_in(connection, nodes.get_addresses(connection).values(), peers))
             pairs = health.wait_until_healthy(connection, within)
             tell(roles.spread(connection, timeout))
             tell([*roles.get_refused(connection), *map(roles.describe_unknown, roles.get_unknown(connection))])

@@ -141,6 +141,10 @@ class Stack:
         """Carry out up, preview, refresh, down or recover as a person would on this runtime."""
         return self._run(self.nodes.command(verb, self.name, *more), **environment)
 
+    def run_cli(self, verb: str, *more: str, **environment: str) -> Run:
+        """Run the project's own command, as `make` does."""
+        return self._run([f"{ROOT}/.venv/bin/python", "-m", "cli", verb, "--stack", self.name, *more], **environment)
+
     def up(self, **environment: str) -> Run:
         """Bring the stack to what is declared."""
         return self.run("up", **environment)

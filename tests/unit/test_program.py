@@ -833,6 +833,7 @@ def test_what_is_compared_is_declared_and_what_a_provider_adds_is_not() -> None:
             "roles_known",
             "digest",
             "hosts",
+            "peers",
         }  # of files that give roles a password or have rows, of several engines
         assert set(resource.provider.compared) - rare <= declared[resource.kind], resource.name
         assert set(resource.provider.replacing) <= set(resource.provider.compared)
