@@ -126,6 +126,15 @@ def _pooler_image() -> str:
     return _from_engine(look, POOLER_IMAGE)
 
 
+def _sshd() -> str:
+    program = shutil.which("sshd", path=f"/usr/sbin:{os.environ['PATH']}")
+    if program is None:
+        msg = "no sshd: install openssh-server"
+        raise MissingError(msg)
+    said = subprocess.run(["ssh", "-V"], check=True, capture_output=True, text=True)  # sshd itself does not tell
+    return said.stderr.split(",")[0]
+
+
 def _namespaces() -> str:
     _docker()  # which has the images
     if why := why_no_hosts():
@@ -191,6 +200,7 @@ _PARTS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "image": (f"image {IMAGE}", _image),
     "newer": (f"image {NEWER_IMAGE}", _newer_image),
     "pooler": (f"image {POOLER_IMAGE}", _pooler_image),
+    "sshd": ("OpenSSH server", _sshd),
     "namespaces": ("hosts in network namespaces", _namespaces),
     "pulumi": ("Pulumi CLI", _pulumi),
     "language": ("Pulumi's Python language host", _language),

@@ -1,7 +1,12 @@
-"""Nodes on three machines: who is let in, what is on the wire, a worker that moves, and machines that come and go."""
+"""Nodes on three machines: who is let in, what is on the wire, a worker that moves, and machines that come and go.
+
+And the ways to a host's engine: ssh with options, TLS with certificates, a context; what is said where one leads nowhere.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import signal
 import socket
 import subprocess
@@ -395,23 +400,24 @@ def test_a_destroy_ends_without_a_host_and_another_ends_it(stack: Stack) -> None
     assert stack.leftovers() == []
 
 
-def test_from_one_machine_to_three(new_stack: Callable[..., Stack], hosts: Hosts, tmp_path: Path) -> None:
-    """The stack on the engine that `docker` uses comes to have hosts: its volumes stay, and nodes verify each other then."""
+def test_from_one_machine_to_three(new_stack: Callable[..., Stack], tmp_path: Path) -> None:
+    """The nodes of one host come to have neighbours on others: no volume moves, and they are known by other addresses."""
     (tmp_path / "010.sql").write_text(SALE)
     stack = new_stack(
         "grow", tables={"sale": {"distributeBy": "country"}}, schemaDir=str(tmp_path), workers=2, readyTimeout=120
     )
-    settings = {name: stack.nodes.settings[name] for name in ("hosts", "hostOf")}
-    stack.set(hosts=None, hostOf=None, bindAddress=hosts["north"].address)
-    north = {"DOCKER_HOST": hosts["north"].url}
-    up = stack.up(**north)
+    hosts = nodes(stack).settings["hosts"]
+    stack.set(hosts={"north": hosts["north"]}, hostOf=None)
+    up = stack.up()
     assert up.code == 0, up.output
+    assert stack.query("select nodename from pg_dist_node where groupid = 1") == [f"{stack.name}_worker_1"]
     stack.query("insert into sale select c, i from generate_series(1, 8) c, generate_series(1, 50) i")
     before = rows(stack)
-    stack.set(**settings, bindAddress=None, workers=4)
-    up = stack.up(**north)
+    stack.set(hosts=hosts, hostOf={"coordinator": "north"}, workers=4)
+    up = stack.up()
     assert up.code == 0, up.output
     assert rows(stack) == before
+    assert stack.query("select nodename from pg_dist_node where groupid = 1") == [nodes(stack).host]
     assert places(stack) == {
         "coordinator": {"north"},
         "worker_1": {"north"},
@@ -423,3 +429,119 @@ def test_from_one_machine_to_three(new_stack: Callable[..., Stack], hosts: Hosts
     gone = stack.destroy()
     assert gone.code == 0, gone.output
     assert stack.leftovers() == []
+
+
+# --- ways to the engines ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def by_ssh(hosts: Hosts) -> Iterator[dict[str, Any]]:
+    """The host north, reached through a real server of ssh."""
+    with hosts["north"].over_ssh() as setting:
+        yield setting
+
+
+@pytest.fixture(scope="module")
+def ways(new_stack: Callable[..., Stack], tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """A stack that is not up. Each test sets its hosts."""
+    folder = tmp_path_factory.mktemp("schema")
+    (folder / "010.sql").write_text("create table bird (id int primary key, name text);")
+    return new_stack(
+        "ways", workers=2, readyTimeout=120, schemaDir=str(folder), tables={"bird": {"distributeBy": "id"}}
+    )
+
+
+@pytest.mark.needs("sshd")
+def test_ssh_tls_and_a_context_lead_to_the_engines(
+    ways: Stack, by_ssh: dict[str, Any], hosts: Hosts, tmp_path: Path
+) -> None:
+    """From nothing to nothing, with logs of the nodes and the commands that show them on the way."""
+    meta = tmp_path / "contexts" / "meta" / hashlib.sha256(b"to-east").hexdigest()
+    meta.mkdir(parents=True)
+    endpoint = {"Name": "to-east", "Metadata": {}, "Endpoints": {"docker": {"Host": hosts["east"].url}}}
+    (meta / "meta.json").write_text(json.dumps(endpoint))
+    of_context = {"engine": "to-east", "address": hosts["east"].address}
+    ways.set(
+        hostOf={"coordinator": "north"}, hosts={"north": by_ssh, "south": hosts["south"].over_tls, "east": of_context}
+    )
+    known = {"DOCKER_CONFIG": str(tmp_path)}
+    up = ways.up(**known)
+    assert up.code == 0, up.output
+    assert [nodes(ways).host_of(node) for node in ("coordinator", "worker_1", "worker_2")] == ["north", "east", "south"]
+    assert ways.preview("--expect-no-changes", **known).code == 0
+    ways.nodes.kill("worker_2")
+    refreshed = ways.run("refresh", **known)
+    assert refreshed.code == 0, refreshed.output
+    up = ways.up(**known)
+    assert up.code == 0, up.output
+    assert ways.query("select bool_and(result) from citus_check_cluster_node_health()") == [True]
+    gone = ways.run("down", **known)
+    assert gone.code == 0, gone.output
+    assert ways.leftovers() == []
+
+
+@pytest.mark.needs("sshd")
+def test_a_key_that_is_not_known_is_said_as_ssh_says_it(ways: Stack, by_ssh: dict[str, Any]) -> None:
+    """In one line that names the setting."""
+    options = [option for option in by_ssh["sshOptions"] if "UserKnownHostsFile" not in option]
+    ways.set(hosts={"north": {**by_ssh, "sshOptions": [*options, "UserKnownHostsFile=/dev/null"]}}, hostOf=None)
+    error = ways.preview().errors
+    assert f"no Docker Engine answers at {by_ssh['engine']} (citus:hosts.north)" in error
+    assert "Host key verification failed" in error
+    assert "Traceback" not in error
+
+
+def test_an_engine_without_the_right_certificates_is_refused(ways: Stack, hosts: Hosts) -> None:
+    """Those of another engine prove nothing to it."""
+    south = hosts["south"].over_tls
+    ways.set(hosts={"south": {**south, "certificates": hosts["east"].over_tls["certificates"]}}, hostOf=None)
+    error = ways.preview().errors
+    assert f"no Docker Engine answers at {south['engine']} (citus:hosts.south)" in error
+    assert "certificate verify failed" in error
+    ways.set(hosts={"south": {**south, "certificates": "/no/such"}})
+    assert "/no/such" in ways.preview().errors
+
+
+def test_nobody_at_the_address_of_an_engine_is_said_soon(ways: Stack, hosts: Hosts) -> None:
+    """All that do not answer are named in one run."""
+    north, south = hosts["north"], hosts["south"]
+    north.cut_off()
+    try:
+        ways.set(
+            hostOf={"coordinator": "north"},
+            hosts={"north": north.over_tls, "south": {**south.setting, "engine": "unix:///no/such.sock"}},
+        )
+        error = ways.preview().errors
+    finally:
+        north.connect()
+    assert "(citus:hosts.north)" in error
+    assert "(citus:hosts.south)" in error
+
+
+def test_two_names_of_one_engine_are_refused(ways: Stack, hosts: Hosts) -> None:
+    """By whatever address it is reached."""
+    north = hosts["north"]
+    ways.set(hostOf={"coordinator": "north"}, hosts={"north": north.setting, "south": north.over_tls})
+    assert "citus:hosts.north and citus:hosts.south are the same engine" in ways.preview().errors
+
+
+def test_a_port_that_is_taken_on_a_host_is_named(ways: Stack, hosts: Hosts) -> None:
+    """By the container that has it."""
+    three = nodes(ways).settings["hosts"]
+    ways.set(hostOf={"coordinator": "north"}, hosts=three)
+    east = nodes(ways).engines["east"]
+    port = ways.port + 1
+    address = hosts["east"].address
+    taker = east.containers.run(
+        "citusdata/citus:12.1",
+        ["60"],
+        entrypoint="sleep",
+        ports={"5432/tcp": (address, port)},
+        detach=True,
+        name="taker",
+    )
+    try:
+        error = ways.preview().errors
+    finally:
+        taker.remove(force=True, v=True)
+    assert f"citus:nodePorts = {port}: cannot be published on {address} on east (the container taker does)" in error

@@ -31,6 +31,8 @@ __all__ = ["Endpoint", "Located", "connect", "endpoint_of", "get_endpoint"]
 DEFAULT_HOST: Final = "npipe:////./pipe/docker_engine" if sys.platform == "win32" else "unix:///var/run/docker.sock"
 
 
+_API: Final = "1.40"
+"""A version of the API that every engine knows: the first question is for the engine's own."""
 _USUAL: Final = "its usual address"
 _SSH: Final = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=3")
 _LOCAL_SCHEMES: Final = ("unix", "npipe", "fd")
@@ -217,18 +219,31 @@ def connect(endpoint: Endpoint, timeout: int = 30) -> Any:
         if endpoint.host.startswith("unix://"):
             with closing(socket.socket(socket.AF_UNIX)) as probe:  # the SDK forgets its own where nothing answers
                 probe.connect(endpoint.host.removeprefix("unix://"))
-        if endpoint.host.startswith("ssh://"):
-            from components.nodes.docker.ssh import open_client  # noqa: PLC0415 - few engines are reached so
+        is_by_ssh = endpoint.host.startswith("ssh://")
+        address = "unix:///by-ssh" if is_by_ssh else endpoint.host
+        client: Any = sdk.DockerClient(base_url=address, tls=_tls(sdk, endpoint), version=_API, timeout=timeout)
+        if is_by_ssh:
+            from components.nodes.docker.ssh import reach_by_ssh  # noqa: PLC0415 - few engines are reached so
 
-            client = open_client(endpoint.host, endpoint.options, timeout)
-        else:
-            client = sdk.DockerClient(base_url=endpoint.host, tls=_tls(sdk, endpoint), version="auto", timeout=timeout)
-        client.ping()
+            reach_by_ssh(client, endpoint.host, endpoint.options, timeout)
+        _verify_by_own(client.api)
+        client.api._version = client.api._retrieve_server_version()  # noqa: SLF001 - as the SDK does by itself
     except (sdk.errors.DockerException, OSError, ValueError) as error:
         where = endpoint.host if endpoint.source == "DOCKER_HOST" else f"{endpoint.host} ({endpoint.source})"
         msg = f"no Docker Engine answers at {where} ({_reason(error)})"
         raise DockerError(msg) from None
     return client
+
+
+def _verify_by_own(api: Any) -> None:
+    """Let the engine's own authority count: requests would prefer the one that REQUESTS_CA_BUNDLE names."""
+    merge = api.merge_environment_settings
+
+    def keep(url: str, proxies: Any, stream: Any, _verify: Any, cert: Any) -> Any:
+        return merge(url, proxies, stream, api.verify, cert)
+
+    if isinstance(api.verify, str):
+        api.merge_environment_settings = keep
 
 
 def _tls(sdk: Any, endpoint: Endpoint) -> Any:

@@ -9,35 +9,30 @@ from __future__ import annotations
 import http.client
 import socket
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-import docker
 import urllib3.connection
 import urllib3.exceptions
 from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnectionPool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["open_client"]
+__all__ = ["reach_by_ssh"]
 
-_API: Final = "1.40"
-"""A version that every engine knows: the first question is for the engine's own."""
 _PATIENCE: Final = 5
 """Seconds in which ssh ends once it is of no use."""
 
 
-def open_client(host: str, options: Sequence[str], timeout: int) -> Any:
-    """Return a client of the engine at `ssh://user@host:port`; `options` are arguments of `ssh`."""
+def reach_by_ssh(client: Any, host: str, options: Sequence[str], timeout: int) -> None:
+    """Let a client of the SDK reach the engine at `ssh://user@host:port`; `options` are arguments of `ssh`."""
     parts = urlsplit(host)
     login = ["-l", parts.username] if parts.username else []
     port = ["-p", str(parts.port)] if parts.port else []
     command = ["ssh", *options, *login, *port, "--", parts.hostname or "", "docker system dial-stdio"]
-    client: Any = docker.DockerClient(base_url="unix:///var/run/docker.sock", version=_API, timeout=timeout)
     client.api.mount("http+docker://", _Adapter(command, timeout))
-    client.api._version = client.api._retrieve_server_version()  # noqa: SLF001 - as the SDK does it for its own transports
-    return client
 
 
 class _Connection(urllib3.connection.HTTPConnection):
@@ -47,6 +42,7 @@ class _Connection(urllib3.connection.HTTPConnection):
         super().__init__("localhost", timeout=timeout)
         self._command = command
         self._ssh: subprocess.Popen[bytes] | None = None
+        self._asks = False
 
     def connect(self) -> None:
         """Start ssh."""
@@ -62,28 +58,43 @@ class _Connection(urllib3.connection.HTTPConnection):
         ours.settimeout(self.timeout)
         self.sock = ours
 
+    def request(self, *arguments: Any, **named: Any) -> None:
+        """Send a request; where ssh has ended, raise what it said."""
+        with self._told_by_ssh():
+            super().request(*arguments, **named)
+
     def getresponse(self) -> Any:
         """Return the response; where ssh ends without one, raise what it said."""
-        try:
+        with self._told_by_ssh():
             return super().getresponse()
-        except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
-            raise OSError(self._last_words() or str(error)) from error
 
     def close(self) -> None:
         """End ssh, too."""
         super().close()
-        if self._ssh is not None:
-            self._ssh.terminate()
-            self._ssh.communicate()
-            self._ssh = None
+        if not self._asks:  # else urllib3 closes it because of an error, which ssh is still to explain
+            self._end(0)
 
-    def _last_words(self) -> str:
-        if self._ssh is None:
+    @contextmanager
+    def _told_by_ssh(self) -> Iterator[None]:
+        self._asks = True
+        try:
+            yield
+        except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+            super().close()
+            raise OSError(0, self._end(_PATIENCE) or str(error)) from error
+        finally:
+            self._asks = False
+
+    def _end(self, patience: float) -> str:
+        """End ssh after so many seconds, where it does not by itself; return the last that it said."""
+        process, self._ssh = self._ssh, None
+        if process is None:
             return ""
         try:
-            _, said = self._ssh.communicate(timeout=_PATIENCE)
+            _, said = process.communicate(timeout=patience)
         except subprocess.TimeoutExpired:
-            return ""
+            process.terminate()
+            _, said = process.communicate()
         lines = [line.strip() for line in said.decode("utf-8", errors="replace").splitlines() if line.strip()]
         return lines[-1] if lines else ""
 
