@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.database.login_rules import render
+from components.database.login_rules import Peers, render
 
 
 def lines(kind: str, *roles: str, user: str = "postgres") -> list[str]:
@@ -50,3 +50,16 @@ def test_names_are_names_whatever_they_look_like() -> None:
     assert 'hostssl "coorddb" "all" samenet scram-sha-256' in lines("worker", "all")
     assert 'hostssl "coorddb" "+a ""b""" samenet scram-sha-256' in lines("worker", '+a "b"')
     assert lines("worker", "/.*") == lines("worker")
+
+
+def test_a_worker_that_others_reach_is_for_nodes_with_a_certificate_alone() -> None:
+    """From the addresses of the hosts, over TLS; who they are stands in the file, for whoever writes it again."""
+    peers = Peers(("samenet", "10.0.0.2/32"), verified=True)
+    text = render("worker", database="coorddb", user="postgres", roles=["app"], peers=peers)
+    made = [line for line in text.splitlines() if line.startswith("hostssl")]
+    assert {line.split()[3] for line in made} == {"samenet", "10.0.0.2/32"}
+    assert all(line.endswith(" scram-sha-256 clientcert=verify-ca") for line in made)
+    assert Peers.parse(text) == peers
+    assert Peers.parse(render("worker", database="d", user="u", roles=[])) == Peers()
+    of_coordinator = render("coordinator", database="coorddb", user="postgres", roles=["app"], peers=peers)
+    assert "clientcert" not in of_coordinator

@@ -22,7 +22,7 @@ from components.nodes.docker.host import UNNAMED, DockerHost, refuse_image
 from components.nodes.docker.image import FoundNodes, Verdict, find_image, look_into
 from components.nodes.docker.pooler import get_container_names, get_pooler_ports
 from components.nodes.docker.ready import STOP_SECONDS, wait_for_server
-from components.nodes.docker.shape import POSTGRES_PORT, Shape, get_shape, get_shared_buffers
+from components.nodes.docker.shape import POSTGRES_PORT, Shape, get_shape, get_shared_buffers, verifies
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
 from components.nodes.keypairs import find_authority
 from components.nodes.locales import DEFAULT_LOCALE
@@ -175,7 +175,14 @@ class Engine:
             for name, verdict in self._verdicts.items()
             for problem in verdict.problems
         ]
-        obstacles = (*unclear, *self._refuse_clocks(), *self._moved(settings), *ports, *verdicts)
+        obstacles = (
+            *unclear,
+            *self._refuse_less(settings),
+            *self._refuse_clocks(),
+            *self._moved(settings),
+            *ports,
+            *verdicts,
+        )
         return Look(
             Remnants(tuple(remnant for host in self.hosts.values() for remnant in self._remnants(settings, host))),
             live,
@@ -246,6 +253,20 @@ class Engine:
             elif places:
                 found[node] = places[0].name
         self._dealt = settings.deal_out(found)
+
+    def _refuse_less(self, settings: Settings) -> list[str]:
+        """Refuse that nodes which verify each other no longer do: each would be refused by those that still do."""
+        container = self.coordinator.containers.get(self._names[0])
+        if settings.verifies or container is None or not owner_of(container["Labels"]):
+            return []
+        found = self.coordinator.client.api.inspect_container(container["Id"])
+        if not verifies(found):
+            return []
+        msg = (
+            f"citus:tls = {settings.tls!r}: the nodes of this cluster verify each other, and that is not taken back: "
+            "`pulumi config set tls verify-full`"
+        )
+        return [msg]
 
     def _refuse_clocks(self) -> Iterator[str]:
         """Yield a line for each host whose clock is not that of the coordinator's host: certificates and locks have times."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from components.settings import Settings
 
-__all__ = ["POSTGRES_PORT", "Shape", "get_shape", "get_shared_buffers"]
+__all__ = ["POSTGRES_PORT", "Shape", "get_shape", "get_shared_buffers", "verifies"]
 
 POSTGRES_PORT: Final = 5432
 """PostgreSQL's own, on which nodes and poolers listen in their containers."""
@@ -71,6 +71,11 @@ def get_shape(settings: Settings, shared_buffers: str, *, of_coordinator: bool) 
 def get_shared_buffers(container: Mapping[str, Any]) -> str:
     """Return what a container that is there was started with; empty where nothing was said."""
     return _as_settings(container["Config"]["Cmd"] or ()).get("shared_buffers", "")
+
+
+def verifies(container: Mapping[str, Any]) -> bool:
+    """Tell whether a container that is there has certificates by which nodes verify each other."""
+    return "ssl_ca_file" in _as_settings(container["Config"]["Cmd"] or ())
 
 
 def _as_settings(command: tuple[str, ...] | list[str]) -> dict[str, str]:
