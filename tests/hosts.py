@@ -187,14 +187,6 @@ class Host:
         _run("ip", "link", "set", self.link, "up")
         (self.folder / "docker.sock.away").rename(self.folder / "docker.sock")
 
-    def delay(self, milliseconds: float) -> None:
-        """Let all that it sends to others wait; 0 for none."""
-        subprocess.run(
-            ["tc", "-n", self.namespace, "qdisc", "del", "dev", "eth0", "root"], capture_output=True, check=False
-        )
-        if milliseconds:
-            _run(*f"tc -n {self.namespace} qdisc add dev eth0 root netem delay {milliseconds}ms".split())
-
     def sent(self) -> int:
         """Return how many bytes it has sent to others."""
         return int(_run("ip", "netns", "exec", self.namespace, "cat", "/sys/class/net/eth0/statistics/tx_bytes"))
@@ -212,13 +204,13 @@ class Hosts:
         """Build them."""
         self._key = f"{random.randrange(1 << 16):04x}"
         self._net = f"10.{random.randrange(64, 128)}.{random.randrange(256)}"
-        self._bridge = f"cpbr{self._key}"
+        self.bridge = f"cpbr{self._key}"
         self._folder = Path(tempfile.mkdtemp(prefix="citus-pulumi-hosts-"))
         try:
-            _run("ip", "link", "add", self._bridge, "type", "bridge")
-            _run("ip", "addr", "add", f"{self._net}.1/24", "dev", self._bridge)
-            _run("ip", "link", "set", self._bridge, "up")
-            _run("iptables", "-I", "FORWARD", "-i", self._bridge, "-o", self._bridge, "-j", "ACCEPT")
+            _run("ip", "link", "add", self.bridge, "type", "bridge")
+            _run("ip", "addr", "add", f"{self._net}.1/24", "dev", self.bridge)
+            _run("ip", "link", "set", self.bridge, "up")
+            _run("iptables", "-I", "FORWARD", "-i", self.bridge, "-o", self.bridge, "-j", "ACCEPT")
             for number, name in enumerate(self.names, start=2):
                 self.made[name] = self._build(name, number)
             self._load()
@@ -236,7 +228,7 @@ class Hosts:
         host = Host(name, f"{self._net}.{number}", namespace, link, folder)
         _run("ip", "netns", "add", namespace)
         _run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", namespace)
-        _run("ip", "link", "set", link, "master", self._bridge, "up")
+        _run("ip", "link", "set", link, "master", self.bridge, "up")
         for command in ("link set lo up", f"addr add {host.address}/24 dev eth0", "link set eth0 up"):
             _run("ip", "-n", namespace, *command.split())
         _run("ip", "-n", namespace, "route", "add", "default", "via", f"{self._net}.1")
@@ -268,8 +260,8 @@ class Hosts:
         for command in (
             *(["ip", "netns", "del", host.namespace] for host in self.made.values()),
             *(["ip", "link", "del", host.link] for host in self.made.values()),
-            ["ip", "link", "del", self._bridge],
-            ["iptables", "-D", "FORWARD", "-i", self._bridge, "-o", self._bridge, "-j", "ACCEPT"],
+            ["ip", "link", "del", self.bridge],
+            ["iptables", "-D", "FORWARD", "-i", self.bridge, "-o", self.bridge, "-j", "ACCEPT"],
         ):
             subprocess.run(command, capture_output=True, check=False)
         for mount in sorted(Path("/proc/self/mounts").read_text().splitlines(), reverse=True):

@@ -104,6 +104,8 @@ def _lines(kind: Kind, database: str, user: str, roles: Iterable[str], peers: Pe
     if kind != "process":
         of_worker = kind == "worker"
         certificate = " clientcert=verify-ca" if of_worker and peers.verified else ""
+        if not of_worker:  # its other databases, such as those that a person makes beside the stack's
+            yield f"hostssl all {superuser} all scram-sha-256"
         for address in peers.addresses if of_worker else ("all",):
             yield from (f"hostssl {own} {role} {address} scram-sha-256{certificate}" for role in (superuser, *others))
 

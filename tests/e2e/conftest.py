@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.nodes import DOCKER, HOSTS, DockerNodes, HostsNodes, LocalNodes
 from tests.e2e.stack import Stack
-from tests.genuine import EVERYTHING, IMAGE, ON_HOSTS, PARTS, POOLER_IMAGE, missing_parts
+from tests.genuine import EVERYTHING, IMAGE, NEWER_IMAGE, ON_HOSTS, PARTS, POOLER_IMAGE, missing_parts
 from tests.hosts import Hosts
 from tests.retail import RETAIL_TABLES
 from tests.servers import find_installation, find_wheel
@@ -42,7 +42,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "runtime" in metafunc.fixturenames:
         runtimes = metafunc.module.RUNTIMES
         if ON_HOSTS:
-            runtimes = [HOSTS for runtime in runtimes if runtime in (DOCKER, HOSTS)]
+            of_one_engine = getattr(metafunc.module, "ONE_ENGINE", "")
+            runtimes = [HOSTS for runtime in runtimes if runtime in (DOCKER, HOSTS) and not of_one_engine]
         if not EVERYTHING:
             parts = metafunc.config.stash[PARTS]
             had = [runtime for runtime in runtimes if not missing_parts(parts, runtime.marks)]
@@ -59,7 +60,8 @@ def runtime(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def hosts() -> Iterator[Hosts]:
     """Three machines, each with an engine of its own that has the images."""
-    with Hosts(("north", "south", "east"), (IMAGE, POOLER_IMAGE)) as made:
+    images = (IMAGE, POOLER_IMAGE, *((NEWER_IMAGE,) if ON_HOSTS else ()))
+    with Hosts(("north", "south", "east"), images) as made:
         yield made
 
 

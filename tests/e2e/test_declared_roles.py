@@ -67,7 +67,7 @@ def ask(stack: Stack, query: str, password: str) -> Any:
     """Return the only value of a query that the role asks on the coordinator."""
     with closing(
         psycopg.connect(
-            host="127.0.0.1", port=stack.port, dbname="coorddb", user=ROLE, password=password, autocommit=True
+            host=stack.nodes.host, port=stack.port, dbname="coorddb", user=ROLE, password=password, autocommit=True
         )
     ) as connection:
         cursor = connection.execute(query.encode())
@@ -123,12 +123,12 @@ def test_another_password_takes_one_update(stack: Stack, said: list[Run]) -> Non
 def test_only_roles_that_are_known_log_in(stack: Stack, runtime: str, said: list[Run]) -> None:
     """To the one database, and to a container over TLS; one that was made by hand once `make role` has made it known."""
     with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
-        psycopg.connect(host="127.0.0.1", port=stack.port, dbname="postgres", user=ROLE, password=PASSWORDS[1])
+        psycopg.connect(host=stack.nodes.host, port=stack.port, dbname="postgres", user=ROLE, password=PASSWORDS[1])
     if runtime == "docker":
         with pytest.raises(psycopg.OperationalError, match="no encryption"):
             psycopg.connect(f"{stack.outputs()['dsnByRole'][ROLE]}?sslmode=disable")
     stack.query("create role hand login password 'by-h4nd'")
-    by_hand = f"postgresql://hand:by-h4nd@127.0.0.1:{stack.port}/"
+    by_hand = f"postgresql://hand:by-h4nd@{stack.nodes.host}:{stack.port}/"
     with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
         psycopg.connect(f"{by_hand}coorddb")
     said.append(stack.refresh())
@@ -156,7 +156,7 @@ def test_a_role_that_is_declared_no_more_goes_unless_it_is_in_use(stack: Stack, 
     stack.query(f"create table mine (id int); alter table mine owner to {ROLE}")
     stack.check("config", "rm", "--path", f"roles.{ROLE}", "--stack", stack.name)
     with closing(
-        psycopg.connect(host="127.0.0.1", port=stack.port, dbname="coorddb", user=ROLE, password=PASSWORDS[1])
+        psycopg.connect(host=stack.nodes.host, port=stack.port, dbname="coorddb", user=ROLE, password=PASSWORDS[1])
     ):
         previewed = stack.preview()
         assert f"role {ROLE} is declared no more, and cannot be removed yet: it owns table mine" in previewed.output
@@ -171,7 +171,7 @@ def test_a_role_that_is_declared_no_more_goes_unless_it_is_in_use(stack: Stack, 
     assert stack.query(f"select count(*) from pg_roles where rolname = '{ROLE}'") == [0]
     assert stack.query("select count(*) from mine") == [0]
     psycopg.connect(
-        f"postgresql://hand:by-h4nd@127.0.0.1:{stack.port}/postgres"
+        f"postgresql://hand:by-h4nd@{stack.nodes.host}:{stack.port}/postgres"
     ).close()  # no role is declared, and the rules are those from before
     assert stack.preview("--expect-no-changes").code == 0
 

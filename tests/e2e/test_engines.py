@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.e2e.stack import Stack
 
 RUNTIMES = [DOCKER]
+ONE_ENGINE = "it is about that engine"
 SOCKET: Final = "/var/run/docker.sock"
 
 

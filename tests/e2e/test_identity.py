@@ -54,7 +54,8 @@ def test_what_the_data_was_made_with_stays(stack: Stack, settings: None, runtime
     """Another prefix, user, database or runtime is refused at preview, and the value to set back is named."""
     ((setting, value),) = changed.items()
     if setting == "runtime":
-        value = "docker" if runtime != "docker" else "local"
+        value = "docker" if runtime not in ("docker", "hosts") else "local"
+        stack.set(hosts=None, hostOf=None)
         stack.set(standIn=True, workerPorts=f"{stack.port + 1}-{stack.port + 9}", dataDir=None, postgresBin=None)
     stack.set(**{setting: value})
     preview = stack.preview()

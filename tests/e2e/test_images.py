@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.e2e.stack import Stack
 
 RUNTIMES = [DOCKER]
+ONE_ENGINE = "images are built on the engine that `docker` uses"
 NAME: Final = "citus-pulumi-test"
 OF_POSTGRES_18: Final = """FROM citusdata/citus:12.1
 ENV PG_MAJOR=18 PGDATA=/var/lib/postgresql/18/docker

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = IF_EVERYTHING
 RUNTIMES = [LOCAL, pytest.param(*DOCKER.values, marks=[*DOCKER.marks, pytest.mark.needs("newer")])]
+ONE_ENGINE = "the page is about it"
 PAGE = ROOT / "docs" / "operations.md"
 STACK = "dev"
 PREFIX: Final = "test-operations"

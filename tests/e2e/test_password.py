@@ -65,7 +65,7 @@ def is_whole(stack: Stack) -> bool:
 def connect(stack: Stack, password: str) -> psycopg.Connection[Any]:
     """Log in to the coordinator."""
     return psycopg.connect(
-        host="127.0.0.1", port=stack.port, user="postgres", dbname="coorddb", password=password, autocommit=True
+        host=stack.nodes.host, port=stack.port, user="postgres", dbname="coorddb", password=password, autocommit=True
     )
 
 

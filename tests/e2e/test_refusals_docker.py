@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 RUNTIMES = [DOCKER]
+ONE_ENGINE = "its strangers are on that engine"
 
 
 @pytest.fixture(scope="module")

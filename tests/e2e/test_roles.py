@@ -41,7 +41,7 @@ def stack(new_stack: Callable[..., Stack], said: list[Run]) -> Stack:
 def ask(stack: Stack, query: str, role: str = ROLE) -> Any:
     """Return the only value of a query that the role asks on the coordinator."""
     with closing(
-        psycopg.connect(host="127.0.0.1", port=stack.port, dbname="coorddb", user=role, password=PASSWORD)
+        psycopg.connect(host=stack.nodes.host, port=stack.port, dbname="coorddb", user=role, password=PASSWORD)
     ) as connection:
         row = connection.execute(query.encode()).fetchone()
         return row and row[0]

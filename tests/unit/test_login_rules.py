@@ -17,6 +17,7 @@ def lines(kind: str, *roles: str, user: str = "postgres") -> list[str]:
 def test_a_coordinator_takes_known_roles_by_tls_from_anywhere() -> None:
     """Each in the one database; the superuser too, for this program comes from another machine."""
     assert [line for line in lines("coordinator", "app", "till") if line.startswith("hostssl")] == [
+        'hostssl all "postgres" all scram-sha-256',
         'hostssl "coorddb" "postgres" all scram-sha-256',
         'hostssl "coorddb" "app" all scram-sha-256',
         'hostssl "coorddb" "till" all scram-sha-256',

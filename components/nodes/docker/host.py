@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from components.errors import DockerError
 from components.nodes.docker.endpoint import Endpoint, Located, connect, endpoint_of, get_endpoint
-from components.nodes.docker.image import find_image
+from components.nodes.docker.image import describe_missing, find_image
 from components.settings import HostSettings, reached_at
 
 __all__ = ["DockerHost"]
@@ -107,11 +107,7 @@ class DockerHost:
         if not refusal:
             return []
         who = f"the engine of host {self.name}" if self.name else "the engine"
-        msg = (
-            f"citus:{setting} = {image!r}: {who} does not have it and cannot pull it ({refusal}): correct the name, log in "
-            "to its registry, or load the image"
-        )
-        return [msg]
+        return [describe_missing(setting, image, refusal, who)]
 
     def refuse_port(self, setting: str, port: int, container: str) -> list[str]:
         """Return a line where a port cannot be published for a container."""

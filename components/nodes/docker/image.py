@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
 
+from components.errors import DockerError
 from components.nodes.locales import choose_locale, get_initial_locale, lacks_locale
 from components.nodes.versions import describe_upgrade, get_extension_problem, get_major
 from components.schema.needs import KnownServer, parse_release
@@ -31,6 +32,7 @@ __all__ = [
     "Image",
     "Verdict",
     "describe_image",
+    "describe_missing",
     "get_disagreements",
     "get_shortcomings",
     "look_into",
@@ -192,6 +194,14 @@ def describe_image(client: Any, name: str, environment: Mapping[str, str]) -> Im
     )
 
 
+def describe_missing(setting: str, image: str, refusal: str, who: str = "the engine") -> str:
+    """Return the line for an image that an engine neither has nor can pull."""
+    return (
+        f"citus:{setting} = {image!r}: {who} does not have it and cannot pull it ({refusal}): correct the name, log in "
+        "to its registry, or load the image"
+    )
+
+
 def find_image(client: Any, name: str) -> Any:
     """Return an image that the engine has, by its name or id; None where it does not have it."""
     import docker as sdk  # noqa: PLC0415
@@ -214,7 +224,12 @@ def _find(client: Any, name: str, *, needed: bool) -> Any:
         )
         return None
     pulumi.log.info(f"pulling {name}, to compare it with this stack's data before anything is touched")
-    return client.images.pull(name)
+    import docker as sdk  # noqa: PLC0415
+
+    try:
+        return client.images.pull(name)
+    except sdk.errors.APIError as error:
+        raise DockerError(describe_missing("image", name, str(error.explanation))) from None
 
 
 def _environment_of_nodes(client: Any, nodes: FoundNodes, image: Any) -> dict[str, str]:

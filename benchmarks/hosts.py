@@ -1,0 +1,176 @@
+"""Nodes on three machines against nodes on one: how long `up` takes, what is on the wire, and what latency does to a question.
+
+The machines are engines in network namespaces of this one (tests/hosts.py), as root; so all share its processors. A longer cable
+(cable.py) gives two of them the round trip that is asked for. Asked are scenario A, the co-located join, and B, the
+repartition join, over made-up sales. Bytes are those that the three hosts send, with all that TCP and TLS add.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from analysis.data import Dataset
+from analysis.load import load
+from analysis.place import Place
+from analysis.scenarios import COLOCATED, REPARTITION, Way
+from benchmarks.machine import describe, show, timed
+from cli.cluster import coordinator_of
+from tests.e2e.nodes import HostsNodes
+from tests.e2e.stack import ROOT, Stack
+from tests.genuine import IMAGE
+from tests.hosts import Hosts
+from tests.retail import RETAIL_TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PORT: Final = 5970
+ROUND_TRIPS: Final = (0, 1, 10, 50)
+"""Milliseconds between two hosts, beside what they have by themselves."""
+DEADLINE: Final = 900
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What asking once in a way came to."""
+
+    milliseconds: float
+    on_the_wire: int
+    """Bytes that the hosts sent."""
+    received: int
+    """Bytes of rows that the coordinator received, as Citus says."""
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--scale", type=int, default=20_000, help="sales")
+    parser.add_argument("--shards", type=int, default=8)
+    given = parser.parse_args()
+    print(describe(image=IMAGE))
+    with Hosts(("north", "south", "east"), (IMAGE,)) as hosts, tempfile.TemporaryDirectory() as folder:
+        nodes = HostsNodes("bench-hosts", PORT, hosts)
+        stack = Stack("bench-hosts", Path(folder), PORT, nodes, {"tables": RETAIL_TABLES}, deadline=DEADLINE)
+        stack.set(workers=4, shardCount=given.shards, readyTimeout=DEADLINE)
+        three = nodes.settings
+        one = {**three, "hosts": {"north": three["hosts"]["north"]}}
+        seconds: dict[str, list[float]] = {"one host": [], "three hosts": []}
+        for _ in range(given.runs):
+            for name, settings in (("one host", one), ("three hosts", three)):
+                stack.set(**settings)
+                seconds[name].append(timed(lambda: _succeeded(stack, "up")))
+                _succeeded(stack, "down")
+        show("up from nothing, one coordinator and four workers", seconds, "one host")
+        stack.set(**three)
+        _succeeded(stack, "up")
+        _ask_over_latencies(stack, hosts, given.scale, given.runs)
+        _succeeded(stack, "down")
+        nodes.close()
+
+
+def _succeeded(stack: Stack, verb: str) -> None:
+    done = stack.run(verb)
+    if done.code:
+        sys.exit(done.output)
+
+
+def _ask_over_latencies(stack: Stack, hosts: Hosts, scale: int, runs: int) -> None:
+    place = Place(*coordinator_of(stack.outputs()))
+    loaded = load(place, Dataset(scale, seed=1), streams=2, reload=False)
+    print(f"\n{scale:,} sales, {loaded.rows:,} rows in all, on four workers of three hosts")
+    print(
+        f"  {'round trip':>12} {'A':>10} {'B':>10} {'B / A':>7}   on the wire: A, B; rows to the coordinator, by Citus: A, B"
+    )
+    for milliseconds in ROUND_TRIPS:
+        with _longer_cables(hosts, milliseconds):
+            measured = f"{_round_trip(hosts):.2f} ms"
+            a, b = (_ask(place, way, hosts, runs) for way in (COLOCATED, REPARTITION))
+        wire = f"{a.on_the_wire:,}, {b.on_the_wire:,}; {a.received:,}, {b.received:,}"
+        ratio = b.milliseconds / a.milliseconds
+        print(
+            f"  {measured:>12} {a.milliseconds:>7,.0f} ms {b.milliseconds:>7,.0f} ms {ratio:>7.1f}   {wire}", flush=True
+        )
+
+
+def _ask(place: Place, way: Way, hosts: Hosts, runs: int) -> Asked:
+    """Return the median of some times to ask; connections are there before."""
+    with place.connected(way.title) as connection:
+        way.prepare(connection)
+        way.ask(connection)
+        times, sent = [], []
+        for _ in range(runs):
+            before = _sent(hosts)
+            took, _ = way.ask(connection)
+            times.append(took)
+            sent.append(_sent(hosts) - before)
+        received = way.explain(connection).bytes
+    return Asked(statistics.median(times), int(statistics.median(sent)), received)
+
+
+def _sent(hosts: Hosts) -> int:
+    return sum(host.sent() for host in hosts.made.values())
+
+
+def _round_trip(hosts: Hosts) -> float:
+    """Return the milliseconds from one host to another and back."""
+    command = f"ip netns exec {hosts['south'].namespace} ping -c 5 -i 0.2 -q {hosts['east'].address}"
+    said = subprocess.run(command.split(), capture_output=True, text=True, check=True).stdout
+    found = re.search(r"= [\d.]+/([\d.]+)/", said)
+    return float(found[1]) if found else 0
+
+
+@contextmanager
+def _longer_cables(hosts: Hosts, milliseconds: float) -> Iterator[None]:
+    """Let packets between two hosts have such a round trip more: they pass four times through a delay on their way."""
+    if not milliseconds:
+        yield
+        return
+    relays, extra = [], []
+    try:
+        for number, host in enumerate(hosts.made.values()):
+            inner, outer = f"cpi{number}", f"cpo{number}"
+            _ip(f"link set {host.link} nomaster")
+            _ip(f"link add {inner} type veth peer name {outer}")
+            extra.append(host)
+            _ip(f"link set {inner} promisc on up")
+            _ip(f"link set {host.link} promisc on")
+            _ip(f"link set {outer} master {hosts.bridge} up")
+            in_host = ["nsenter", f"--net=/run/netns/{host.namespace}"]
+            for where, interface in ((in_host, "eth0"), ([], outer), ([], inner), ([], host.link)):
+                _run([*where, sys.executable, "-m", "benchmarks.cable", interface])
+            arguments = [host.link, inner, str(milliseconds / 4)]
+            command = [sys.executable, "-m", "benchmarks.cable", *arguments]
+            relays.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE))
+        for relay in relays:
+            assert relay.stdout
+            relay.stdout.readline()  # it has begun
+        yield
+    finally:
+        for relay in relays:
+            relay.kill()
+            relay.communicate()
+        for number, host in enumerate(extra):
+            _ip(f"link del cpi{number}")
+            _ip(f"link set {host.link} master {hosts.bridge}")
+
+
+def _ip(arguments: str) -> None:
+    _run(["ip", *arguments.split()])
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, cwd=ROOT)
+
+
+if __name__ == "__main__":
+    main()
