@@ -47,7 +47,7 @@ def delay(first: str, second: str, seconds: float) -> None:
     other = {ends[first]: ends[second], ends[second]: ends[first]}
     waiting: deque[tuple[float, socket.socket, bytes]] = deque()
     print("ready", flush=True)
-    with selectors.DefaultSelector() as selector:
+    with selectors.SelectSelector() as selector:  # others count whole milliseconds
         for end in other:
             selector.register(end, selectors.EVENT_READ, end)
         while True:
