@@ -11,6 +11,7 @@ from components.access import Server
 from components.errors import SettingsError
 from components.nodes.docker.endpoint import Endpoint, Located, endpoint_of
 from components.nodes.docker.engine import Engine
+from components.nodes.docker.host_engine import HostEngineInputs, HostEngineProvider
 from components.settings import HostSettings, Settings
 
 NORTH = {"engine": "ssh://deploy@10.0.0.2", "address": "10.0.0.2"}
@@ -189,3 +190,34 @@ def test_a_person_is_told_the_command_of_that_engine(endpoint: Endpoint | None, 
 def test_a_server_shows_no_certificate_in_its_name() -> None:
     """What a person reads is short."""
     assert str(Server("c", "10.0.0.2", 5437, "d", "u", authority="-----BEGIN")) == "c (10.0.0.2:5437)"
+
+
+@pytest.mark.parametrize(
+    ("engine", "found", "nodes", "refused"),
+    [
+        ("ONE", False, ("w1",), False),
+        ("TWO", False, ("w1",), True),
+        ("TWO", True, ("w1",), False),
+        ("TWO", False, ("w2",), False),
+    ],
+    ids=["the same", "another, empty", "another id, its nodes are there", "its nodes left"],
+)
+def test_an_engine_in_the_place_of_another_is_refused_where_it_has_none_of_the_nodes(
+    engine: str, nodes: tuple[str, ...], *, found: bool, refused: bool
+) -> None:
+    """They would be made again, empty."""
+    before = {"host": "south", "engine": "ONE", "nodes": ["w1"]}
+    inputs = HostEngineInputs(host="south", engine=engine, nodes=nodes, found=found)
+    lines = list(HostEngineProvider().refuse(before, inputs))
+    assert bool(lines) is refused
+    assert not refused or lines[0].startswith("citus:hosts.south: this is another engine than the one that has w1")
+
+
+def test_a_clock_that_is_wrong_is_named() -> None:
+    """Against the coordinator's host, by seconds and direction."""
+    engine = Engine("organization/citus/test", parse(**SPREAD))
+    for host, behind in zip(engine.hosts.values(), (0.0, 95.0, -0.4), strict=True):
+        vars(host)["behind"] = behind
+    assert list(engine._refuse_clocks()) == [
+        "citus:hosts.south: its clock is 95 s behind that of north: let both keep the time (NTP)"
+    ]
