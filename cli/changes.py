@@ -118,9 +118,9 @@ def describe(steps: Sequence[Step], planned: Iterable[Mapping[str, Any]]) -> lis
 def _container(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
     of = str(step.new.get("name") or step.old.get("name") or step.name)
     if is_pooler(of):
-        yield _of_pooler(step, f"pooler `{of}`")
+        yield _of_pooler(step, f"pooler `{of}`{_on_host(step, of)}")
         return
-    name = f"container `{of}`"
+    name = f"container `{of}`{_on_host(step, of)}"
     if step.op == "create":
         yield Change("created", f"{name}, on a volume of its own")
     elif step.op == "delete":
@@ -132,6 +132,29 @@ def _container(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
             f"{name} is replaced ({why} differs): the node is down meanwhile, its data stays on its volume",
             note=_ONE_BY_ONE,
         )
+
+
+def _on_host(step: Step, node: str) -> str:
+    """Return ` on <host>`, which the names of a node's resources end with; nothing on the coordinator's host."""
+    suffix = step.name.removeprefix(node).removesuffix("-data").removesuffix("-certificate")
+    return f" on `{suffix.removeprefix('-')}`" if suffix else ""
+
+
+def _authority(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "create":
+        text = "a certificate authority of this stack: nodes and clients verify each other"
+        yield Change("created", f"{text}; clients are to be given the output `caCertificate`")
+    elif step.op != "delete":
+        yield Change(
+            "set", "the authority's certificate is renewed, with the same key: give clients the new `caCertificate`"
+        )
+
+
+def _certificate(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op not in ("create", "delete"):
+        server = str(step.new["server"])
+        restarts = "its clients connect again" if is_pooler(server) else "nothing is restarted"
+        yield Change("set", f"`{server}`{_on_host(step, server)} gets another certificate: {restarts}")
 
 
 def _of_pooler(step: Step, name: str) -> Change:
@@ -155,7 +178,9 @@ def _pooler_login(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
 
 def _volume(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
     if step.op in ("delete", "replace"):
-        yield Change("removed", f"volume `{step.old.get('name') or step.name}`, **with all data in it**")
+        name = str(step.old.get("name") or step.name)
+        on = _on_host(step, name.removesuffix("_data"))
+        yield Change("removed", f"volume `{name}`{on}, **with all data in it**")
 
 
 def _network(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
@@ -483,6 +508,8 @@ _DESCRIBED: Final[dict[str, Callable[[Step, Mapping[str, Any]], Iterator[Change]
     "Container": _container,
     "Volume": _volume,
     "Network": _network,
+    "CertificateAuthority": _authority,
+    "ServerCertificate": _certificate,
     "LocalNode": _local_node,
     "UserPassword": _password,
     "WorkerNode": _worker,

@@ -68,6 +68,28 @@ def parameters(**set_on_w: str) -> dict[str, Any]:
             "`work_mem` of `w` is as it was before",
         ),
         (Step("delete", "Volume", "v"), "removed", "volume `v`, **with all data in it**"),
+        (
+            Step("delete", "Volume", "w-south-data", {"name": "w_data"}),
+            "removed",
+            "volume `w_data` on `south`, **with all data in it**",
+        ),
+        (
+            Step("create", "Container", "w-south", {}, {"name": "w"}),
+            "created",
+            "container `w` on `south`, on a volume of its own",
+        ),
+        (Step("create", "CertificateAuthority", "a"), "created", "nodes and clients verify each other"),
+        (Step("update", "CertificateAuthority", "a"), "set", "give clients the new `caCertificate`"),
+        (
+            Step("update", "ServerCertificate", "w-south-certificate", {}, {"server": "w"}),
+            "set",
+            "`w` on `south` gets another certificate: nothing is restarted",
+        ),
+        (
+            Step("update", "ServerCertificate", "w_pooler-certificate", {}, {"server": "w_pooler"}),
+            "set",
+            "`w_pooler` gets another certificate: its clients connect again",
+        ),
         (Step("delete", "LocalNode", "n", {"node": "n"}), "removed", "server `n`, **with all data in its folder**"),
         (
             Step("create", "WorkerNode", "w", {}, {"node_name": "w", "node_port": 5432.0}),
