@@ -27,8 +27,6 @@ class Look:
     """Id of the Docker Engine; empty where nodes are processes of this host."""
     hosts: Mapping[str, str] | None = None
     """The host of each node, as the settings name nodes and hosts; None where they name no hosts."""
-    engines: Mapping[str, str] = field(default_factory=dict)
-    """Id of the engine of each host."""
     restarts: Mapping[str, str] = field(default_factory=dict)
     """Nodes that are there and have to be started again, with the reason: workers one after the other, then the coordinator."""
 

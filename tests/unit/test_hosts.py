@@ -12,6 +12,7 @@ from components.errors import SettingsError
 from components.nodes.docker.endpoint import Endpoint, Located, endpoint_of
 from components.nodes.docker.engine import Engine
 from components.nodes.docker.host_engine import HostEngineInputs, HostEngineProvider
+from components.nodes.docker.image import Verdict
 from components.settings import HostSettings, Settings
 
 NORTH = {"engine": "ssh://deploy@10.0.0.2", "address": "10.0.0.2"}
@@ -221,3 +222,19 @@ def test_a_clock_that_is_wrong_is_named() -> None:
     assert list(engine._refuse_clocks()) == [
         "citus:hosts.south: its clock is 95 s behind that of north: let both keep the time (NTP)"
     ]
+
+
+def test_a_disk_without_room_for_new_nodes_is_named() -> None:
+    """By host, with the nodes that are to be made there; one that has its volume already needs none."""
+    settings = parse(**SPREAD)
+    engine = Engine("organization/citus/test", settings)
+    there = {"citus_worker_1_data": {}}
+    for host in engine.hosts.values():
+        vars(host)["volumes"] = there if host.name == "south" else {}
+    assert settings.deal_out({})["worker_1"] == "south"
+    for free_mb, count in ((500, 0), (150, 3), (None, 0)):
+        engine._verdicts = {name: Verdict("C", free_mb=free_mb) for name in engine.hosts}
+        assert len(list(engine._refuse_full_disks())) == count
+    engine._verdicts = {"south": Verdict("C", free_mb=150)}
+    (line,) = engine._refuse_full_disks()
+    assert line.startswith("host south: 150 MB are free, and new nodes (citus_worker_4) need 200 MB each to begin with")

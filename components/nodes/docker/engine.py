@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["STOP_SECONDS", "Engine"]
 
 _SEVERAL: Final = 2
+_NODE_MB: Final = 200
+"""What a node without rows takes on the disk, with its first write-ahead log."""
 _CLOCK_SECONDS: Final = 30
 """By how much the clocks of two hosts may differ."""
 
@@ -177,6 +179,7 @@ class Engine:
         ]
         obstacles = (
             *unclear,
+            *self._refuse_full_disks(),
             *self._refuse_less(settings),
             *self._refuse_clocks(),
             *self._moved(settings),
@@ -190,7 +193,6 @@ class Engine:
             live.server if live else self._verdicts[self.coordinator.name].server,
             self.coordinator.id,
             hosts=self._dealt if settings.hosts else None,
-            engines={name: host.id for name, host in self.hosts.items() if name},
             restarts=self.remade,
         )
 
@@ -267,6 +269,18 @@ class Engine:
             "`pulumi config set tls verify-full`"
         )
         return [msg]
+
+    def _refuse_full_disks(self) -> Iterator[str]:
+        """Yield a line for each host whose disk has no room for the nodes that are to be made there, where that was looked at."""
+        for name, verdict in self._verdicts.items():
+            host = self.hosts[name]
+            new = [it for it in self._names if self.host_of(it) == host and volume_name(it) not in host.volumes]
+            if verdict.free_mb is not None and verdict.free_mb < _NODE_MB * len(new):
+                where = f"host {name}" if name else "the engine's disk"
+                yield (
+                    f"{where}: {verdict.free_mb} MB are free, and {', '.join(new)} need {_NODE_MB} MB each to begin with: make "
+                    "room there, or put them elsewhere"
+                )
 
     def _refuse_clocks(self) -> Iterator[str]:
         """Yield a line for each host whose clock is not that of the coordinator's host: certificates and locks have times."""

@@ -68,6 +68,8 @@ class Image:
     missing: tuple[str, ...] = ()
     """Programs that a node needs and the image lacks."""
     extensions: tuple[str, ...] = ()
+    free_mb: int | None = None
+    """Room on the engine's disk; None where it cannot tell."""
 
     @property
     def server(self) -> KnownServer:
@@ -111,6 +113,8 @@ class Verdict:
     problems: tuple[str, ...] = ()
     server: KnownServer = field(default_factory=KnownServer)
     """What is known of the image's server; nothing where it was not run."""
+    free_mb: int | None = None
+    """Room on the engine's disk; None where the image was not run."""
 
 
 def look_into(client: Any, name: str, locale: str, nodes: FoundNodes, extension: Callable[[], str]) -> Verdict:
@@ -160,7 +164,7 @@ def look_into(client: Any, name: str, locale: str, nodes: FoundNodes, extension:
     problems += [*get_shortcomings(image, chosen), *get_disagreements(image, data, known)]
     if not problems and (upgrade := describe_upgrade((image.citus, image.labelled_citus), known)):
         pulumi.log.info(f"citus:image = {name!r}: {upgrade}")
-    return Verdict(chosen, folder, tuple(problems), image.server)
+    return Verdict(chosen, folder, tuple(problems), image.server, image.free_mb)
 
 
 # --- what is there -----------------------------------------------------------------------------------------------------
@@ -191,6 +195,7 @@ def describe_image(client: Any, name: str, environment: Mapping[str, str]) -> Im
         locales=found.get("locale", ()),
         missing=found.get("lacks", ()),
         extensions=found.get("extension", ()),
+        free_mb=next((int(value) >> 10 for value in found.get("free", ()) if value.isdecimal()), None),
     )
 
 

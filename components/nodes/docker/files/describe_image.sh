@@ -11,3 +11,5 @@ locale -a 2>/dev/null | while read -r locale; do printf 'locale=%s\n' "$locale";
 for control in "${control%/*}"/*.control; do
     [ -f "$control" ] && printf 'extension=%s\n' "$(basename "$control" .control)"
 done
+# In kB: a container's own files, and its volumes, are on the engine's disk.
+echo "free=$(df -Pk / | awk 'NR == 2 { print $4 }')"
