@@ -70,7 +70,7 @@ class NodeDataProvider(SqlProvider[NodeDataInputs]):
     """Stands for a node's data. Only its deletion does something."""
 
     inputs = NodeDataInputs
-    compared = ("server", "node_port", "place", "owner", "cluster_id")
+    compared = ("server", "node_port", "place", "owner", "cluster_id", "coordinator")
 
     def identify(self, inputs: NodeDataInputs, outputs: Props) -> str:
         """Return the place."""

@@ -228,7 +228,7 @@ def test_a_disk_without_room_for_new_nodes_is_named() -> None:
     """By host, with the nodes that are to be made there; one that has its volume already needs none."""
     settings = parse(**SPREAD)
     engine = Engine("organization/citus/test", settings)
-    there = {"citus_worker_1_data": {}}
+    there: dict[str, Any] = {"citus_worker_1_data": {}}
     for host in engine.hosts.values():
         vars(host)["volumes"] = there if host.name == "south" else {}
     assert settings.deal_out({})["worker_1"] == "south"

@@ -278,8 +278,8 @@ class Engine:
             if verdict.free_mb is not None and verdict.free_mb < _NODE_MB * len(new):
                 where = f"host {name}" if name else "the engine's disk"
                 yield (
-                    f"{where}: {verdict.free_mb} MB are free, and {', '.join(new)} need {_NODE_MB} MB each to begin with: make "
-                    "room there, or put them elsewhere"
+                    f"{where}: {verdict.free_mb} MB are free, and new nodes ({', '.join(new)}) need {_NODE_MB} MB each to begin "
+                    "with: make room there, or put them elsewhere"
                 )
 
     def _refuse_clocks(self) -> Iterator[str]:
