@@ -99,6 +99,7 @@ class CitusCluster(pulumi.ComponentResource):
                 adopt=settings.adopt,
                 stack=runtime.stack,
                 engine=look.engine,
+                verifies=settings.verifies or None,
                 found=look.remnants.found,
                 obstacles=look.obstacles,
             ),

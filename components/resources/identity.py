@@ -45,10 +45,12 @@ class ClusterIdentityInputs:
     """Full name of the stack."""
     engine: str
     """Id of the Docker Engine that the nodes are on; empty where they are processes of this host."""
+    verifies: bool | None = None
+    """True where nodes verify each other. It is checked, and never reaches the state; likewise what follows."""
     found: tuple[Remnant, ...] = ()
-    """What is there already. It is checked, and never reaches the state."""
+    """What is there already."""
     obstacles: tuple[str, ...] = ()
-    """What else is in the way; likewise."""
+    """What else is in the way."""
 
 
 class ClusterIdentityProvider(DeclarativeProvider[ClusterIdentityInputs]):
@@ -67,7 +69,7 @@ class ClusterIdentityProvider(DeclarativeProvider[ClusterIdentityInputs]):
         """Refuse what cannot be, and keep what was found out of the state."""
         checked = super().check(_olds, news)
         return CheckResult(
-            {name: it for name, it in news.items() if name not in ("found", "obstacles")}, checked.failures
+            {name: it for name, it in news.items() if name not in ("found", "obstacles", "verifies")}, checked.failures
         )
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
@@ -125,6 +127,14 @@ def _in_the_way(inputs: ClusterIdentityInputs, found: Remnants) -> list[str]:
             f"know. If another stack or another clone manages it, choose another {apart}. If this stack's state was lost, "
             f"let it take over that cluster with all its data: pulumi config set adopt {cluster_id}"
         )
+    if adopt and inputs.verifies:
+        lines += [
+            f"citus:adopt = {adopt!r}: {what} is part of that cluster, and no setting declares it. The nodes get certificates of "
+            "another authority, for the key of the one before went with the state: declare all of them, and take it out in "
+            "the update after"
+            for what in found.undeclared(adopt)
+            if what.startswith("container")
+        ]
     if adopt and not lines:
         things = found.of_cluster(adopt)
         if things:

@@ -84,6 +84,14 @@ def test_a_renamed_stack_changes_nothing() -> None:
     assert not provider.diff("id", MADE, news).changes
 
 
+def test_nodes_that_verify_each_other_are_adopted_together() -> None:
+    """The authority's key went with the state: one that is left out would be refused by the others."""
+    found = Remnant(VOLUME, "other", declared=True), Remnant(WORKER, "other", declared=False)
+    (problem,) = problems(*found, adopt="other", verifies=True)
+    assert problem.startswith(f"citus:adopt = 'other': {WORKER} is part of that cluster, and no setting declares it")
+    assert problems(*found, adopt="other") == ["port taken"]
+
+
 def test_a_stack_with_a_cluster_adopts_no_other() -> None:
     """Its own id is no error: the setting has done its work."""
     assert not ClusterIdentityProvider().diff("id", MADE, {**MADE, "adopt": "id"}).changes
