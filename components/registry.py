@@ -13,7 +13,7 @@ from threading import RLock, Thread
 from types import ModuleType
 from typing import Any, Final
 
-__all__ = ["KEYPAIRS", "LOGS", "PASSFILES", "PLACES", "PROVIDERS", "RUNTIMES", "load", "load_provider"]
+__all__ = ["KEYPAIRS", "LOGS", "PASSFILES", "PLACES", "PROVIDERS", "RUNTIMES", "load", "load_provider", "open_at"]
 
 PROVIDERS: Final = {
     "CertificateAuthorityProvider": "components.resources.certificates",
@@ -77,6 +77,12 @@ def load(names: dict[str, str], name: str) -> Any:
     """Import what one of the tables above has under a name."""
     module, _, attribute = names[name].partition(":")
     return getattr(import_module(module), attribute)
+
+
+def open_at(names: dict[str, str], place: str) -> Any:
+    """Open what is at `<kind>:<where>`, as the class that one of the tables above has for the kind does."""
+    kind, _, where = place.partition(":")
+    return load(names, kind).at(where)
 
 
 def find_provider(name: str) -> Any:

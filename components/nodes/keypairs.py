@@ -33,8 +33,7 @@ class Keypair(Protocol):
 
 
 def _open(place: str) -> Keypair:
-    kind, _, where = place.partition(":")
-    keypair: Keypair = registry.load(registry.KEYPAIRS, kind).at(where)
+    keypair: Keypair = registry.open_at(registry.KEYPAIRS, place)
     return keypair
 
 

@@ -42,8 +42,7 @@ class Passfile(Protocol):
 
 def open_passfile(place: str) -> Passfile:
     """Return the passfile at `docker:<container>` or `folder:<path>`."""
-    kind, _, where = place.partition(":")
-    passfile: Passfile = registry.load(registry.PASSFILES, kind).at(where)
+    passfile: Passfile = registry.open_at(registry.PASSFILES, place)
     return passfile
 
 

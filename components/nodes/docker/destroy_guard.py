@@ -95,6 +95,8 @@ class DestroyGuardProvider(DeclarativeProvider[DestroyGuardInputs]):
             try:
                 lines += _find_obstacles(inputs, host)
             except DockerError as silence:
+                if not inputs.hosts:  # it answered a moment ago: nothing is known of what stands in the way
+                    raise
                 silent.append(host)
                 print(f"host {host.name}: {silence}")  # noqa: T201 - Pulumi shows it
         if lines:

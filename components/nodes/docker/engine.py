@@ -73,6 +73,8 @@ class Engine:
         self._names = node_names(settings)
         self._dealt = settings.deal_out({})
         self._verdicts: dict[str, Verdict] = {}
+        self._inspected: dict[str, Mapping[str, Any]] = {}
+        """This stack's containers of nodes, as their engines describe them, once `look` has looked."""
         self._cut_off: dict[str, list[str]] = {}
         """Containers that lost their network, by the host."""
 
@@ -258,11 +260,8 @@ class Engine:
 
     def _refuse_less(self, settings: Settings) -> list[str]:
         """Refuse that nodes which verify each other no longer do: each would be refused by those that still do."""
-        container = self.coordinator.containers.get(self._names[0])
-        if settings.verifies or container is None or not owner_of(container["Labels"]):
-            return []
-        found = self.coordinator.client.api.inspect_container(container["Id"])
-        if not verifies(found):
+        found = self._inspected.get(self._names[0])
+        if settings.verifies or found is None or not verifies(found):
             return []
         msg = (
             f"citus:tls = {settings.tls!r}: the nodes of this cluster verify each other, and that is not taken back: "
@@ -322,6 +321,7 @@ class Engine:
             for name in names
             if name in host.containers and owner_of(host.containers[name]["Labels"])
         }
+        self._inspected |= there
         if settings.memory_bytes:
             shared_buffers = choose_shared_buffers(settings.memory_bytes)
         elif there and not next(iter(there.values()))["HostConfig"]["Memory"]:
