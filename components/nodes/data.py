@@ -31,13 +31,14 @@ class Place(Protocol):
     """Where a node's data is: a volume, or a folder."""
 
     @classmethod
-    def at(cls, where: str, owners: frozenset[str], coordinator: str) -> Self:
+    def at(cls, where: str, owners: frozenset[str], coordinator: str, elsewhere: tuple[str, ...]) -> Self:
         """Return the place of that name.
 
         Args:
             where: volume or folder.
             owners: those that the things of its cluster name.
             coordinator: the coordinator's container, where that is on another engine than the volume; else empty.
+            elsewhere: networks of the cluster on other engines than the volume's.
         """
 
     def exists(self) -> bool:
@@ -64,13 +65,15 @@ class NodeDataInputs(Access):
     cluster_id: Given[str]
     coordinator: str | None = None
     """The coordinator's container, as Located reads it, where that is on another engine: it shows whether the cluster lives."""
+    elsewhere: tuple[str, ...] | None = None
+    """The cluster's networks on other engines, as Located reads them: so do they. One that does not answer shows nothing."""
 
 
 class NodeDataProvider(SqlProvider[NodeDataInputs]):
     """Stands for a node's data. Only its deletion does something."""
 
     inputs = NodeDataInputs
-    compared = ("server", "node_port", "place", "owner", "cluster_id", "coordinator")
+    compared = ("server", "node_port", "place", "owner", "cluster_id", "coordinator", "elsewhere")
 
     def identify(self, inputs: NodeDataInputs, outputs: Props) -> str:
         """Return the place."""
@@ -130,7 +133,9 @@ class NodeDataProvider(SqlProvider[NodeDataInputs]):
 def _open_place(inputs: NodeDataInputs) -> Place:
     kind, _, where = known(inputs.place).partition(":")
     owners = frozenset({known(inputs.owner), known(inputs.cluster_id)})
-    place: Place = registry.load(registry.PLACES, kind).at(where, owners, inputs.coordinator or "")
+    place: Place = registry.load(registry.PLACES, kind).at(
+        where, owners, inputs.coordinator or "", tuple(inputs.elsewhere or ())
+    )
     return place
 
 

@@ -55,6 +55,9 @@ class Nodes(Protocol):
     def description(self, node: str) -> str:
         """Return all that the system shows of the node: its container's description, or its command lines."""
 
+    def passfile(self, node: str) -> str:
+        """Return where the node has its password, as `open_passfile` takes it."""
+
     def restart(self, node: str) -> None:
         """Stop and start the node, as a person would."""
 
@@ -109,6 +112,10 @@ class DockerNodes:
     def description(self, node: str) -> str:
         """Return what `docker inspect` shows."""
         return json.dumps(self.container(node).attrs, ensure_ascii=False)
+
+    def passfile(self, node: str) -> str:
+        """Return the container."""
+        return f"docker:{self._stack}_{node}"
 
     def restart(self, node: str) -> None:
         """Restart the container."""
@@ -199,6 +206,10 @@ class HostsNodes(DockerNodes):
         found = engine.containers.list(all=True, filters={"name": f"^/{self._stack}_{node}$"})
         return list(found)
 
+    def passfile(self, node: str) -> str:
+        """Return the container and its engine."""
+        return f"{super().passfile(node)}@{self.hosts[self.host_of(node)].url}#a test"
+
     @cached_property
     def engine(self) -> docker.DockerClient:
         """Return a client of the coordinator's engine."""
@@ -258,6 +269,10 @@ class LocalNodes:
         """Return command line and environment of the server."""
         process = psutil.Process(self._pid(node))
         return f"{process.cmdline()} {process.environ()}"
+
+    def passfile(self, node: str) -> str:
+        """Return the node's folder."""
+        return f"folder:{self._folder}/{self._stack}_{node}"
 
     def restart(self, node: str) -> None:
         """Kill the server: nothing but the next `up` starts it again."""

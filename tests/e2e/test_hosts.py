@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from pulumi.dynamic import Config, ConfigureRequest
 
 from components.certificates import issue, make_authority
+from components.errors import IdentityError
+from components.nodes.data import NodeDataProvider
 from tests.e2e.nodes import HOSTS, HostsNodes
 from tests.genuine import IMAGE
 
@@ -320,6 +323,28 @@ def test_a_new_host_takes_new_workers(stack: Stack) -> None:
     assert len(places(stack)) == 6
     assert rows(stack) == before
     assert stack.preview("--expect-no-changes").code == 0
+
+
+def test_data_stays_while_any_host_has_a_container(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the data's own host and the coordinator's are away, and only another's shows that the cluster lives."""
+    monkeypatch.setattr("components.nodes.docker.volumes.STOP_SECONDS", 1)
+    before = rows(stack)
+    resources = json.loads(stack.state())["checkpoint"]["latest"]["resources"]
+    kept = {it["urn"].rpartition("::")[2]: it["outputs"] for it in resources if it["urn"].endswith("-keeper")}
+    away = [node for node, on in places(stack).items() if on & {"north", "east"}]
+    for node in away:
+        nodes(stack).remove(node)
+    provider = NodeDataProvider()
+    provider.configure(ConfigureRequest(Config({"citus:password": stack.password}, "citus")))
+    for name, outputs in kept.items():
+        if any(name.startswith(f"{stack.name}_{node}") for node in away):
+            with pytest.raises(IdentityError, match=r"_data is kept, with its data"):
+                provider.delete("", outputs)
+    refreshed = stack.refresh()
+    assert refreshed.code == 0, refreshed.output
+    up = stack.up()
+    assert up.code == 0, up.output
+    assert rows(stack) == before
 
 
 def test_a_host_that_is_cut_off_is_named_before_anything_is_touched(stack: Stack) -> None:

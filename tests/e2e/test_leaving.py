@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.conftest import free_port
 from tests.e2e.nodes import DOCKER, LOCAL
 
 if TYPE_CHECKING:
@@ -97,17 +98,17 @@ def test_a_lost_state_and_fewer_workers_at_once_lose_nothing(stack: Stack, runti
 
 def test_another_port_and_fewer_workers_at_once(stack: Stack, runtime: str) -> None:
     """Containers take the new port and let the worker go; a local coordinator refuses another port at preview."""
-    old = stack.port
-    stack.set(workers=2, port=old + 10)
-    if runtime == "docker":
-        stack.port = old + 10
+    old, port = stack.port, free_port()
+    stack.set(workers=2, port=port)
+    if runtime in ("docker", "hosts"):
+        stack.port = port
         up = stack.up()
         assert up.code == 0, up.output
         assert len(workers(stack)) == 2
     else:
         preview = stack.preview()
         assert preview.code != 0
-        assert f"citus:port gives {old + 10}" in preview.errors, preview.output
+        assert f"citus:port gives {port}" in preview.errors, preview.output
         stack.set(port=old)
         assert stack.up().code == 0
     assert stack.query("select count(*) from sale") == [ROWS]

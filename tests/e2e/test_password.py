@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from components.nodes.passfile import open_passfile
-from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN, LocalNodes
+from tests.e2e.nodes import DOCKER, LOCAL, STAND_IN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,13 +39,6 @@ def change(stack: Stack, password: str) -> None:
     stack.password = password
 
 
-def places(stack: Stack) -> list[str]:
-    """Return where each node has its password."""
-    if isinstance(stack.nodes, LocalNodes):
-        return [f"folder:{stack.nodes._folder}/{stack.name}_{node}" for node in NODES]
-    return [f"docker:{stack.name}_{node}" for node in NODES]
-
-
 def started(stack: Stack) -> list[str]:
     """Return when each node's server was started."""
     return [
@@ -58,7 +51,7 @@ def started(stack: Stack) -> list[str]:
 
 def is_whole(stack: Stack) -> bool:
     """Tell whether every node reaches every other, and shows the password of the settings alone."""
-    shown = {open_passfile(place).read() for place in places(stack)}
+    shown = {open_passfile(stack.nodes.passfile(node)).read() for node in NODES}
     return shown == {(stack.password, "")} and all(stack.query("select result from citus_check_cluster_node_health()"))
 
 
@@ -133,8 +126,8 @@ def test_a_change_that_was_killed_is_ended_by_the_next_run(stack: Stack, switche
     """Some nodes, or all, show the new password already, and the role has the old one."""
     former = stack.password
     change(stack, f"another {switched}")
-    for place in places(stack)[:switched]:
-        passfile = open_passfile(place)
+    for node in NODES[:switched]:
+        passfile = open_passfile(stack.nodes.passfile(node))
         passfile.prepare("postgres", stack.password, {})
         passfile.switch()
     done = stack.up()
@@ -153,8 +146,8 @@ def test_a_node_that_was_left_with_the_old_one_gets_it(stack: Stack, runtime: st
     with closing(connect(stack, former)) as connection:
         connection.execute("set citus.enable_alter_role_propagation = off")
         connection.execute("alter role postgres password 'after the commit'")
-    for place in places(stack):
-        passfile = open_passfile(place)
+    for node in NODES:
+        passfile = open_passfile(stack.nodes.passfile(node))
         passfile.prepare("postgres", stack.password, {})
         passfile.switch()
     done = stack.up()

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
-import docker
 import psycopg
 import pytest
 import yaml
@@ -47,13 +46,8 @@ def declare(stack: Stack, password: str) -> None:
 
 def containers(stack: Stack) -> dict[str, str]:
     """Return the stack's containers, the id of each by its name."""
-    return {name: inspect(name)["Id"] for name in stack.leftovers() if name.endswith(("_coordinator", "_1", "_pooler"))}
-
-
-def inspect(name: str) -> dict[str, Any]:
-    """Return how the engine describes a container."""
-    with closing(docker.from_env()) as client:
-        return dict(client.containers.get(name).attrs)
+    found = [name for name in stack.leftovers() if name.endswith(("_coordinator", "_1", "_pooler"))]
+    return {name: json.loads(stack.nodes.description(name.removeprefix(f"{stack.name}_")))["Id"] for name in found}
 
 
 def ask(uri: str, query: str, **options: Any) -> Any:
@@ -154,7 +148,7 @@ def test_clients_enter_a_worker_too(stack: Stack) -> None:
 def test_no_password_is_in_the_open(stack: Stack) -> None:
     """Not in the state, or in what the engine shows of the pooler; nor its own, nor the key of its certificate."""
     state = stack.state()
-    shown = json.dumps(inspect(f"{stack.name}_coordinator_pooler"))
+    shown = stack.nodes.description("coordinator_pooler")
     for secret in ("s3cret", "n3w of all", "PRIVATE KEY", "SCRAM-SHA-256$"):
         assert secret not in state
         assert secret not in shown

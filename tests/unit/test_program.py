@@ -829,7 +829,7 @@ def test_what_is_compared_is_declared_and_what_a_provider_adds_is_not() -> None:
     for resource in declare().dynamic:
         declared.setdefault(resource.kind, set()).update(resource.inputs)
     for resource in declare().dynamic:
-        of_hosts = {"hosts", "peers", "coordinator"}
+        of_hosts = {"hosts", "peers", "coordinator", "elsewhere"}
         rare = {"roles_known", "digest", *of_hosts}  # of files that give roles a password, or have rows
         assert set(resource.provider.compared) - rare <= declared[resource.kind], resource.name
         assert set(resource.provider.replacing) <= set(resource.provider.compared)

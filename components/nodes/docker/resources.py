@@ -281,6 +281,12 @@ class DockerNodes(pulumi.ComponentResource):
                 owner=volume.labels.apply(_owner_of),
                 cluster_id=self._cluster_id,
                 coordinator=str(self._engine.coordinator.locate(coordinator)) if is_apart else None,
+                elsewhere=tuple(
+                    str(self._engine.hosts[name].locate(self._settings.network))
+                    for name in self._sites
+                    if name != host.name
+                )
+                or None,
             ),
             pulumi.ResourceOptions(parent=self, depends_on=[volume]),
         )

@@ -94,7 +94,7 @@ class DataFolder:
     """By which the folders of its cluster are signed."""
 
     @classmethod
-    def at(cls, path: str, owners: frozenset[str], coordinator: str = "") -> DataFolder:  # noqa: ARG003 - as the other place
+    def at(cls, path: str, owners: frozenset[str], *_elsewhere: object) -> DataFolder:
         """Return the folder of that path."""
         return cls(Path(path), owners)
 
