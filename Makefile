@@ -101,6 +101,16 @@ analysis: setup ## ask one question in several ways of a cluster that is up, and
 	@.venv/bin/python -m analysis --stack '$(STACK)' --scale '$(SCALE)' $(if $(SEED),--seed '$(SEED)') \
 	  $(if $(STREAMS),--streams '$(STREAMS)') $(if $(RUNS),--runs '$(RUNS)') $(if $(RELOAD),--reload) $(if $(WHOLE),--whole)
 
+KIND ?= incremental
+
+.PHONY: backup
+backup: setup ## back all nodes up, and make a point to which all can be restored (KIND=full, differential, incremental, restore-point)
+	@$(RUN) backup --stack '$(STACK)' --kind '$(KIND)'
+
+.PHONY: backups
+backups: setup ## show the backups, and the points to go back to (JSON=1 for programs)
+	@$(RUN) backups --stack '$(STACK)' $(if $(JSON),--json)
+
 .PHONY: psql
 psql: setup ## connect to the coordinator
 	@$(RUN) psql --stack '$(STACK)'

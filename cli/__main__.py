@@ -178,15 +178,32 @@ def residency(stack: StackOption = "") -> None:
 
 
 @app.command()
+def backup(
+    kind: Annotated[str, typer.Option(help="full, differential, incremental, or restore-point")] = "incremental",
+    stack: StackOption = "",
+) -> None:
+    """Back all nodes up, and make a point to which all of them can be restored."""
+    from cli.backups import back_up  # noqa: PLC0415
+
+    back_up(_outputs(stack), kind)
+
+
+@app.command()
+def backups(
+    stack: StackOption = "", *, as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False
+) -> None:
+    """Show the backups, and the points to go back to."""
+    from cli.backups import read_backups, show_backups  # noqa: PLC0415
+
+    show_backups(read_backups(_outputs(stack)), as_json=as_json)
+
+
+@app.command()
 def psql(stack: StackOption = "") -> None:
     """Connect to the coordinator with psql; the password is on no command line."""
-    name = select_stack(stack)
-    outputs = run_operation(name, lambda _it, _show: None).outputs()
-    if "dsn" not in outputs:
-        print(f"nothing is up: make up STACK={name}", file=sys.stderr)
-        raise typer.Exit(1)
-    keep_authority({key: output.value for key, output in outputs.items()})
-    target = conninfo_to_dict(outputs["dsn"].value)
+    outputs = _outputs(stack)
+    keep_authority(outputs)
+    target = conninfo_to_dict(outputs["dsn"])
     password = str(target.pop("password"))
     own = os.pathsep.join(map(str, wheel_folders()))
     program = shutil.which("psql") or shutil.which("psql", path=own)
@@ -208,15 +225,18 @@ def role(
     if not name:
         print("which role? make role ROLE=shop_app", file=sys.stderr)
         raise typer.Exit(1)
-    outputs = {
-        key: output.value
-        for key, output in run_operation(select_stack(stack), lambda _it, _show: None).outputs().items()
-    }
-    if "dsn" not in outputs:
-        print("nothing is up: make up", file=sys.stderr)
-        raise typer.Exit(1)
-    ensure_role(outputs, name, read_password(name))
+    ensure_role(_outputs(stack), name, read_password(name))
     print(f"role {name} can query from every node")
+
+
+def _outputs(stack: str) -> dict[str, Any]:
+    """Return the outputs of a stack that is up."""
+    name = select_stack(stack)
+    made = run_operation(name, lambda _it, _show: None).outputs()
+    if "dsn" not in made:
+        print(f"nothing is up: make up STACK={name}", file=sys.stderr)
+        raise typer.Exit(1)
+    return {key: output.value for key, output in made.items()}
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ __all__ = ["NODES", "free_ports", "make_stack"]
 
 NODES: Final = 65
 """A coordinator and the most workers there can be."""
-_TAKEN_OVER: Final = ("password", "dataDir", "namePrefix", "network", "port", "workerPorts")
+_TAKEN_OVER: Final = ("password", "backup", "restoreFrom", "dataDir", "namePrefix", "network", "port", "workerPorts")
 """Settings that two stacks of one machine cannot share."""
 
 

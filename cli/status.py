@@ -17,7 +17,7 @@ from components.names import SchemaName, TableName
 if TYPE_CHECKING:
     from pulumi.automation import Stack
 
-__all__ = ["show_cluster", "show_residency"]
+__all__ = ["make_table", "show_cluster", "show_residency"]
 
 WIDEST = 12
 """Nodes that get a column of their own."""
@@ -42,17 +42,17 @@ def show_cluster(stack: Stack) -> None:
     console.print()
     hosts: dict[str, str] = outputs.get("hosts") or {}
     on_hosts = [(*node, hosts.get(node[0], "")) if hosts else node for node in nodes]
-    console.print(_table(["node", "group", "state", "shards", *(["host"] if hosts else [])], on_hosts))
+    console.print(make_table(["node", "group", "state", "shards", *(["host"] if hosts else [])], on_hosts))
     groups = [str(node[1]) for node in nodes]
     if len(groups) <= WIDEST:
         rows = [(*about, *(placed.get(group, "") for group in groups)) for *about, placed in tables]
     else:
         groups = ["on nodes"]
         rows = [(*about, len(placed)) for *about, placed in tables]
-    console.print(_table(["table", "kind", "by", "colocated", "shards", *groups], rows))
+    console.print(make_table(["table", "kind", "by", "colocated", "shards", *groups], rows))
     if roles := outputs.get("roles"):
         told = [(name, ", ".join(may["read"]), ", ".join(may["write"])) for name, may in sorted(roles.items())]
-        console.print(_table(["role", "reads", "reads and writes"], told))
+        console.print(make_table(["role", "reads", "reads and writes"], told))
     console.print(f"Citus {versions['citus']} on PostgreSQL {versions['postgres'].split()[0]}")
     if is_stand_in(outputs):
         console.print("[bold red]This is a STAND-IN for Citus: it keeps the catalog and moves no rows.[/]")
@@ -92,14 +92,15 @@ def show_residency(stack: Stack) -> bool:
         return False
     hosts: dict[str, str] = outputs.get("hosts") or {}
     on_hosts = [(*row[:-1], hosts.get(row[3], ""), row[-1]) if hosts else row for row in sorted(rows)]
-    console.print(_table(["tenant", "table", "rows", "node", *(["host"] if hosts else []), ""], on_hosts))
+    console.print(make_table(["tenant", "table", "rows", "node", *(["host"] if hosts else []), ""], on_hosts))
     console.print(
         "every row is on the worker of its tenant" if right else "[bold red]some rows are on other workers[/]"
     )
     return right
 
 
-def _table(columns: list[str], rows: list[tuple[Any, ...]]) -> Table:
+def make_table(columns: list[str], rows: list[tuple[Any, ...]]) -> Table:
+    """Return a table for the terminal; columns of numbers stand at the right."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         numbers = column.isdecimal() or column in ("group", "shards", "rows", "colocated", "on nodes")

@@ -16,10 +16,12 @@ from components.database.rebalance import Forecast, RebalancePolicy, Staying, lo
 from components.database.roles import describe_unknown
 from components.errors import StackError
 from components.names import SchemaName
+from components.nodes.backups import BackupsOfNode, ClusterBackups, ClusterBackupsInputs
 from components.nodes.keypairs import KeypairOfNode, ServerKeypairs, ServerKeypairsInputs
 from components.nodes.look import Look
 from components.nodes.node import node_names
 from components.nodes.password import PasswordOfNode, UserPassword, UserPasswordInputs
+from components.nodes.restore import RestoredCluster, RestoredClusterInputs
 from components.nodes.server_settings import get_reloaded
 from components.resources.certificates import CertificateAuthority, CertificateAuthorityInputs
 from components.resources.functions import DistributedFunction, FunctionInputs
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from components.database.live import LiveCluster, LiveWorker
     from components.names import RoleName
     from components.nodes.node import Node
+    from components.nodes.restore import RestorePlan
     from components.nodes.runtime import Runtime
     from components.plan.functions import PlannedFunction
     from components.plan.plan import PlannedSchema, PlannedTable, ShardingPlan
@@ -164,15 +167,7 @@ class CitusCluster(pulumi.ComponentResource):
         )
         self.workers = self._register(nodes.workers)
         generations = tuple(node.generation for node in (coordinator, *nodes.workers))
-        health = ClusterHealth(
-            f"{name}-health",
-            ClusterHealthInputs(
-                **vars(self._access),
-                generations=generations,
-                peers=settings.peers if settings.verifies and settings.spans else None,
-            ),
-            self._after(self.workers),
-        )
+        health = self._prove(name, generations, nodes.plan)
         workers = [node.address for node in nodes.workers]
         self.roles = self._roles(health, generations)
         ready = self._parameters(name, health)
@@ -203,7 +198,10 @@ class CitusCluster(pulumi.ComponentResource):
             ),
             self._after([last, *self.workers, *self.tables.values(), *self.schemas.values()]),
         )
-        settled: list[pulumi.Resource] = [self.placement, last, *functions]
+        settled: list[pulumi.Resource] = [
+            *(self.placement, last, *functions),
+            *self._backups(name, [coordinator, *nodes.workers], health),
+        ]
         login = self._pooler_login(name, generations, ready) if settings.pooler else None
         settled += self._privileges(plan, last)
         if self.roles or authority:
@@ -234,6 +232,7 @@ class CitusCluster(pulumi.ComponentResource):
             "schemas": {it.name: self._describe_schema(it) for it in plan.schemas},
             "residency": self.placement.residency,
             **self._describe_roles(at),
+            **self._describe_backups(nodes.plan),
             **self._describe_pooled(),
             **self._describe_entries(workers, look.hosts or {}),
             **self._describe_hosts([coordinator, *nodes.workers], look.hosts or {}),
@@ -277,7 +276,45 @@ class CitusCluster(pulumi.ComponentResource):
         )
         return [ServerKeypairs(f"{name}-keypairs", inputs, self._after([node.resource for node in nodes]))]
 
-    def _parameters(self, name: str, health: ClusterHealth) -> pulumi.Resource:
+    def _prove(
+        self, name: str, generations: tuple[pulumi.Output[str], ...], plan: RestorePlan | None
+    ) -> pulumi.Resource:
+        """Declare the proof of a cluster: that all nodes reach each other, and have come to what it is made of."""
+        settings = self._settings
+        health = ClusterHealth(
+            f"{name}-health",
+            ClusterHealthInputs(
+                **vars(self._access),
+                generations=generations,
+                peers=settings.peers if settings.verifies and settings.spans else None,
+            ),
+            self._after(self.workers),
+        )
+        if plan is None:
+            return health
+        inputs = RestoredClusterInputs(**vars(self._access), point=plan.point, moment=plan.moment)
+        return RestoredCluster(f"{name}-restored", inputs, self._after([health]))
+
+    def _backups(self, name: str, nodes: Sequence[Node], health: pulumi.Resource) -> list[pulumi.Resource]:
+        if self._settings.backup is None:
+            return []
+        inputs = ClusterBackupsInputs(
+            **vars(self._access),
+            repository=self._settings.backup.repository,
+            nodes=tuple(
+                BackupsOfNode(
+                    node=node.name,
+                    group=group,
+                    place=node.passfile,
+                    generation=node.generation,
+                    files=dict(node.repository_files),
+                )
+                for node, group in zip(nodes, self._node_groups, strict=True)
+            ),
+        )
+        return [ClusterBackups(f"{name}-backups", inputs, self._after([health]))]
+
+    def _parameters(self, name: str, health: pulumi.Resource) -> pulumi.Resource:
         of_coordinator = get_reloaded(self._settings, of_coordinator=True)
         of_worker = get_reloaded(self._settings, of_coordinator=False)
         if not (of_coordinator or of_worker):
@@ -326,7 +363,7 @@ class CitusCluster(pulumi.ComponentResource):
         )
         return PoolerLogin(f"{name}-pooler-login", inputs, self._after([ready, *self.roles.values()]))
 
-    def _roles(self, health: ClusterHealth, generations: Sequence[pulumi.Input[str]]) -> dict[RoleName, Role]:
+    def _roles(self, health: pulumi.Resource, generations: Sequence[pulumi.Input[str]]) -> dict[RoleName, Role]:
         made: dict[RoleName, Role] = {}
         for role, declared in self._settings.roles.items():
             password, limit = declared.password.get_secret_value(), declared.connections
@@ -383,6 +420,15 @@ class CitusCluster(pulumi.ComponentResource):
             told[str(role)] = {"read": [*map(str, declared.read)], "write": [*map(str, declared.write)]}
             dsn[str(role)] = self._uri(at, role.name, declared.password)
         return {"roles": told, "dsnByRole": pulumi.Output.secret(dsn)}
+
+    def _describe_backups(self, plan: RestorePlan | None) -> dict[str, pulumi.Input[Any]]:
+        told: dict[str, pulumi.Input[Any]] = {}
+        if plan:
+            told["restored"] = {"point": plan.point, "moment": plan.moment}
+        if backup := self._settings.backup:
+            prefix = self._settings.name_prefix
+            told["backups"] = {"repository": backup.repository, "prefix": prefix, "maxAge": backup.max_age}
+        return told
 
     def _describe_hosts(self, nodes: Sequence[Node], hosts: Mapping[str, str]) -> dict[str, pulumi.Input[Any]]:
         """Describe where each node is, by its address; nothing where the settings have no hosts."""
@@ -465,7 +511,7 @@ class CitusCluster(pulumi.ComponentResource):
         return last
 
     def _tables(
-        self, plan: ShardingPlan, schema: pulumi.Resource, health: ClusterHealth, addresses: list[str]
+        self, plan: ShardingPlan, schema: pulumi.Resource, health: pulumi.Resource, addresses: list[str]
     ) -> dict[str, DistributedTable | ReferenceTable]:
         made: dict[str, DistributedTable | ReferenceTable] = {}
         for table in plan.tables:

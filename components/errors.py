@@ -69,6 +69,10 @@ class AccessError(StackError):
     """A node refuses the login, however long one waits: wrong password, no such database; or there is no such host."""
 
 
+class BackupError(StackError):
+    """A backup or a restore cannot be; says why, and what to do."""
+
+
 class IdentityError(StackError):
     """A node or a cluster is not the one that was registered: recreated, or owned by another."""
 

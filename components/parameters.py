@@ -71,12 +71,15 @@ REFUSED: Final = {
     ),
     **dict.fromkeys(
         (
-            *("hot_standby", "primary_conninfo", "primary_slot_name", "restore_command", "recovery_end_command"),
+            *("hot_standby", "primary_conninfo", "primary_slot_name", "recovery_end_command"),
             *("archive_cleanup_command", "promote_trigger_file", "synchronous_standby_names", "recovery_target"),
             *(f"recovery_target_{what}" for what in ("action", "inclusive", "lsn", "name", "time", "timeline", "xid")),
-            *("archive_mode", "archive_command", "archive_library"),
         ),
-        "this program does not manage standbys or archives of nodes yet",
+        "this program does not manage standbys of nodes yet",
+    ),
+    **dict.fromkeys(
+        ("archive_mode", "archive_command", "archive_library", "restore_command"),
+        "the setting backup is what archives nodes",
     ),
     "ssl": "the nodes encrypt what they say to each other by the certificates that Citus makes",
     "citus.enable_unsafe_triggers": "it is the setting unsafeTriggers",

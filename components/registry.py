@@ -13,10 +13,23 @@ from threading import RLock, Thread
 from types import ModuleType
 from typing import Any, Final
 
-__all__ = ["KEYPAIRS", "LOGS", "PASSFILES", "PLACES", "PROVIDERS", "RUNTIMES", "load", "load_provider", "open_at"]
+__all__ = [
+    "CONFIGURATIONS",
+    "KEYPAIRS",
+    "LOGS",
+    "PASSFILES",
+    "PLACES",
+    "PROVIDERS",
+    "RUNTIMES",
+    "TOOLBOXES",
+    "load",
+    "load_provider",
+    "open_at",
+]
 
 PROVIDERS: Final = {
     "CertificateAuthorityProvider": "components.resources.certificates",
+    "ClusterBackupsProvider": "components.nodes.backups",
     "ClusterHealthProvider": "components.resources.membership",
     "ClusterIdentityProvider": "components.resources.identity",
     "CoordinatorNodeProvider": "components.resources.membership",
@@ -32,6 +45,8 @@ PROVIDERS: Final = {
     "PoolerLoginProvider": "components.resources.pooling",
     "RebalanceProvider": "components.resources.rebalance",
     "ReferenceTableProvider": "components.resources.tables",
+    "RestorePlanProvider": "components.nodes.restore",
+    "RestoredClusterProvider": "components.nodes.restore",
     "RolePrivilegesProvider": "components.resources.roles",
     "RoleProvider": "components.resources.roles",
     "SchemaScriptProvider": "components.resources.scripts",
@@ -54,6 +69,16 @@ PASSFILES: Final = {
 """Where a node has its password, by the kind of place: a Passfile of components/nodes/passfile.py."""
 KEYPAIRS: Final = {"docker": "components.nodes.docker.keypair:ContainerKeypair"}
 """Where a node has its certificate, by the kind of place: a Keypair of components/nodes/keypairs.py."""
+CONFIGURATIONS: Final = {
+    "docker": "components.nodes.docker.configuration:ContainerConfiguration",
+    "folder": "components.nodes.local.configuration:FolderConfiguration",
+}
+"""Where a node has what its pgBackRest reads, by the kind of place: a Configuration of components/nodes/backups.py."""
+TOOLBOXES: Final = {
+    "docker": "components.nodes.docker.toolbox:ImageToolbox",
+    "local": "components.nodes.local.toolbox:HostToolbox",
+}
+"""Where pgBackRest is run before there are nodes: a Toolbox of components/nodes/restore.py."""
 PLACES: Final = {
     "volume": "components.nodes.docker.volumes:DataVolume",
     "folder": "components.nodes.local.folders:DataFolder",

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 from pydantic import (
     AfterValidator,
     AliasChoices,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     PrivateAttr,
@@ -25,7 +23,9 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel, to_snake
 
+from components.backups.settings import BackupSettings, RestoreSettings
 from components.errors import Problem, SettingsError
+from components.model import Model
 from components.names import IDENTIFIER_BYTES, ColumnName, RoleName, SchemaName, TableName, TablePattern
 from components.parameters import OF_REBALANCE, SERVER_SETTINGS, as_bytes, as_text, find_problem, get_known, in_bytes
 
@@ -102,6 +102,8 @@ STRUCTURED: Final = {
     "roles": "role names",
     "rebalance": "its settings, true or false",
     "pooler": "its settings, true or false",
+    "backup": "its settings, or false",
+    "restoreFrom": "its settings, or false",
     "hosts": "names of hosts",
     "hostOf": "nodes: coordinator, worker_1, …",
     **dict.fromkeys(PARAMETERS, "names of parameters of PostgreSQL and Citus"),
@@ -114,17 +116,13 @@ LEAST_MEMORY: Final = 256 << 20
 """Bytes that a node needs."""
 
 
-SECRET: Final = ("password", "roles")
-"""Settings that are, or hold, passwords: no error shows their values."""
+SECRET: Final = ("password", "roles", "backup", "restoreFrom")
+"""Settings that are, or hold, what is secret: no error shows their values."""
+_SECRETS: Final = ("password", "key", "secretKey")
+"""What is secret within them."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True
-    )
-
-
-class TableSettings(_Model):
+class TableSettings(Model):
     """How one table is sharded: distributed by a column, or replicated to every node as a reference table."""
 
     distribute_by: ColumnName | None = Field(default=None, validation_alias=AliasChoices("distributeBy", "by"))
@@ -183,7 +181,7 @@ WorkerOrHost = Annotated[
 ]
 
 
-class TenantSettings(_Model):
+class TenantSettings(Model):
     """Tenants of one colocation group that are to be on workers of their own."""
 
     pin: dict[Tenant, WorkerOrHost] = Field(default_factory=dict)
@@ -206,7 +204,7 @@ ParameterValue = Annotated[
 """As postgresql.conf takes it; a number or a truth value may stand as such."""
 
 
-class RebalanceSettings(_Model):
+class RebalanceSettings(Model):
     """When and how shards are evened out over the workers; what is not set is as the cluster has it."""
 
     strategy: str | None = Field(default=None, min_length=1)
@@ -219,7 +217,7 @@ class RebalanceSettings(_Model):
     """Online where the tables allow it, or with writes waiting everywhere."""
 
 
-class PoolerSettings(_Model):
+class PoolerSettings(Model):
     """PgBouncer before the coordinator: many clients share few sessions, each for as long as a transaction."""
 
     port: int = Field(default=6432, ge=1, le=65535)
@@ -231,7 +229,7 @@ class PoolerSettings(_Model):
     max_clients: int = Field(default=1000, ge=1, le=100000)
 
 
-class HostSettings(_Model):
+class HostSettings(Model):
     """A machine that has a Docker Engine of its own."""
 
     engine: str = Field(min_length=1, pattern=r"^\S+$")
@@ -272,7 +270,7 @@ class HostSettings(_Model):
             return "0.0.0.0"  # noqa: S104
 
 
-class SchemaSettings(_Model):
+class SchemaSettings(Model):
     """A schema that is distributed as a whole: all its tables are together on one worker."""
 
     worker: int | None = Field(default=None, ge=1)
@@ -295,7 +293,7 @@ OWN_SCHEMAS: Final = re.compile(r"pg_.*|information_schema|citus|citus_internal|
 _HASHED: Final = re.compile(r"md5[0-9a-f]{32}|SCRAM-SHA-256\$.*")
 
 
-class RoleSettings(_Model):
+class RoleSettings(Model):
     """A role by which an application logs in, and what it may do; nothing else."""
 
     password: SecretStr
@@ -350,7 +348,7 @@ Signature = Annotated[str, AfterValidator(_signature)]
 """Of a function, spelled as in SQL."""
 
 
-class FunctionSettings(_Model):
+class FunctionSettings(Model):
     """A function whose calls run on the worker of the tenant that they name."""
 
     distribute_by: str | None = Field(default=None, min_length=1, validation_alias=AliasChoices("distributeBy", "by"))
@@ -372,7 +370,7 @@ def _role_name(value: object) -> RoleName:
     return name
 
 
-class Settings(_Model):
+class Settings(Model):
     """Everything a stack may set."""
 
     runtime: Literal["docker", "local"] = "docker"
@@ -421,6 +419,10 @@ class Settings(_Model):
     """None for no pooler."""
     entry: Literal["coordinator", "anyNode"] = "coordinator"
     """Where clients may log in."""
+    backup: BackupSettings | None = None
+    """None where nothing is backed up."""
+    restore_from: RestoreSettings | None = None
+    """The backup that the cluster is made of; None for a cluster that is made empty."""
     unsafe_triggers: bool = False
     """Sharded tables may have triggers, which fire on the workers, for the rows of one shard each."""
     parameters: dict[str, ParameterValue] = Field(default_factory=dict)
@@ -726,6 +728,36 @@ class Settings(_Model):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _kept_where_nodes_reach_it(self) -> Settings:
+        for name, it in (("backup", self.backup), ("restoreFrom", self.restore_from)):
+            if it is None or not it.is_volume:
+                continue
+            at = f"{name}.repository = {it.repository!r}"
+            if self.runtime == "local":
+                msg = (
+                    f"{at}: local nodes have no volumes: name a folder, by its absolute path, or s3://<bucket>/<prefix>"
+                )
+                raise ValueError(msg)
+            if self.spans:
+                msg = (
+                    f"{at}: a volume is on one host, and the nodes are on several: use s3://<bucket>/<prefix>, or a folder "
+                    "that they share"
+                )
+                raise ValueError(msg)
+        if self.backup and self.backup.schedule and self.runtime == "local":
+            msg = "backup.schedule: it runs in a container: remove it, and let cron run `make backup`"
+            raise ValueError(msg)
+        source = self.restore_from
+        same = source and self.backup and source.repository.rstrip("/") == self.backup.repository.rstrip("/")
+        if source and same and source.prefix in ("", self.name_prefix):
+            msg = (
+                f"restoreFrom.repository = {source.repository!r}: this cluster is backed up to it under the same names: the "
+                "archives of two clusters would become one. Choose another backup.repository"
+            )
+            raise ValueError(msg)
+        return self
+
     _undistributed: tuple[TableName, ...] = PrivateAttr(())
     _patterns: dict[TableName | TablePattern, TableSettings] = PrivateAttr(default_factory=dict)
 
@@ -814,19 +846,30 @@ class Settings(_Model):
 
 
 def refuse_plain_passwords(config: object) -> None:
-    """Refuse a role's password that is no secret in a stack's file; `config` is what the file has under that name.
+    """Refuse a role's password, or a key of a repository, that is no secret in a stack's file.
 
-    Pulumi tells the program of a whole setting whether something in it is a secret, and no more.
+    `config` is what the file has under that name. Pulumi tells the program of a whole setting whether something in it is a
+    secret, and no more.
 
     Raises:
         SettingsError: with one line for each of them.
     """
-    roles = config.get(f"{PROJECT}:roles") if isinstance(config, dict) else None
-    wrong = [
-        f"citus:roles.{name}.password stands in the settings as plain text: set it with "
-        f"`pulumi config set --path --secret 'roles{_path_part(str(name))}.password'`"
+
+    def plain(holder: object, *names: str) -> list[str]:
+        return [it for it in names if isinstance(holder, dict) and not isinstance(holder.get(it, {}), dict)]
+
+    found = config if isinstance(config, dict) else {}
+    roles = found.get(f"{PROJECT}:roles")
+    ways = [
+        (f"roles.{name}.{it}", f"roles{_path_part(str(name))}.{it}")
         for name, role in (roles.items() if isinstance(roles, dict) else ())
-        if isinstance(role, dict) and not isinstance(role.get("password", {}), dict)
+        for it in plain(role, "password")
+    ]
+    for setting in ("backup", "restoreFrom"):
+        ways += [(f"{setting}.{it}", f"{setting}.{it}") for it in plain(found.get(f"{PROJECT}:{setting}"), *_SECRETS)]
+    wrong = [
+        f"citus:{name} stands in the settings as plain text: set it with `pulumi config set --path --secret '{way}'`"
+        for name, way in ways
     ]
     if wrong:
         raise SettingsError(*wrong)
@@ -842,7 +885,7 @@ def _decoded_object(setting: str, text: str) -> object:
         json.dumps(decoded, ensure_ascii=False).encode()  # half a surrogate pair is in no text that can be shown
     except (ValueError, RecursionError):  # numbers of thousands of digits, and nesting without end
         decoded = None
-    if setting in ("pooler", "rebalance") and isinstance(decoded, bool):
+    if setting in ("pooler", "rebalance", "backup", "restoreFrom") and isinstance(decoded, bool):
         return {} if decoded else None
     if not isinstance(decoded, dict):
         got = "" if setting in SECRET else f", got {text!r}"
@@ -851,12 +894,14 @@ def _decoded_object(setting: str, text: str) -> object:
     return decoded
 
 
-_MODELS: Final[dict[str, tuple[str, type[_Model]]]] = {
+_MODELS: Final[dict[str, tuple[str, type[Model]]]] = {
     "hosts": ("a host", HostSettings),
     "tables": ("a table", TableSettings),
     "tenants": ("a table", TenantSettings),
     "rebalance": ("rebalance", RebalanceSettings),
     "pooler": ("the pooler", PoolerSettings),
+    "backup": ("backup", BackupSettings),
+    "restoreFrom": ("restoreFrom", RestoreSettings),
     "roles": ("a role", RoleSettings),
     "schemas": ("a schema", SchemaSettings),
     "functions": ("a function", FunctionSettings),
@@ -886,10 +931,18 @@ def _problems(error: ValidationError, values: dict[str, str]) -> list[Problem]:
         if problem["type"] == "missing" and path[0] == "roles":
             way = f"roles{_path_part(path[1])}.password"
             reason = f"is not set: set it with `pulumi config set --path --secret '{way}'`"
-        is_secret = path[0] in SECRET and path[2:3] not in (["read"], ["write"], ["connections"])
-        shown = "" if is_secret else _shown(path, values)
+        elif problem["type"] == "missing" and path[-1] in _SECRETS:
+            reason = f"is not set: set it with `pulumi config set --path --secret {setting}`"
+        shown = "" if _is_secret(path) else _shown(path, values)
         problems.append(Problem(reason, f"citus:{setting}{shown}"))
     return problems
+
+
+def _is_secret(path: list[str]) -> bool:
+    """Tell whether a setting, or a part of one, is or holds what no error shows."""
+    if path[0] == "roles":
+        return path[2:3] not in (["read"], ["write"], ["connections"])
+    return path[0] in SECRET and (len(path) == 1 or path[-1] in _SECRETS)
 
 
 def _shown(path: list[str], values: dict[str, str]) -> str:

@@ -195,8 +195,17 @@ def _wheel() -> str:
     return installation.version
 
 
+def _pgbackrest() -> str:
+    program = shutil.which("pgbackrest")
+    if program is None:
+        msg = "no pgbackrest on the PATH: install it"
+        raise MissingError(msg)
+    return subprocess.run([program, "version"], check=True, capture_output=True, text=True).stdout.split()[-1]
+
+
 _PARTS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "docker": ("Docker Engine", _docker),
+    "pgbackrest": ("local pgBackRest", _pgbackrest),
     "image": (f"image {IMAGE}", _image),
     "newer": (f"image {NEWER_IMAGE}", _newer_image),
     "pooler": (f"image {POOLER_IMAGE}", _pooler_image),

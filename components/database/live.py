@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from components.access import Server
 from components.database import login_roles, roles
@@ -20,6 +20,9 @@ from components.names import TableName
 from components.parameters import Parameter
 from components.schema.needs import KnownServer, parse_release
 from components.tables import Sharding
+
+if TYPE_CHECKING:
+    from components.database.connections import Connection
 
 __all__ = ["LiveCluster", "LiveWorker", "get_extension_version", "look_at"]
 
@@ -68,6 +71,8 @@ class LiveCluster:
     unknown_roles: tuple[str, ...] = ()
     """Each role that may use sharded tables, but whose password the nodes do not know."""
     roles: tuple[LiveRole, ...] = ()
+    restored: bool | None = None
+    """Whether what was restored is proved; None where the cluster was not made of a backup."""
 
 
 def look_at(server: Server, *passwords: str) -> LiveCluster | None:
@@ -89,6 +94,7 @@ def _look_at(server: Server, password: str) -> LiveCluster | None:
                 return None
             row = connection.execute(statement("look_at_cluster")).fetchone()
             told = connection.execute(statement("describe_server")).fetchone()
+            restored = _is_restored(connection)
             live_roles = login_roles.look_at(connection)
             parameters = {
                 name: Parameter(context, kind, unit, least, most, tuple(values))
@@ -108,7 +114,16 @@ def _look_at(server: Server, password: str) -> LiveCluster | None:
         reached=server,
         password=password,
         parameters=parameters,
+        restored=restored,
     )
+
+
+def _is_restored(connection: Connection) -> bool | None:
+    row = connection.execute("select pg_catalog.to_regclass('citus_pulumi.restored') is not null").fetchone()
+    if not row or not row[0]:
+        return None
+    noted = connection.execute(statement("get_restored")).fetchone()
+    return bool(noted[0]) if noted else None
 
 
 def get_extension_version(server: Server, *passwords: str) -> str:

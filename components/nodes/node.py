@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import pulumi
@@ -50,6 +51,8 @@ class Node:
     """As components.nodes.passfile.open_passfile takes it."""
     keypair: pulumi.Output[str] | None = None
     """Its certificate with the private key; None where nodes do not verify each other."""
+    repository_files: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
+    """What its pgBackRest reads, by the names of the files; empty where nothing is backed up."""
 
     @property
     def address(self) -> str:

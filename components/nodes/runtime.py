@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from components.logs import Log
     from components.nodes.look import Look
     from components.nodes.node import Node
+    from components.nodes.restore import RestorePlan
     from components.resources.certificates import CertificateAuthority
     from components.resources.pooling import PoolerLogin
     from components.schema.needs import KnownServer
@@ -33,6 +34,10 @@ class Nodes(Protocol):
     @property
     def workers(self) -> Sequence[Node]:
         """The workers, in their order."""
+
+    @property
+    def plan(self) -> RestorePlan | None:
+        """What the cluster is made of; None where it is made empty."""
 
     def pool(
         self, pooler: PoolerSettings, login: PoolerLogin, after: Sequence[pulumi.Resource]

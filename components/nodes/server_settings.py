@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from components.backups.configuration import ARCHIVE_SECONDS, ARCHIVING
 from components.parameters import OF_REBALANCE, SERVER_SETTINGS, needs_restart
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def get_start_settings(settings: Settings, shared_buffers: str, *, of_coordinato
     if "max_connections" in declared:  # a transaction on several workers takes one on each
         more = max(2 * int(float(declared["max_connections"])), int(SERVER_SETTINGS["max_prepared_transactions"]))
         started["max_prepared_transactions"] = str(more)
+    if settings.backup:
+        started |= ARCHIVING
     if settings.verifies:
         started |= {
             "ssl": "on",
@@ -52,6 +55,8 @@ def get_reloaded(settings: Settings, *, of_coordinator: bool) -> dict[str, str]:
     sized = {"citus.node_conninfo": f"sslmode=verify-full sslrootcert={AUTHORITY_FILE}"} if settings.verifies else {}
     if of_coordinator and settings.rebalance and settings.rebalance.parallel:
         sized |= dict.fromkeys(OF_REBALANCE, str(settings.rebalance.parallel))
+    if settings.backup:
+        sized["archive_timeout"] = f"{ARCHIVE_SECONDS}s"
     if memory := settings.memory_bytes:
         of_worker = {**SERVER_SETTINGS, **settings.get_parameters(of_coordinator=False)}
         connections = int(float(of_worker["max_connections"]))

@@ -32,6 +32,7 @@ def _runtime(name: str, *parts: str) -> Any:
 DOCKER: Final = _runtime("docker", "docker", "image", "language", "plugin")
 HOSTS: Final = _runtime("hosts", "docker", "image", "language", "plugin", "namespaces")
 LOCAL: Final = _runtime("local", "citus")
+LOCAL_BACKUPS: Final = _runtime("local", "citus", "pgbackrest")
 STAND_IN: Final = _runtime("stand-in", "wheel")
 
 

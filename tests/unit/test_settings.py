@@ -87,6 +87,8 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "functions": {},
         "rebalance": RebalanceSettings().model_dump(),
         "pooler": None,
+        "backup": None,
+        "restore_from": None,
         "entry": "coordinator",
         "parameters": {},
         "coordinator_parameters": {},
@@ -484,7 +486,7 @@ def test_pulumi_yaml_declares_a_setting_as_the_program_reads_it(name: str) -> No
     default = field.get_default(call_default_factory=True)
     kinds: dict[object, str] = {int: "integer", bool: "boolean"}
     kind = "object" if to_camel(name) in STRUCTURED else kinds.get(field.annotation, "string")
-    if name in ("pooler", "rebalance"):  # a mapping or a boolean: Pulumi has no type for that
+    if name in ("pooler", "rebalance", "backup", "restore_from"):  # a mapping or a boolean: Pulumi has no type for that
         assert "type" not in declaration
         default = name == "rebalance"
     else:

@@ -55,6 +55,24 @@ class ContainerFiles:
                 archive.addfile(member, io.BytesIO(content))
         self.container.put_archive(folder, buffer.getvalue())
 
+    def replace(self, texts: Mapping[str, str]) -> bool:
+        """Let the server have files with these texts, now and at each start; return whether it had not.
+
+        A kill leaves whole ones.
+        """
+        _, owner = self.read(f"{RUN}/password")
+        differing = {
+            folder: {name: text for name, text in texts.items() if self.read(f"{folder}/{name}")[0] != text}
+            for folder in (SECRET, RUN)
+        }
+        for folder, changed in differing.items():
+            self.write(
+                folder, {f"{name}.new": text for name, text in changed.items()}, owner if folder == RUN else None
+            )
+            for name in changed:
+                self.run(f"mv {folder}/{name}.new {folder}/{name}")
+        return any(differing.values())
+
     def run(self, command: str) -> None:
         """Run a command of the shell.
 

@@ -17,6 +17,7 @@ from components.database.connections import find_accepted
 from components.database.live import LiveCluster, get_extension_version, look_at
 from components.errors import DockerError, IdentityError
 from components.logs import Log
+from components.nodes.docker.backup_image import get_base, is_as_built, needs_backups
 from components.nodes.docker.endpoint import connect, get_endpoint
 from components.nodes.docker.host import UNNAMED, DockerHost, refuse_image
 from components.nodes.docker.image import FoundNodes, Verdict, find_image, look_into
@@ -29,6 +30,7 @@ from components.nodes.locales import DEFAULT_LOCALE
 from components.nodes.look import Look
 from components.nodes.node import node_names, pooler_name
 from components.nodes.passfile import find_passwords
+from components.nodes.restoring import decide
 from components.nodes.server_settings import choose_shared_buffers
 from components.nodes.versions import get_newest_postgres
 from components.resources.remains import Remnant, Remnants
@@ -69,6 +71,8 @@ class Engine:
         """What each container is to be made with, once `look` has looked."""
         self.remade: dict[str, str] = {}
         """Containers that are there and have to be made again, with the reason: not all at the same time."""
+        self.restores = False
+        """Whether nodes are made of a backup, once `look` has looked."""
         self._settings = settings
         self._names = node_names(settings)
         self._dealt = settings.deal_out({})
@@ -174,6 +178,8 @@ class Engine:
             self._verdicts[host.name] = self._look_into_image(settings, host)
             self._look_into_containers(settings, host)
         ports = self._refuse_ports(settings)
+        there = [name for name in names if volume_name(name) in self.host_of(name).volumes]
+        self.restores, in_the_way = decide(settings, live, there, [name for name in names if name not in there])
         verdicts = [
             f"host {name}: {problem}" if name else problem
             for name, verdict in self._verdicts.items()
@@ -181,6 +187,7 @@ class Engine:
         ]
         obstacles = (
             *unclear,
+            *in_the_way,
             *self._refuse_full_disks(),
             *self._refuse_less(settings),
             *self._refuse_clocks(),
@@ -393,7 +400,7 @@ class Engine:
         there = {name: host.containers[name] for name in names if name in host.containers}
         nodes = FoundNodes(
             {volume_name(name): there[name]["Id"] if name in there else None for name in names},
-            frozenset(container["ImageID"] for container in there.values()),
+            frozenset(get_base(host.client, container["ImageID"]) for container in there.values()),
         )
         # The coordinator's host is the first: all data has its locale.
         locale = next((verdict.locale for verdict in self._verdicts.values()), settings.locale)
@@ -544,6 +551,8 @@ def _image_after(host: DockerHost, settings: Settings, now: str) -> str | None:
 
     Pulumi compares the name of an image. One without a name was that name's until it was pulled again: it stays.
     """
+    if needs_backups(settings):
+        return now if is_as_built(host.client, now, settings.image) else None
     wanted = find_image(host.client, settings.image)
     was = find_image(host.client, now)
     if was is not None and not was.tags:

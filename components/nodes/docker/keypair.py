@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from components.nodes.docker.container_files import RUN, SECRET, opened
+from components.nodes.docker.container_files import SECRET, opened
 from components.nodes.docker.endpoint import Located
 
 __all__ = ["AUTHORITY", "KEYPAIR", "ContainerKeypair"]
@@ -33,19 +33,7 @@ class ContainerKeypair:
 
     def ensure(self, authority: str, keypair: str) -> bool:
         """Let the server use them from its next connection on; return whether it did not yet. A kill leaves a whole pair."""
-        texts = {AUTHORITY: authority, KEYPAIR: keypair}
         with opened(self.container, "its certificate") as files:
-            _, owner = files.read(f"{RUN}/password")
-            differing = {
-                folder: {name: text for name, text in texts.items() if files.read(f"{folder}/{name}")[0] != text}
-                for folder in (SECRET, RUN)
-            }
-            for folder, changed in differing.items():
-                files.write(
-                    folder, {f"{name}.new": text for name, text in changed.items()}, owner if folder == RUN else None
-                )
-                for name in changed:
-                    files.run(f"mv {folder}/{name}.new {folder}/{name}")
-            if any(differing.values()):
+            if is_other := files.replace({AUTHORITY: authority, KEYPAIR: keypair}):
                 files.container.kill(signal="SIGHUP")  # the server is the container's first process
-        return any(differing.values())
+        return is_other

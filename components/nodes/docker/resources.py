@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING, Any, Final
 import pulumi
 import pulumi_docker as docker
 
+from components.backups.configuration import AUTHORITY_FILE, CONFIG_FILE, ServerPlace, render
+from components.backups.restoring import Fresh
+from components.backups.settings import as_duration
 from components.nodes.data import NodeData, NodeDataInputs
+from components.nodes.docker.backup_image import CONTEXT, get_recipe, needs_backups, tag
+from components.nodes.docker.container_files import RUN
 from components.nodes.docker.destroy_guard import DestroyGuard, DestroyGuardInputs, GuardedHost
 from components.nodes.docker.engine import STOP_SECONDS, Engine
 from components.nodes.docker.host_engine import HostEngine, HostEngineInputs
 from components.nodes.docker.image import VOLUME_FOLDER
 from components.nodes.docker.keypair import AUTHORITY, KEYPAIR
 from components.nodes.docker.pooler import FOLDER, get_container_names, get_pooler_ports, render_ini, render_userlist
-from components.nodes.docker.shape import POSTGRES_PORT, get_shape
+from components.nodes.docker.shape import BACKUPS, POSTGRES_PORT, RESTORED, get_shape
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
 from components.nodes.node import Node, node_names
+from components.nodes.restore import RestorePlan, RestorePlanInputs
 from components.nodes.server_settings import get_start_settings
+from components.paths import PROJECT
 from components.resources.certificates import ServerCertificate, ServerCertificateInputs
 
 if TYPE_CHECKING:
@@ -45,6 +52,7 @@ class _Site:
     """What names of resources end with; empty on the coordinator's host, so that a stack may come to have more hosts."""
     provider: docker.Provider
     image: docker.RemoteImage
+    """Of the nodes: the declared one, or the one that is built on it."""
     network: docker.Network
 
 
@@ -71,6 +79,7 @@ class DockerNodes(pulumi.ComponentResource):
         names = node_names(settings)
         on_hosts = {name: engine.host_of(name) for name in names}
         self._sites = {host.name: self._site(host) for host in dict.fromkeys(on_hosts.values())}
+        self.plan = self._plan_restore()
         volumes = {node: self._volume(node) for node in names}
         self._data = {node: self._node_data(node, volumes[node], access) for node in names}
         self._last_remade: list[pulumi.Resource] = []
@@ -102,6 +111,8 @@ class DockerNodes(pulumi.ComponentResource):
             keep_locally=True,
             opts=pulumi.ResourceOptions(parent=self, provider=provider),
         )
+        if needs_backups(settings):
+            image = self._build(f"{name}-nodes-image{suffix}", image, provider)
         hook = self._engine.reconnect(host, settings.network)
         reconnect = pulumi.ResourceHook(f"reconnect-{settings.network}{suffix}", hook)
         network = docker.Network(
@@ -112,6 +123,25 @@ class DockerNodes(pulumi.ComponentResource):
             opts=self._child(host, provider, "network", settings.network, [reconnect]),
         )
         return _Site(suffix, provider, image, network)
+
+    def _build(self, name: str, base: docker.RemoteImage, provider: docker.Provider) -> docker.RemoteImage:
+        """Build the nodes' image with what backups need on top of the declared one."""
+        return docker.RemoteImage(
+            name,
+            name=tag(self._settings.image),
+            build=docker.RemoteImageBuildArgs(
+                context=str(CONTEXT.relative_to(PROJECT)),
+                build_args={
+                    "BASE": base.name,
+                    "BASE_ID": base.image_id,
+                    "RECIPE": get_recipe(self._settings.image),
+                },
+                network_mode="host",  # the bridge of an engine may have no way to the packages
+            ),
+            triggers={"base": base.image_id},
+            keep_locally=True,
+            opts=pulumi.ResourceOptions(parent=self, provider=provider),
+        )
 
     def _of(self, name: str) -> _Site:
         """Return the site of a node, or of its pooler."""
@@ -223,9 +253,12 @@ class DockerNodes(pulumi.ComponentResource):
 
     def _await_when_remade(self, name: str) -> list[pulumi.ResourceHook]:
         """Return a hook for a container that is made again: what comes after it waits until its server is there."""
-        if name not in self._engine.remade:
+        within: float = self._settings.ready_timeout
+        if self.plan and self._engine.restores and self._settings.restore_from:
+            within = as_duration(self._settings.restore_from.within).total_seconds()
+        elif name not in self._engine.remade:
             return []
-        return [pulumi.ResourceHook(f"await-{name}", self._engine.await_server(name, self._settings.ready_timeout))]
+        return [pulumi.ResourceHook(f"await-{name}", self._engine.await_server(name, within))]
 
     def _ignored(self, name: str) -> list[str]:
         """Return what changes in a container that stays: UserPassword sees to the password, and its scripts do as they are."""
@@ -321,6 +354,14 @@ class DockerNodes(pulumi.ComponentResource):
                 docker.ContainerUploadArgs(file="/docker-entrypoint-initdb.d/yy_verify.sh", content=script),
                 *self._trusted(certificate),
             ]
+        uploads += [
+            docker.ContainerUploadArgs(file=f"{FOLDER}/{file}", content=content, permissions="0600")
+            for files in (
+                self._repository_files(name, verdict.data_folder),
+                self._restore_files(name, verdict.data_folder),
+            )
+            for file, content in files.items()
+        ]
         container = docker.Container(
             self._key(name),
             name=name,
@@ -337,7 +378,17 @@ class DockerNodes(pulumi.ComponentResource):
                 f"PGDATA={verdict.data_folder}",
             ],
             uploads=uploads,
-            volumes=[{"volume_name": volume.name, "container_path": VOLUME_FOLDER}],
+            volumes=[
+                docker.ContainerVolumeArgs(volume_name=volume.name, container_path=VOLUME_FOLDER),
+                *(
+                    docker.ContainerVolumeArgs(
+                        host_path=what if what.startswith("/") else None,
+                        volume_name=None if what.startswith("/") else what,
+                        container_path=where,
+                    )
+                    for what, where in shape.repositories
+                ),
+            ],
             network_mode="bridge",
             networks_advanced=[{"name": site.network.name, "aliases": [name]}],
             ports=[docker.ContainerPortArgs(internal=POSTGRES_PORT, external=port, ip=ip) for ip, port in published]
@@ -374,7 +425,55 @@ class DockerNodes(pulumi.ComponentResource):
             log=self._engine.log_of(name),
             passfile=f"docker:{host.locate(name)}",
             keypair=certificate.keypair if certificate else None,
+            repository_files=self._repository_files(name, verdict.data_folder),
         )
+
+    def _repository_files(self, name: str, data: str) -> dict[str, pulumi.Output[str]]:
+        """Return what a node's pgBackRest reads, by the names of the files; nothing where nothing is backed up."""
+        settings = self._settings
+        if not settings.backup:
+            return {}
+        server = ServerPlace(name, data, POSTGRES_PORT, settings.user, settings.database, RUN)
+        authority = settings.backup.authority
+        text = render(settings.backup, BACKUPS, server, f"{RUN}/{AUTHORITY_FILE}" if authority else "")
+        files = {CONFIG_FILE: text, **({AUTHORITY_FILE: authority} if authority else {})}
+        return {file: pulumi.Output.secret(content) for file, content in files.items()}
+
+    def _plan_restore(self) -> RestorePlan | None:
+        """Declare what the cluster is made of; None where it is made empty."""
+        settings, source = self._settings, self._settings.restore_from
+        if source is None:
+            return None
+        host, site = self._engine.coordinator, self._of(node_names(settings)[0])
+        inputs = RestorePlanInputs.of(
+            settings, source, site.image.image_id.apply(lambda it: f"docker:{host.locate(it)}"), RESTORED
+        )
+        return RestorePlan(f"{self._name}-restore-plan", inputs, pulumi.ResourceOptions(parent=self))
+
+    def _restore_files(self, name: str, data: str) -> dict[str, pulumi.Output[str]]:
+        """Return what a node needs that is made of a backup, by the names of the files; nothing where it is not."""
+        settings = self._settings
+        if not (self.plan and self._engine.restores and settings.restore_from):
+            return {}
+        any_host, rule = ("hostssl", "" if name == node_names(settings)[0] else " clientcert=verify-ca")
+        rules = ["local all all trust", *(f"host all all {own} scram-sha-256" for own in ("127.0.0.1/32", "::1/128"))]
+        rules.append(
+            f"{any_host} all all all scram-sha-256{rule}" if settings.verifies else "host all all all scram-sha-256"
+        )
+        configuration = "# Written when the node was made of a backup.\n"
+        if settings.verifies:
+            configuration += f"citus.node_conninfo = 'sslmode=verify-full sslrootcert={RUN}/{AUTHORITY}'\n"
+        server = ServerPlace(name, data, POSTGRES_PORT, settings.user, settings.database, RUN)
+        files = self.plan.render(
+            settings,
+            server,
+            RESTORED,
+            {node: self._engine.reached(node) for node in node_names(settings)},
+            self._cluster_id,
+            Fresh("\n".join([*rules, ""]), configuration),
+        )
+        script = pulumi.Output.from_input((_FOLDER.parent.parent / "restore_node.sh").read_text("utf-8"))
+        return {**files, "restore_node.sh": script}
 
     def _certificate(self, name: str, of: str) -> ServerCertificate | None:
         """Declare the certificate of a node, or of its pooler; None where nodes do not verify each other.

@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
     from components.settings import Settings
 
-__all__ = ["POSTGRES_PORT", "Shape", "get_shape", "get_shared_buffers", "verifies"]
+__all__ = ["BACKUPS", "POSTGRES_PORT", "RESTORED", "Shape", "get_shape", "get_shared_buffers", "verifies"]
 
 POSTGRES_PORT: Final = 5432
 """PostgreSQL's own, on which nodes and poolers listen in their containers."""
 SHARED_MEMORY_MB: Final = 256
 """Where no memory is declared: Docker's own 64 are too few for PostgreSQL's parallel queries."""
+BACKUPS: Final = "/var/lib/citus-pulumi/backups"
+RESTORED: Final = "/var/lib/citus-pulumi/restored"
+"""Where a repository is in a container: the one that the node is backed up to, and the one that it is made of."""
 _MB: Final = 1 << 20
 
 
@@ -31,6 +34,8 @@ class Shape:
     """None for no limit."""
     cpus: str | None
     shared_memory_mb: int
+    repositories: tuple[tuple[str, str], ...] = ()
+    """Folders, or volumes of Docker's, with backups, each with where it is mounted."""
 
     def differences(self, container: Mapping[str, Any], image: str | None) -> Iterator[str]:
         """Yield, in words, what the container that is there was made with otherwise; nothing where it stays.
@@ -50,6 +55,10 @@ class Shape:
         host = container["HostConfig"]
         if host["ShmSize"] != self.shared_memory_mb * _MB:
             yield f"shared memory {host['ShmSize'] // _MB} MB -> {self.shared_memory_mb} MB"
+        mounts = {it["Destination"]: it.get("Name") or it["Source"] for it in container.get("Mounts") or ()}
+        there = {where: what for where, what in mounts.items() if where in (BACKUPS, RESTORED)}
+        if there != {where: what for what, where in self.repositories}:
+            yield "another repository of backups"
         if host["NanoCpus"] != round(float(self.cpus or 0) * 1e9):
             yield f"cpus {host['NanoCpus'] / 1e9:g} -> {self.cpus or 'without a limit'}"
 
@@ -65,6 +74,11 @@ def get_shape(settings: Settings, shared_buffers: str, *, of_coordinator: bool) 
         memory_mb=memory or None,
         cpus=settings.cpus or None,
         shared_memory_mb=memory // 4 or SHARED_MEMORY_MB,
+        repositories=tuple(
+            (it.repository.rstrip("/"), where)
+            for it, where in ((settings.backup, BACKUPS), (settings.restore_from, RESTORED))
+            if it and not it.is_store
+        ),
     )
 
 

@@ -23,6 +23,7 @@ from components.nodes.locales import choose_locale, get_initial_locale, lacks_lo
 from components.nodes.look import Look
 from components.nodes.node import node_names
 from components.nodes.passfile import find_passwords
+from components.nodes.restoring import decide
 from components.nodes.server_settings import choose_shared_buffers, get_start_settings
 from components.nodes.versions import describe_upgrade, get_extension_problem
 from components.parameters import REFUSED, SERVER_SETTINGS, needs_restart
@@ -56,6 +57,8 @@ class LocalHost:
         self.stack = stack
         self.restarted: dict[str, str] = {}
         """Nodes that run and have to be started again, with the reason, once `look` has looked: not all at the same time."""
+        self.restores = False
+        """Whether nodes are made of a backup, once `look` has looked."""
         self._project = project
 
     def data_dir(self, settings: Settings) -> Path:
@@ -123,7 +126,10 @@ class LocalHost:
         if port is not None:
             server = Server(names[0], HOST, port, settings.database, settings.user)
             live = look_at(server, *find_passwords(settings, f"folder:{folder / names[0]}"))
+        there = [name for name in names if (folder / name).exists()]
+        self.restores, in_the_way = decide(settings, live, there, [name for name in names if name not in there])
         obstacles = (
+            *in_the_way,
             *self._ports(settings, folder),
             *self._locale_problems(settings),
             *self._extension_problems(settings),

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pulumi
 from pulumi.dynamic import ReadResult, Resource
 
+from components.backups.configuration import AUTHORITY_FILE, CONFIG_FILE, TOOLBOX, ServerPlace, render
+from components.backups.restoring import Fresh
+from components.backups.settings import as_duration
 from components.errors import HostError
 from components.logs import Log
 from components.nodes.data import NodeData, NodeDataInputs
@@ -21,12 +24,13 @@ from components.nodes.local.installation import Installation
 from components.nodes.local.server import HOST, LocalServer
 from components.nodes.locales import DEFAULT_LOCALE
 from components.nodes.node import Node, node_names
+from components.nodes.restore import RestorePlan, RestorePlanInputs
 from components.parameters import SERVER_SETTINGS
 from components.resources.provider import DeclarativeProvider
 from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from components.access import Access
     from components.nodes.local.host import LocalHost
@@ -63,6 +67,12 @@ class LocalNodeInputs:
     """Version of Citus that these programs bring; another one makes a restart."""
     settings: dict[str, str] | None = None
     """What it is started with beside SERVER_SETTINGS, or in the place of one of them."""
+    files: dict[str, Given[str]] | None = None
+    """What its pgBackRest reads, by the names of the files."""
+    restore: dict[str, Given[str]] | None = None
+    """What it is made of a backup by, by the names of the files; None where it is made empty."""
+    within: int | None = None
+    """Seconds that this may take."""
     ready_timeout: int
     """Seconds that each wait may take."""
 
@@ -140,6 +150,9 @@ def _server(inputs: LocalNodeInputs) -> LocalServer:
         installation=reachable_installation(installation, folder.parent),
         locale=inputs.locale,
         settings=_settings(inputs),
+        files={name: known(text) for name, text in (inputs.files or {}).items()},
+        restore={name: known(text) for name, text in (inputs.restore or {}).items()},
+        restore_within=inputs.within,
     )
 
 
@@ -155,7 +168,11 @@ class LocalNode(Resource, module="citus", name="LocalNode"):
     def __init__(self, name: str, inputs: LocalNodeInputs, opts: pulumi.ResourceOptions | None = None) -> None:
         once = pulumi.ResourceOptions(delete_before_replace=True)  # or the new one would be stopped as the old one
         props = {**write(inputs), "running": True, "generation": None}
-        super().__init__(LocalNodeProvider(), name, props, pulumi.ResourceOptions.merge(opts, once))
+        secret = pulumi.ResourceOptions(
+            additional_secret_outputs=[it for it in ("files", "restore") if getattr(inputs, it)]
+        )
+        opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions.merge(once, secret))
+        super().__init__(LocalNodeProvider(), name, props, opts)
 
 
 class LocalNodes(pulumi.ComponentResource):
@@ -194,6 +211,10 @@ class LocalNodes(pulumi.ComponentResource):
         ]
         self._last_restarted: list[pulumi.Resource] = []
         self._host = host
+        self.plan: RestorePlan | None = None
+        if source := settings.restore_from:
+            inputs = RestorePlanInputs.of(settings, source, "local:", source.repository)
+            self.plan = RestorePlan(f"{name}-restore-plan", inputs, pulumi.ResourceOptions(parent=self))
         *self.workers, self.coordinator = [
             self._node(
                 LocalNodeInputs(
@@ -209,12 +230,30 @@ class LocalNodes(pulumi.ComponentResource):
                     locale=host.locale(settings)[0],
                     citus=installation.citus,
                     settings=host.started_beside(settings, node) or None,
+                    files=_repository_files(settings, node, port, folder / node),
+                    **self._restored(settings, node, dict(nodes), cluster_id),
                     ready_timeout=settings.ready_timeout,
                 )
             )
             for node, port in [*nodes[1:], nodes[0]]
         ]
         self.register_outputs({"folder": str(folder)})
+
+    def _restored(
+        self, settings: Settings, node: str, ports: Mapping[str, int], cluster_id: pulumi.Output[str]
+    ) -> dict[str, Any]:
+        """Return what a node needs that is made of a backup; nothing where it is not."""
+        source = settings.restore_from
+        if not (self.plan and self._host.restores and source):
+            return {}
+        server = ServerPlace(node, "/", ports[node], settings.user, settings.database, TOOLBOX)
+        rules = (
+            "local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\nhost all all ::1/128 scram-sha-256\n"
+        )
+        reached = {name: (HOST, port) for name, port in ports.items()}
+        fresh = Fresh(rules, "# Written when the node was made of a backup.\n")
+        files = self.plan.render(settings, server, source.repository, reached, cluster_id, fresh)
+        return {"restore": files, "within": round(as_duration(source.within).total_seconds())}
 
     def pool(
         self, _pooler: PoolerSettings, _login: PoolerLogin, _after: Sequence[pulumi.Resource]
@@ -239,4 +278,16 @@ class LocalNodes(pulumi.ComponentResource):
             node_port=inputs.port,
             log=Log("file", f"{inputs.folder}/log"),
             passfile=f"folder:{inputs.folder}",
+            repository_files=cast("dict[str, pulumi.Output[str]]", inputs.files or {}),
         )
+
+
+def _repository_files(settings: Settings, node: str, port: int, folder: Path) -> dict[str, Given[str]] | None:
+    if not settings.backup:
+        return None
+    server = ServerPlace(node, str(folder / "data"), port, settings.user, settings.database, str(folder))
+    authority = settings.backup.authority
+    where = str(folder / AUTHORITY_FILE) if authority else ""
+    files = {CONFIG_FILE: render(settings.backup, settings.backup.repository, server, where)}
+    files |= {AUTHORITY_FILE: authority} if authority else {}
+    return {name: pulumi.Output.secret(text) for name, text in files.items()}

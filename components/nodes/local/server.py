@@ -12,13 +12,14 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from psycopg import sql
 
 from components.access import Server
+from components.backups.configuration import CONFIG_FILE, TOOLBOX
 from components.database.client import connected
 from components.database.connections import find_accepted
 from components.database.statements import statement
@@ -39,6 +40,7 @@ HOST: Final = "127.0.0.1"
 STOP_SECONDS: Final = 60
 
 
+_RESTORE: Final = Path(__file__).parent.parent / "restore_node.sh"
 _SETTINGS: Final = {"listen_addresses": HOST, "unix_socket_directories": ""}
 
 
@@ -81,6 +83,12 @@ class LocalServer:
     """Of its data, where that is still to be made."""
     settings: Mapping[str, str]
     """What it is started with, as postgresql.conf takes it."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """What its pgBackRest reads, by the names of the files; empty where nothing is backed up."""
+    restore: Mapping[str, str] = field(default_factory=dict)
+    """What it is made of a backup by, by the names of the files; empty where it is made empty."""
+    restore_within: float | None = None
+    """Seconds that this may take."""
 
     @property
     def log(self) -> Path:
@@ -112,7 +120,7 @@ class LocalServer:
         """
         owner = get_owner(self.folder)
         if owner is None:
-            self._initialise(password)
+            self._initialise(password, database)
         elif owner.node != self.name or owner.owner not in (self.cluster, before):
             msg = (
                 f"{self.folder} belongs to node {owner.node} of the cluster {owner.owner} (stack {owner.stack}): choose another "
@@ -143,7 +151,7 @@ class LocalServer:
         others = [it for it in FolderPassfile(self.folder).read() if it not in ("", password)]
         return find_accepted(server, others, timeout) or password
 
-    def _initialise(self, password: str) -> None:
+    def _initialise(self, password: str, database: str) -> None:
         """Make the data folder under another name first: one that a kill left half-made is never taken for a whole one."""
         making = self.folder.with_name(f".{self.folder.name}.{uuid.uuid4().hex[:8]}")
         try:
@@ -153,12 +161,15 @@ class LocalServer:
                 shutil.rmtree(left)
             making.mkdir(mode=0o700)
             give(making)
-            secret = making / "password"
-            write_private(secret, f"{password}\n")
-            where = [f"--pgdata={making / 'data'}", f"--username={self.user}", f"--pwfile={secret}"]
-            how = ["--auth=scram-sha-256", "--encoding=UTF8", f"--locale={self.locale}", "--no-instructions"]
-            self._run("initdb", *where, *how)
-            secret.unlink()
+            if self.restore:
+                self._restore(making, database)
+            else:
+                secret = making / "password"
+                write_private(secret, f"{password}\n")
+                where = [f"--pgdata={making / 'data'}", f"--username={self.user}", f"--pwfile={secret}"]
+                how = ["--auth=scram-sha-256", "--encoding=UTF8", f"--locale={self.locale}", "--no-instructions"]
+                self._run("initdb", *where, *how)
+                secret.unlink()
             with (making / "data" / "postgresql.conf").open("a", encoding="utf-8") as conf:
                 conf.write(f"include = '../{CONF_FILE}'\n")
             write_private(making / PASSFILE, as_lines(self.user, password, {}))
@@ -169,6 +180,28 @@ class LocalServer:
             raise HostError(msg) from error
         finally:
             shutil.rmtree(making, ignore_errors=True)
+
+    def _restore(self, making: Path, database: str) -> None:
+        """Make the data of a backup, and let it come to the point."""
+        (making / "data").mkdir(mode=0o700)
+        give(making / "data")
+        texts = {**self.restore, _RESTORE.name: _RESTORE.read_text("utf-8")}
+        for name, text in texts.items():
+            write_private(making / name, text.replace(TOOLBOX, str(making)))
+        settings = {**self.settings, **self.installation.get_citus_settings()}
+        arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command = ["bash", str(making / _RESTORE.name), str(making), str(making / "data")]
+        program = [*command, str(self.installation.bindir / "postgres"), *arguments]
+        try:
+            done = self._call(program, {"PGUSER": self.user, "PGDATABASE": database}, self.restore_within)
+        except subprocess.TimeoutExpired:
+            msg = f"{self.name}: it has not come to its point within {self.restore_within:.0f} s (citus:restoreFrom.within)"
+            raise HostError(msg) from None
+        if done.returncode:
+            msg = f"{self.name}: it cannot be made of the backup: {' '.join(done.stdout.split())}"
+            raise HostError(msg)
+        for name in texts:
+            (making / name).unlink()
 
     def _configure(self) -> None:
         settings = {**_SETTINGS, **self.settings, "port": str(self.port)}
@@ -182,6 +215,8 @@ class LocalServer:
         quoted = {name: value.replace("'", "''") for name, value in settings.items()}
         lines = [f"{name} = '{value}'" for name, value in quoted.items()]
         write_private(self.folder / CONF_FILE, "\n".join(["# Rewritten at every change.", *lines, ""]))
+        for name, text in self.files.items():
+            write_private(self.folder / name, text)
 
     def _start(self, timeout: float) -> None:
         how = ["-w", "-t", str(int(timeout)), "-s"]
@@ -222,21 +257,34 @@ class LocalServer:
 
     def _program(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {
-            "PATH": os.environ.get("PATH", os.defpath),
             "PGPASSFILE": str(self.folder / PASSFILE),
             "PGOPTIONS": node_options(self.installation),
-            "LC_ALL": "C.UTF-8",
+            **(
+                {
+                    "PGBACKREST_CONFIG": str(self.folder / CONFIG_FILE),
+                    "PGBACKREST_STANZA": self.name,
+                    "PGHOST": HOST,  # where pgBackRest looks for a socket otherwise
+                }
+                if self.files
+                else {}
+            ),
         }
-        return subprocess.run(  # noqa: S603 - the programs of the installation
-            unprivileged([self.installation.bindir / program, *arguments]),
+        return self._call([str(self.installation.bindir / program), *arguments], environment)
+
+    def _call(
+        self, command: list[str], environment: Mapping[str, str], timeout: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603 - the programs of the installation, and what runs them
+            unprivileged([shutil.which(command[0]) or command[0], *command[1:]]),
             check=False,
+            timeout=timeout,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
             cwd=self.folder.parent,
-            env=environment,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", **environment},
         )
 
     def _run(self, program: str, *arguments: str) -> None:

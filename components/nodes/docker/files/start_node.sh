@@ -26,6 +26,20 @@ if [[ -f /etc/citus-pulumi/server.pem ]]; then
     export PGSSLCERT="$folder/server.pem" PGSSLKEY="$folder/server.pem"
 fi
 
+# Where its backups go: read by pgBackRest, which archives the write-ahead log and is the server's child.
+if [[ -f /etc/citus-pulumi/pgbackrest.conf ]]; then
+    for file in pgbackrest.conf repository-ca.crt; do
+        if [[ -f "/etc/citus-pulumi/$file" ]]; then
+            install -o postgres -g postgres -m 0600 "/etc/citus-pulumi/$file" "$folder/$file"
+        fi
+    done
+    if [[ -d /var/lib/citus-pulumi/backups ]]; then # a folder or a volume, whose owner Docker has made
+        install -d -o postgres -g postgres -m 0750 /var/lib/citus-pulumi/backups
+    fi
+    PGBACKREST_STANZA=$(sed -n 's/^\[\(.*\)\]$/\1/p' "$folder/pgbackrest.conf" | tail -n 1)
+    export PGBACKREST_STANZA PGBACKREST_CONFIG="$folder/pgbackrest.conf"
+fi
+
 export POSTGRES_PASSWORD_FILE="$folder/password" PGPASSFILE="$folder/passfile"
 
 # Citus's own sessions on other nodes begin with these, whatever a role sets: that bounds the session of a client, on the
@@ -41,5 +55,17 @@ export PGOPTIONS="$options"
 # grep reads to the end: one that stops at its match may end the other by SIGPIPE, and pipefail would take that for a no.
 if "$1" --describe-config | grep '^output_plugin_libraries' >/dev/null; then
     set -- "$@" -c 'output_plugin_libraries=pgoutput,test_decoding,citus'
+fi
+
+# A node of a cluster that is made of a backup: its data is, once, before the image's own entry point would make it empty.
+if [[ -f /etc/citus-pulumi/restore.env ]]; then
+    for file in restore_node.sh after_restore.sql restore.conf restore.env restore-repository-ca.crt restore-hba.conf restore-auto.conf \
+        restore-user restore-password restore-cluster restore-point restore-nodes.json; do
+        if [[ -f "/etc/citus-pulumi/$file" ]]; then
+            install -o postgres -g postgres -m 0600 "/etc/citus-pulumi/$file" "$folder/$file"
+        fi
+    done
+    install -d -o postgres -g postgres -m 0700 "$PGDATA"
+    PGUSER="$POSTGRES_USER" PGDATABASE="$POSTGRES_DB" gosu postgres bash "$folder/restore_node.sh" "$folder" "$PGDATA" "$@"
 fi
 exec docker-entrypoint.sh "$@"

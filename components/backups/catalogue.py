@@ -1,0 +1,240 @@
+"""What a repository holds of a cluster, read from what pgBackRest tells of it: backups of all nodes, and points to go back to."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from components.errors import BackupError
+
+__all__ = ["Backup", "Catalogue", "Part", "Point", "read_catalogue"]
+
+LATEST: Final = "latest"
+_POINT: Final = "citus-pulumi-"
+_UNREADABLE: Final = 99
+"""pgBackRest's code for errors that have no other."""
+_COORDINATOR: Final = "_coordinator"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The backup of one node, as pgBackRest has it."""
+
+    node: str
+    """Its stanza: the node's name."""
+    label: str
+    kind: str
+    """full, diff or incr."""
+    size: int
+    """Bytes of the data."""
+    stored: int
+    """Bytes that it takes in the repository beside those that it needs."""
+    started: datetime
+    ended: datetime
+    group: int | None
+    """The node's in pg_dist_node; None where the backup is not complete."""
+    system_id: str
+    """Of the server that was backed up."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A moment to which every node can be restored."""
+
+    name: str
+    moment: datetime
+    """All that was committed through the coordinator until then is in it."""
+    backup: Backup
+    """The one that a restore begins with."""
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A backup of a cluster."""
+
+    name: str
+    parts: Mapping[str, Part]
+    """By node, the coordinator's first."""
+    point: str
+    """The restore point that ends it; empty where it is not complete."""
+    moment: datetime | None
+    major: str
+    """Major version of the server that was backed up."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether all nodes can be restored from it."""
+        return bool(self.point)
+
+    @property
+    def kind(self) -> str:
+        """Return the kind of its parts: that of the coordinator's."""
+        return next(iter(self.parts.values())).kind
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all nodes' data."""
+        return sum(part.size for part in self.parts.values())
+
+    @property
+    def stored(self) -> int:
+        """Return the bytes that it takes in the repository."""
+        return sum(part.stored for part in self.parts.values())
+
+    @property
+    def started(self) -> datetime:
+        """Return when the first node began."""
+        return min(part.started for part in self.parts.values())
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it took, until the last node had ended."""
+        return (max(part.ended for part in self.parts.values()) - self.started).total_seconds()
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The backups of one cluster, the oldest first, and the points to go back to."""
+
+    backups: tuple[Backup, ...]
+    points: tuple[Point, ...]
+
+    @property
+    def newest(self) -> Backup | None:
+        """Return the newest complete backup."""
+        return next((backup for backup in reversed(self.backups) if backup.is_complete), None)
+
+    def find(self, at: str) -> Point:
+        """Return the point that a person means.
+
+        Args:
+            at: the name of a point or of a backup, `latest`, or a time, which is answered with the points around it.
+
+        Raises:
+            BackupError: there is none such; names those that there are.
+        """
+        if not self.points:
+            msg = "there is no complete backup in the repository: nothing can be restored"
+            raise BackupError(msg)
+        if at == LATEST:
+            return self.points[-1]
+        for point in self.points:
+            if at in (point.name, point.name.removeprefix(_POINT)):
+                return point
+        for backup in self.backups:
+            if at == backup.name:
+                msg = f"the backup {at} is not complete: a node's part of it is missing. {self._describe_all()}"
+                raise BackupError(msg)
+        moment = _as_moment(at)
+        if moment is None:
+            msg = f"{at!r} is no backup and no restore point. {self._describe_all()}"
+            raise BackupError(msg)
+        before = [point for point in self.points if point.moment <= moment]
+        after = [point for point in self.points if point.moment > moment]
+        told = [
+            *(f"{it.name} ({_apart(moment - it.moment)} before) has what was committed by then" for it in before[-1:]),
+            *(
+                f"{it.name} ({_apart(it.moment - moment)} after) has all of it, and what came until then"
+                for it in after[:1]
+            ),
+        ]
+        msg = (
+            f"no restore point is at {at}: nodes that are restored to a time alone can hold halves of a transaction. "
+            f"{'; '.join(told)}. Name one of them"
+        )
+        raise BackupError(msg)
+
+    def _describe_all(self) -> str:
+        first, last = self.points[0], self.points[-1]
+        return f"There are {len(self.points)} points to go back to, from {first.name} to {last.name} (latest)"
+
+
+def read_catalogue(told: str, prefix: str) -> Catalogue:
+    """Return what a repository holds of a cluster.
+
+    Args:
+        told: by `pgbackrest info --output=json`.
+        prefix: namePrefix of the cluster.
+
+    Raises:
+        BackupError: the repository cannot be read, as where its key is another; says what pgBackRest said.
+    """
+    listed = json.loads(told, strict=False)  # what cannot be decrypted is in it as it is
+    stanzas = {
+        str(stanza["name"]): stanza
+        for stanza in listed
+        if re.fullmatch(rf"{re.escape(prefix)}(_coordinator|_worker_\d+)", str(stanza["name"]))
+    }
+    for node, stanza in stanzas.items():
+        for repository in stanza.get("repo") or ():
+            if repository["status"]["code"] == _UNREADABLE:
+                said = str(repository["status"]["message"]).partition("\n")[0]
+                msg = f"what it has of {node} cannot be read: {said}"
+                raise BackupError(msg)
+    names = sorted(stanzas, key=lambda name: (not name.endswith(_COORDINATOR), len(name), name))
+    parts: dict[str, dict[str, Part]] = {}
+    for node in names:
+        for found in stanzas[node].get("backup") or ():
+            name = (found.get("annotation") or {}).get("name")
+            if name:
+                parts.setdefault(name, {})[node] = _read_part(node, found, stanzas[node].get("db") or ())
+    backups, points = [], []
+    of_coordinator = {
+        found["annotation"]["name"]: (found, stanzas[node])
+        for node in names[:1]
+        if node.endswith(_COORDINATOR)
+        for found in stanzas[node].get("backup") or ()
+        if (found.get("annotation") or {}).get("name")
+    }
+    for name in sorted(parts):
+        found, stanza = of_coordinator.get(name, ({}, {}))
+        annotation = found.get("annotation") or {}
+        majors = {one["id"]: str(one["version"]) for one in stanza.get("db") or ()}
+        backup = Backup(
+            name,
+            parts[name],
+            annotation.get("point", ""),
+            _as_moment(annotation.get("moment", "")),
+            majors.get((found.get("database") or {}).get("id"), ""),
+        )
+        backups.append(backup)
+        if backup.moment and backup.point:
+            points.append(Point(backup.point, backup.moment, backup))
+        further = {key: _as_moment(value) for key, value in annotation.items() if key.startswith(_POINT)}
+        points += [Point(key, moment, backup) for key, moment in further.items() if moment and backup.point]
+    return Catalogue(tuple(backups), tuple(sorted(points, key=lambda it: it.moment)))
+
+
+def _read_part(node: str, found: Mapping[str, Any], databases: Sequence[Mapping[str, Any]]) -> Part:
+    times = {name: datetime.fromtimestamp(value, UTC) for name, value in found["timestamp"].items()}
+    info = found["info"]
+    return Part(
+        node,
+        str(found["label"]),
+        str(found["type"]),
+        int(info["size"]),
+        int(info["repository"]["delta"]),
+        times["start"],
+        times["stop"],
+        int(group) if (group := (found.get("annotation") or {}).get("group")) else None,
+        next((str(it["system-id"]) for it in databases if it["id"] == found["database"]["id"]), ""),
+    )
+
+
+def _as_moment(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _apart(span: timedelta) -> str:
+    seconds = round(span.total_seconds())
+    parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s")]
+    shown = [f"{number} {unit}" for number, unit in parts if number]
+    return " ".join(shown[:2]) or "0 s"

@@ -1,0 +1,93 @@
+"""What a node is given that is made of a backup: files beside those of pgBackRest. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from components.backups.configuration import AUTHORITY_FILE, ServerPlace, render
+from components.paths import SQL
+
+if TYPE_CHECKING:
+    from components.backups.settings import RestoreSettings
+
+__all__ = ["RESTORE_FILES", "Fresh", "RestoredNode", "Target", "render_restore"]
+
+RESTORE_FILES: Final = (
+    *("restore.conf", "restore.env", "restore-password", "restore-user", "restore-cluster", "restore-point"),
+    *("restore-nodes.json", "restore-hba.conf", "restore-auto.conf", "after_restore.sql"),
+)
+"""The names of those that there are in any case."""
+
+
+@dataclass(frozen=True)
+class RestoredNode:
+    """A node of the new cluster, and what it is made of."""
+
+    group: int
+    """In pg_dist_node, as it was."""
+    stanza: str
+    """The node that was backed up."""
+    label: str
+    """Of its backup."""
+    name: str
+    """How the other nodes reach it now."""
+    port: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """What all nodes of a cluster come to."""
+
+    point: str
+    cluster_id: str
+    """Of the new cluster."""
+    password: str
+    """Of the user, from now on."""
+    nodes: Mapping[str, RestoredNode]
+    """By name."""
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """What a node has that was not made of a backup."""
+
+    rules: str
+    """pg_hba.conf."""
+    configuration: str
+    """postgresql.auto.conf, without what Citus adds to it."""
+
+
+def render_restore(
+    settings: RestoreSettings, path: str, server: ServerPlace, target: Target, fresh: Fresh
+) -> dict[str, str]:
+    """Return the texts of the files that restore_node.sh reads, by their names.
+
+    Args:
+        settings: of the repository.
+        path: folder of the repository as the node sees it.
+        server: where the node's server is; its stanza is the name that the node has now.
+        target: what the node comes to.
+        fresh: the configuration that it has then.
+    """
+    node = target.nodes[server.stanza]
+    source = ServerPlace(node.stanza, server.data, server.port, server.user, server.database, server.folder)
+    authority = settings.authority
+    where = f"{server.folder}/restore-{AUTHORITY_FILE}" if authority else ""
+    return {
+        "restore.conf": render(settings, path, source, where),
+        "restore.env": f"STANZA={node.stanza}\nLABEL={node.label}\nPOINT={target.point}\n",
+        "restore-password": target.password,
+        "restore-user": server.user,
+        "restore-cluster": target.cluster_id,
+        "restore-point": target.point,
+        "restore-nodes.json": json.dumps(
+            [{"groupid": it.group, "name": it.name, "port": it.port} for it in target.nodes.values()]
+        ),
+        "restore-hba.conf": fresh.rules,
+        "restore-auto.conf": fresh.configuration,
+        "after_restore.sql": (SQL / "citus" / "after_restore.sql").read_text("utf-8"),
+        **({f"restore-{AUTHORITY_FILE}": authority} if authority else {}),
+    }

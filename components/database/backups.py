@@ -1,0 +1,155 @@
+"""The cluster's own part in its backups: what each node is asked for, and whether its write-ahead log is archived."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, LiteralString
+
+from components.database.nodes import ask_node
+from components.database.statements import get_value, statement
+from components.errors import BackupError, StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from psycopg.errors import Diagnostic
+
+    from components.database.connections import Connection
+
+__all__ = [
+    "back_up",
+    "ensure_functions",
+    "ensure_stanza",
+    "explain",
+    "find_archiving_problems",
+    "make_restore_point",
+    "prove_restored",
+    "read_info",
+]
+
+_REMEDIES: Final = {
+    "do not match the database": (
+        "it holds backups of another cluster under this node's name: choose another citus:backup.repository, or take that "
+        "cluster back by citus:restoreFrom"
+    ),
+    "CryptoError|FormatError|cipher|is encrypted": "citus:backup.key is another than it was encrypted with: set that back",
+    "No space left|disk full": "make room there",
+    "403|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch": "the store refuses citus:backup.keyId with its secretKey",
+    "NoSuchBucket|404": "the bucket does not exist: make it, or correct citus:backup.repository",
+    "HostConnectError|unable to connect|unable to get address": "the store does not answer: correct citus:backup.endpoint",
+    "ServiceError|certificate": "the store's certificate is not trusted: name its authority as citus:backup.caFile",
+    "Permission denied|unable to create path": "let the server's user write there",
+}
+"""What pgBackRest says, and what to do."""
+
+
+def ensure_functions(connection: Connection, nodes: Mapping[int, tuple[str, int]]) -> None:
+    """Let each node run its pgBackRest when the coordinator asks for it, and the coordinator back up all of them.
+
+    Args:
+        connection: to the coordinator.
+        nodes: name and port of each node, by its group.
+    """
+    for address in nodes.values():
+        ask_node(connection, *address, statement("create_backup_functions"))
+    connection.execute(statement("create_backup_procedures"))
+
+
+def ensure_stanza(connection: Connection, name: str, port: int) -> None:
+    """Let the repository know a node, and prove that its write-ahead log gets there.
+
+    Raises:
+        BackupError: it does not; with what pgBackRest said, and what to do.
+    """
+    for command in ("stanza-create", "check"):
+        try:
+            ask_node(connection, name, port, f"select citus_pulumi.pgbackrest('{command}')")
+        except StackError as error:
+            raise BackupError(explain(str(error))) from error
+
+
+def explain(said: str, setting: str = "backup") -> str:
+    """Return what pgBackRest said on one line, with what to do where that is known.
+
+    Args:
+        said: by pgBackRest.
+        setting: that names the repository.
+    """
+    line = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ P\d\d +", "", " ".join(said.split()))
+    for pattern, remedy in _REMEDIES.items():
+        if re.search(pattern, line, re.IGNORECASE):
+            return f"{line}: {remedy.replace('citus:backup', f'citus:{setting}')}"
+    return line
+
+
+def find_archiving_problems(connection: Connection) -> Iterator[str]:
+    """Yield a line for each node whose write-ahead log does not get into the repository now, and what waits there."""
+    rows = connection.execute(statement("find_archiving_problems")).fetchall()
+    for node, problem in rows:
+        yield f"{node}: {problem}"
+
+
+def read_info(connection: Connection) -> str:
+    """Return what `pgbackrest info` tells of the repository, as JSON.
+
+    Raises:
+        StackError: it cannot be read; with what pgBackRest said.
+    """
+    row = connection.execute("select citus_pulumi.get_info()").fetchone()
+    return str(row[0]) if row else "[]"
+
+
+def back_up(connection: Connection, kind: str) -> None:
+    """Back the cluster up, and print what happens.
+
+    Args:
+        connection: to the coordinator.
+        kind: full, diff or incr.
+
+    Raises:
+        BackupError: it is not complete; names the node, and what pgBackRest said.
+    """
+    _call(connection, "call citus_pulumi.backup(%s)", kind)
+
+
+def make_restore_point(connection: Connection) -> None:
+    """Make a further point that the cluster can be restored to.
+
+    Raises:
+        BackupError: it cannot be used.
+    """
+    _call(connection, "call citus_pulumi.make_restore_point()")
+
+
+def prove_restored(connection: Connection) -> Iterator[str]:
+    """End transactions that were between the two phases of their commit, look for every shard, and note that all is there.
+
+    Yields:
+        How many transactions were ended.
+
+    Raises:
+        BackupError: a shard is not where the metadata has it.
+    """
+    ended = get_value(connection, "recover_prepared_transactions")
+    if ended:
+        yield f"{ended} transactions that were being committed on several nodes at that moment were ended on all of them"
+    missing = connection.execute(statement("find_missing_shards")).fetchall()
+    if missing:
+        msg = f"shards are not where the metadata has them: {'; '.join(str(row[0]) for row in missing[:5])}"
+        raise BackupError(msg)
+    connection.execute(statement("note_restored"))
+
+
+def _call(connection: Connection, command: LiteralString, *arguments: str) -> None:
+    import psycopg  # noqa: PLC0415
+
+    def show(diagnostic: Diagnostic) -> None:
+        print(diagnostic.message_primary)  # noqa: T201
+
+    connection.add_notice_handler(show)
+    try:
+        connection.execute(command, arguments)
+    except psycopg.errors.RaiseException as error:
+        raise BackupError(explain(error.diag.message_primary or str(error))) from error
+    finally:
+        connection.remove_notice_handler(show)

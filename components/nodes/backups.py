@@ -1,0 +1,105 @@
+"""ClusterBackups: each node archives its write-ahead log, and the cluster can back itself up; as a dynamic resource."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self
+
+import pulumi
+
+from components import registry
+from components.access import Access
+from components.database import backups, nodes
+from components.errors import BackupError
+from components.resources.provider import tell
+from components.resources.sql import SqlProvider, SqlResource
+from components.resources.wire import Given, known, write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from components.database.connections import Connection
+    from components.resources.wire import Props
+
+__all__ = ["BackupsOfNode", "ClusterBackups", "ClusterBackupsInputs"]
+
+
+class Configuration(Protocol):
+    """Where a node has what its pgBackRest reads."""
+
+    @classmethod
+    def at(cls, where: str) -> Self:
+        """Return that of the node of that name or folder."""
+
+    def ensure(self, texts: Mapping[str, str]) -> bool:
+        """Let pgBackRest read files with these texts from now on; return whether it did not yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupsOfNode:
+    """A node, and what its pgBackRest reads."""
+
+    node: str
+    group: Given[int]
+    place: Given[str]
+    generation: Given[str]
+    """Changes when its server is another one."""
+    files: dict[str, Given[str]]
+    """The texts, by the names of the files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterBackupsInputs(Access):
+    """Inputs of ClusterBackups."""
+
+    repository: str
+    nodes: tuple[BackupsOfNode, ...]
+
+
+class ClusterBackupsProvider(SqlProvider[ClusterBackupsInputs]):
+    """Nodes that archive, and know how to back themselves up. Deleting it does nothing: the repository stays."""
+
+    inputs = ClusterBackupsInputs
+    asks_nodes = True
+    compared = ("server", "repository", "nodes", "archiving")
+
+    def identify(self, inputs: ClusterBackupsInputs, outputs: Props) -> str:
+        """Return the repository."""
+        return inputs.repository
+
+    def ensure(self, inputs: ClusterBackupsInputs, before: Props) -> Props:
+        """Give each node its configuration, and prove that what it writes gets into the repository."""
+        for node in inputs.nodes:
+            configuration: Configuration = registry.open_at(registry.CONFIGURATIONS, known(node.place))
+            texts = {name: known(text) for name, text in node.files.items()}
+            if configuration.ensure(texts) and before:
+                print(f"{node.node} knows its repository by other settings now")  # noqa: T201
+        with self.session(inputs, "preparing backups", on_all_nodes=True) as connection:
+            addresses = nodes.get_addresses(connection)
+            backups.ensure_functions(connection, addresses)
+            for node in inputs.nodes:
+                address = addresses[int(known(node.group))]
+                try:
+                    backups.ensure_stanza(connection, *address)
+                except BackupError as error:
+                    msg = f"citus:backup.repository = {inputs.repository!r}: {node.node}: {error}"
+                    raise BackupError(msg) from error
+        return {}
+
+    def delete(self, _id: str, _props: Props) -> None:
+        """Do nothing: backups outlive their cluster."""
+
+    def find(self, connection: Connection, inputs: ClusterBackupsInputs, state: Props) -> Props:
+        """Return whether all nodes archive; say what each does not."""
+        problems = list(backups.find_archiving_problems(connection))
+        tell(problems)
+        return {"archiving": not problems}
+
+
+class ClusterBackups(SqlResource, module="citus", name="ClusterBackups"):
+    """The cluster's backups. Declared where the settings have a repository."""
+
+    def __init__(self, name: str, inputs: ClusterBackupsInputs, opts: pulumi.ResourceOptions | None = None) -> None:
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["nodes"])
+        props = {**write(inputs), "archiving": True}
+        super().__init__(ClusterBackupsProvider(), name, props, pulumi.ResourceOptions.merge(opts, secret))

@@ -1,0 +1,28 @@
+-- What a node that was restored is told before it meets others, by psql and without Citus: who it and they are now.
+\set password `cat "$RESTORE_FOLDER/restore-password"`
+\set user `cat "$RESTORE_FOLDER/restore-user"`
+\set nodes `cat "$RESTORE_FOLDER/restore-nodes.json"`
+\set cluster `cat "$RESTORE_FOLDER/restore-cluster"`
+\set point `cat "$RESTORE_FOLDER/restore-point"`
+
+-- Citus's triggers would call its library, which is not loaded.
+set session_replication_role = replica;
+begin;
+alter role :"user" password :'password';
+update pg_catalog.pg_dist_node node
+set nodename = it.name, nodeport = it.port
+from pg_catalog.json_to_recordset(:'nodes') as it (groupid int, name text, port int)
+where node.groupid = it.groupid;
+
+select pg_catalog.to_regclass('citus_pulumi.stack') is not null as is_coordinator \gset
+\if :is_coordinator
+    update citus_pulumi.stack set name = :'cluster';
+    create table if not exists citus_pulumi.restored (
+        cluster    text primary key,
+        point      text not null,
+        proved_at  timestamptz
+    );
+    delete from citus_pulumi.restored;
+    insert into citus_pulumi.restored (cluster, point) values (:'cluster', :'point');
+\endif
+commit;

@@ -1,0 +1,164 @@
+-- By which the coordinator has the node's own pgBackRest run. Runs on each node. Who may not run programs cannot use them either.
+do $do$
+begin
+    set local citus.enable_ddl_propagation = off;
+    set local client_min_messages = warning;
+    create schema if not exists citus_pulumi;
+
+    -- What a command of the shell prints; its last line begins with "ended", and has its exit code.
+    create or replace function citus_pulumi.run(command text)
+    returns text
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    as $$
+    declare
+        said text;
+    begin
+        set local client_min_messages = warning;
+        create temporary table if not exists citus_pulumi_said (line text) on commit drop;
+        delete from citus_pulumi_said;
+        execute format(
+            $copy$copy citus_pulumi_said from program %L with (format csv, quote E'\x01', delimiter E'\x02')$copy$,
+            format(E'{ %s ; } </dev/null 2>&1; printf "\\nended %%s\\n" $?', command)
+        );
+        select string_agg(line, E'\n' order by ctid) into said from citus_pulumi_said;
+        return said;
+    end
+    $$;
+
+    -- What pgBackRest answers at once; an error where it fails.
+    create or replace function citus_pulumi.pgbackrest(arguments text, program text default 'pgbackrest')
+    returns text
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    as $$
+    declare
+        said text := citus_pulumi.run(format('%s %s', program, arguments));
+    begin
+        if said !~ 'ended 0$' then
+            raise exception '%', regexp_replace(said, '\s*ended \d+$', '');
+        end if;
+        return regexp_replace(said, '\s*ended 0$', '');
+    end
+    $$;
+
+    -- Begins a backup, which goes on by itself: a statement that takes hours would keep vacuum from its work.
+    create or replace function citus_pulumi.begin_backup(kind text, name text)
+    returns text
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    as $$
+    begin
+        return citus_pulumi.run(format(
+            'cd "$(dirname "$PGBACKREST_CONFIG")" && rm -f backup.code && '
+            '{ setsid sh -c %L >/dev/null 2>&1 & }',
+            format(
+                'pgbackrest --type=%s --annotation=name=%s backup >backup.log 2>&1; echo $? >backup.new; mv backup.new backup.code',
+                kind, name
+            )
+        ));
+    end
+    $$;
+
+    -- Tells `running`, `done`, or why it failed.
+    create or replace function citus_pulumi.get_backup_result()
+    returns text
+    language sql
+    set search_path = pg_catalog, pg_temp
+    as $$
+        select regexp_replace(
+            citus_pulumi.run(
+                'cd "$(dirname "$PGBACKREST_CONFIG")"; '
+                'if [ ! -f backup.code ]; then echo running; elif grep -qx 0 backup.code; then echo done; else cat backup.log; fi'
+            ),
+            '\s*ended \d+$', ''
+        )
+    $$;
+
+    -- What the repository holds of all nodes, as JSON.
+    create or replace function citus_pulumi.get_info()
+    returns text
+    language sql
+    set search_path = pg_catalog, pg_temp
+    as $$
+        select citus_pulumi.pgbackrest('info --output=json', 'env -u PGBACKREST_STANZA pgbackrest')
+    $$;
+
+    -- Those of the node's backups, as pgBackRest describes them.
+    create or replace function citus_pulumi.get_backups()
+    returns table (label text, name text, is_complete boolean, needs jsonb, archived text, ended timestamptz)
+    language sql
+    set search_path = pg_catalog, pg_temp
+    as $$
+        select
+            backup ->> 'label',
+            backup -> 'annotation' ->> 'name',
+            backup -> 'annotation' ? 'point',
+            coalesce(nullif(backup -> 'reference', 'null'), '[]'),
+            (select max(archive ->> 'max' collate "C") from jsonb_array_elements(stanza -> 'archive') archive),
+            to_timestamp((backup -> 'timestamp' ->> 'stop')::bigint)
+        from
+            jsonb_array_elements(citus_pulumi.pgbackrest('info --output=json')::jsonb) stanza,
+            jsonb_array_elements(stanza -> 'backup') backup
+        order by 1
+    $$;
+
+    -- Removes what no complete backup of the cluster needs: left by one that failed on this node or on another.
+    -- The only full backup of a node stays: pgBackRest removes none before there is another.
+    create or replace function citus_pulumi.remove_incomplete(complete text[])
+    returns text
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    as $$
+    declare
+        removed text[] := '{}';
+        found record;
+    begin
+        for found in
+            select b.label
+            from citus_pulumi.get_backups() b
+            where b.name <> all (complete)
+              and not exists (select from citus_pulumi.get_backups() c where c.name = any (complete) and c.needs ? b.label)
+              and (b.needs <> '[]' or exists (select from citus_pulumi.get_backups() c where c.needs = '[]' and c.label > b.label))
+            order by b.label desc
+        loop
+            perform citus_pulumi.run(format('pgbackrest --set=%s expire', found.label));
+            removed := removed || found.label;
+        end loop;
+        return array_to_string(removed, ' ');
+    end
+    $$;
+
+    -- Marks the node's part of a backup as complete, once the write-ahead log up to its point is in the repository.
+    -- The coordinator's is marked last: it stands for all.
+    create or replace function citus_pulumi.complete_backup(backup text, files jsonb, annotations text, of_coordinator boolean)
+    returns text
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    as $$
+    declare
+        made record;
+        own constant int := (select groupid from pg_dist_local_group);
+        needed constant text := files ->> own::text;
+    begin
+        if (own = 0) <> of_coordinator then
+            return '';
+        end if;
+        select * into made from citus_pulumi.get_backups() b where b.name = backup order by label desc limit 1;
+        if made is null then
+            raise exception 'the backup % is not in the repository', backup;
+        end if;
+        if made.archived collate "C" < needed then
+            raise exception 'the write-ahead log % is not in the repository, which has it up to %', needed, made.archived;
+        end if;
+        perform citus_pulumi.pgbackrest(format('--set=%s --annotation=group=%s %s annotate', made.label, own, annotations));
+        return made.label;
+    end
+    $$;
+
+    revoke all on function
+        citus_pulumi.run, citus_pulumi.pgbackrest, citus_pulumi.begin_backup, citus_pulumi.get_backup_result,
+        citus_pulumi.get_info, citus_pulumi.get_backups, citus_pulumi.remove_incomplete, citus_pulumi.complete_backup
+    from public;
+end
+$do$

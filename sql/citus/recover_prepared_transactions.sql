@@ -1,0 +1,1 @@
+select pg_catalog.recover_prepared_transactions()

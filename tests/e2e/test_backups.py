@@ -1,0 +1,147 @@
+"""Backups of a cluster, and clusters that are made of them: on folders, beside writes, and with what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.nodes import DOCKER, LOCAL_BACKUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.e2e.stack import Stack
+
+RUNTIMES = [LOCAL_BACKUPS, DOCKER]
+SALE = """
+create table country (id int primary key, name text);
+create table sale (country int not null, id bigint not null, note text, primary key (country, id));
+create table line (country int not null, id bigint not null, sale bigint, primary key (country, id));
+"""
+TABLES = {
+    "country": {"reference": True},
+    "sale": {"distributeBy": "country"},
+    "line": {"distributeBy": "country", "colocateWith": "sale"},
+}
+KEY = "a-k3y-of-the-repository"
+
+
+@pytest.fixture(scope="module")
+def repository() -> Iterator[Path]:
+    """A folder for backups, where any account may write."""
+    folder = Path(tempfile.mkdtemp(prefix="citus-pulumi-backups-"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three tables."""
+    folder = tmp_path_factory.mktemp("schema")
+    (folder / "010.sql").write_text(SALE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stack(new_stack: Callable[..., Stack], schema: Path, repository: Path) -> Stack:
+    """A cluster with rows that is backed up."""
+    stack = new_stack("backed", schemaDir=str(schema), tables=TABLES, backup={"repository": str(repository)})
+    declare_key(stack, "backup")
+    done = stack.up()
+    assert done.code == 0, done.output
+    sell(stack, 1, 400)
+    return stack
+
+
+def declare_key(stack: Stack, setting: str) -> None:
+    """Set the key of a repository, as a person does."""
+    stack.check("config", "set", "--path", "--secret", f"{setting}.key", "--stack", stack.name, "--", KEY)
+
+
+def sell(stack: Stack, first: int, last: int) -> None:
+    """Write sales with a line each, of eight countries."""
+    stack.query(f"insert into sale select i % 8, i, 'sold' from generate_series({first}, {last}) i")
+    stack.query(f"insert into line select i % 8, i, i from generate_series({first}, {last}) i")
+
+
+def rows(stack: Stack) -> Any:
+    """Return what is in the tables, for a comparison."""
+    return stack.query(
+        "select (select count(*) || ' ' || coalesce(sum(hashtext(sale::text)), 0) from sale) || ' ' || "
+        "(select count(*) || ' ' || coalesce(sum(hashtext(line::text)), 0) from line)"
+    )
+
+
+def listed(stack: Stack) -> Any:
+    """Return what `make backups JSON=1` prints."""
+    shown = stack.run_cli("backups", "--json")
+    assert shown.code == 0, shown.output
+    return json.loads(shown.output)
+
+
+def test_a_cluster_that_is_backed_up_changes_nothing_by_itself(stack: Stack) -> None:
+    """Another run has nothing to do, and the key is nowhere in the open."""
+    again = stack.preview("--expect-no-changes")
+    assert again.code == 0, again.output
+    refreshed = stack.refresh()
+    assert refreshed.code == 0, refreshed.output
+    assert stack.preview("--expect-no-changes").code == 0
+    assert KEY not in stack.state() + stack.config.read_text() + stack.nodes.description("coordinator")
+
+
+def test_a_backup_is_complete_once_every_node_can_go_back_to_its_point(stack: Stack) -> None:
+    """A full one, one that adds to it, and a further point; listed with all nodes."""
+    for kind in ("full", "incremental", "restore-point"):
+        done = stack.run_cli("backup", "--kind", kind)
+        assert done.code == 0, done.output
+    found = listed(stack)
+    assert [(it["kind"], it["complete"], len(it["nodes"])) for it in found["backups"]] == [
+        ("full", True, 3),
+        ("incr", True, 3),
+    ]
+    assert len(found["points"]) == 3
+    shown = stack.run_cli("backups")
+    assert "incremental" in shown.output
+
+
+@pytest.fixture(scope="module")
+def restored(new_stack: Callable[..., Stack], stack: Stack, schema: Path, repository: Path) -> Stack:
+    """A new cluster that is made of a point of the other, which has gone on since and is still up."""
+    stack.before = rows(stack)  # type: ignore[attr-defined]
+    done = stack.run_cli("backup", "--kind", "restore-point")
+    assert done.code == 0, done.output
+    sell(stack, 1001, 1400)
+    new = new_stack(
+        "restored",
+        schemaDir=str(schema),
+        tables=TABLES,
+        restoreFrom={"repository": str(repository), "prefix": stack.name, "at": "latest"},
+    )
+    declare_key(new, "restoreFrom")
+    return new
+
+
+def test_a_cluster_is_made_of_a_backup_beside_the_one_that_was_backed_up(stack: Stack, restored: Stack) -> None:
+    """All that was committed before the point is there, nothing that came after it, and the two know nothing of each other."""
+    previewed = restored.preview()
+    assert previewed.code == 0, previewed.output
+    up = restored.up()
+    assert up.code == 0, up.output
+    assert "restored to citus-pulumi-" in up.output
+    assert rows(restored) == stack.before  # type: ignore[attr-defined]
+    assert rows(stack) != rows(restored)
+    assert restored.query("select bool_and(result) from citus_check_cluster_node_health()") == [True]
+    assert restored.query(
+        "select count(*) from pg_dist_node where nodename || ':' || nodeport = any(array["
+        + ",".join(f"'{restored.nodes.address(node)}'" for node in ("coordinator", "worker_1", "worker_2"))
+        + "])"
+    ) == [3]
+    again = restored.preview("--expect-no-changes")
+    assert again.code == 0, again.output
+    sell(restored, 2001, 2400)
