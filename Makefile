@@ -111,6 +111,12 @@ backup: setup ## back all nodes up, and make a point to which all can be restore
 backups: setup ## show the backups, and the points to go back to (JSON=1 for programs)
 	@$(RUN) backups --stack '$(STACK)' $(if $(JSON),--json)
 
+TO ?= latest
+
+.PHONY: restore
+restore: setup ## make a new stack of a backup of STACK, and bring it up (TO=…, NAME=…); or put a stack back: IN_PLACE=… CONFIRM=…
+	@$(RUN) restore --stack '$(STACK)' --to '$(TO)' --name '$(NAME)' --in-place '$(IN_PLACE)' --confirm '$(CONFIRM)'
+
 .PHONY: psql
 psql: setup ## connect to the coordinator
 	@$(RUN) psql --stack '$(STACK)'

@@ -11,6 +11,7 @@ from pathlib import Path
 import pulumi
 
 from components.cluster import CitusCluster
+from components.dangers import find_dangers, judge
 from components.errors import StackError
 from components.nodes.runtime import open_runtime
 from components.plan.later import Standing
@@ -41,6 +42,8 @@ try:
         pulumi.log.warn(str(warning))
     tenancies = plan_tenants(plan, schema, settings, look.hosts)
     settings.refuse_parameters(look.live.parameters if look.live else {}, server.postgres)
+    if told := judge(settings, look.live, list(find_dangers(settings, plan, look.live, look.restarts))):
+        pulumi.log.warn(told)
     runtime.check(settings)
 except StackError as error:
     pulumi.log.error(str(error))

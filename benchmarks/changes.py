@@ -54,6 +54,7 @@ class Tills:
     clients: int
     passwords: list[str]
     """The former one, and the one of the settings."""
+    port: int = PORT
     committed: set[int] = field(default_factory=set)
     unsure: set[int] = field(default_factory=set)
     """The connection was lost at the commit: such a sale is there as a whole, or not at all."""
@@ -108,11 +109,10 @@ class Tills:
         except psycopg.OperationalError:
             return self._log_in(self.passwords[0])
 
-    @staticmethod
-    def _log_in(password: str) -> psycopg.Connection[Any]:
+    def _log_in(self, password: str) -> psycopg.Connection[Any]:
         where = {
             "host": "127.0.0.1",
-            "port": str(PORT),
+            "port": str(self.port),
             "user": "postgres",
             "dbname": "coorddb",
             "connect_timeout": "5",

@@ -199,6 +199,28 @@ def backups(
 
 
 @app.command()
+def restore(
+    to: Annotated[str, typer.Option(help="a backup, a restore point, a time, or latest")] = "latest",
+    stack: StackOption = "",
+    name: Annotated[str, typer.Option(help="of the new stack; by default that of the other, with -restored")] = "",
+    in_place: Annotated[str, typer.Option(help="the stack, whose rows are given up, in the place of a new one")] = "",
+    confirm: Annotated[str, typer.Option(help="its name once more")] = "",
+) -> None:
+    """Make a new stack of a backup of another one, and bring it up; or put a stack back to one of its backups."""
+    from cli.restore import prepare_in_place, prepare_new  # noqa: PLC0415
+
+    if in_place:
+        prepare_in_place(in_place, confirm, to)
+        down(in_place)
+        up(in_place)
+        return
+    source = select_stack(stack)
+    made = name or f"{source}-restored"
+    prepare_new(source, made, to)
+    up(made)
+
+
+@app.command()
 def psql(stack: StackOption = "") -> None:
     """Connect to the coordinator with psql; the password is on no command line."""
     outputs = _outputs(stack)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.console import Console
 from cli.cluster import connected_to
 from cli.status import make_table
 from components.backups.catalogue import Catalogue, read_catalogue
+from components.backups.settings import as_duration
 from components.database import backups
 from components.errors import BackupError
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from components.backups.catalogue import Backup
 
-__all__ = ["KINDS", "back_up", "read_backups", "show_backups"]
+__all__ = ["KINDS", "back_up", "find_stale", "read_backups", "show_backups", "show_state"]
 
 KINDS: Final = {"full": "full", "differential": "diff", "incremental": "incr"}
 """Kinds of backups, and what pgBackRest calls them."""
@@ -81,6 +83,40 @@ def show_backups(catalogue: Catalogue, *, as_json: bool) -> None:
         console.print(
             f"points to go back to: {len(catalogue.points)}, from {first.name} to {last.name}", soft_wrap=True
         )
+
+
+def find_stale(outputs: Mapping[str, Any]) -> list[str]:
+    """Return why the backups of a running cluster are not as they should be, a line each: too old, failed, or not archived.
+
+    Raises:
+        StackError: the cluster cannot be asked.
+    """
+    if "backups" not in outputs:
+        return []
+    with connected_to(outputs, "looking at the backups") as connection:
+        runs = backups.find_runs(connection) or backups.BackupRuns()
+        problems = list(backups.find_archiving_problems(connection))
+    longest = outputs["backups"]["maxAge"]
+    if runs.ended is None or datetime.now(UTC) - runs.ended > as_duration(longest):
+        problems.insert(0, f"{runs.describe()} (citus:backup.maxAge is {longest})")
+    if runs.failed:
+        problems.append(f"the backup {runs.failed} failed: {runs.error}")
+    return problems
+
+
+def show_state(console: Console, outputs: Mapping[str, Any]) -> None:
+    """Print how the backups of a running cluster are; nothing where it is not backed up.
+
+    Raises:
+        StackError: the cluster cannot be asked.
+    """
+    if "backups" not in outputs:
+        return
+    with connected_to(outputs, "looking at the backups") as connection:
+        runs = backups.find_runs(connection) or backups.BackupRuns()
+    console.print(f"backups:  {runs.describe()} (make backups)", soft_wrap=True, markup=False)
+    for problem in find_stale(outputs):
+        console.print(problem, style="bold red", soft_wrap=True, markup=False)
 
 
 def _describe(catalogue: Catalogue) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from components.database.rebalance import Forecast
 from components.names import TableName
-from components.nodes.node import is_pooler
+from components.nodes.node import is_pooler, is_schedule
 from components.resources.tables import KINDS, get_kind, is_created_again
 from components.resources.wire import read
 from components.schema.statements import SqlFile
@@ -120,6 +120,10 @@ def _container(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
     if is_pooler(of):
         yield _of_pooler(step, f"pooler `{of}`{_on_host(step, of)}")
         return
+    if is_schedule(of):
+        section: Section = "created" if step.op == "create" else "set"
+        yield Change(section, f"container `{of}`, which makes backups at their times, is {step.op}d")
+        return
     name = f"container `{of}`{_on_host(step, of)}"
     if step.op == "create":
         yield Change("created", f"{name}, on a volume of its own")
@@ -174,6 +178,21 @@ def _pooler_login(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
         yield Change("removed", "the role of the poolers")
     else:
         yield Change("proved", "poolers can log in to their nodes")
+
+
+def _backups(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "create":
+        yield Change("set", f"every node archives its write-ahead log into `{step.new.get('repository')}`")
+    elif step.op == "delete":
+        yield Change("set", "nothing is archived and backed up any more; the repository stays")
+    else:
+        yield Change("proved", "the write-ahead log of every node gets into the repository")
+
+
+def _restore_plan(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
+    if step.op == "create":
+        source = f"{_shown(step.new.get('at'))} in `{step.new.get('repository')}`"
+        yield Change("created", f"the nodes are made of the backup {source}, and come to its point")
 
 
 def _volume(step: Step, _planned: Mapping[str, Any]) -> Iterator[Change]:
@@ -516,6 +535,8 @@ _DESCRIBED: Final[dict[str, Callable[[Step, Mapping[str, Any]], Iterator[Change]
     "CoordinatorNode": _coordinator,
     "ClusterHealth": _health,
     "ServerParameters": _parameters,
+    "ClusterBackups": _backups,
+    "RestorePlan": _restore_plan,
     "Role": _role,
     "PoolerLogin": _pooler_login,
     "LoginRules": _login_rules,

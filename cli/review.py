@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Final
 
 from pulumi import automation
 
+from cli.backups import find_stale
 from cli.changes import SECTIONS, Step, describe
 from cli.costs import Costs, measure
 from cli.plan import read_plan
 from cli.rehearsal import rehearsed
 from cli.stacks import ENDED, open_stack, reason
+from components.errors import StackError
 from components.plan.findings import by_kind, listed_findings
 from components.plan.rules import RULES
 from components.reports import NotRefreshed, collected
@@ -117,7 +119,8 @@ def drift(name: str, output: Path | None) -> int:
     planned = read_plan(name)
     previewed = preview(name, planned, refresh=True)
     touched = {op: count for op, count in previewed.counts.items() if op not in ("same", "refresh", "read")}
-    if not touched and not previewed.errors:
+    stale = [] if previewed.errors else _find_stale(name)
+    if not touched and not previewed.errors and not stale:
         print(f"stack {name} is as declared")
         if output:
             output.write_text("", "utf-8")
@@ -125,9 +128,22 @@ def drift(name: str, output: Path | None) -> int:
     title = (
         "could not be compared with its cluster" if previewed.errors else "is not as declared: what `up` would change"
     )
+    if not touched and stale:
+        title = "is as declared, and its backups are not"
     lines = [f"<!-- citus drift: {name} -->", f"### Stack `{name}` {title}", ""]
+    if stale:
+        lines += ["**Backups**", "", *(f"- {_plain(line)}" for line in stale), ""]
     _write("\n".join([*lines, *_not_refreshed(previewed), *_body(planned, previewed)]), output)
     return 1 if previewed.errors else DRIFTED
+
+
+def _find_stale(name: str) -> list[str]:
+    """Return what is wrong with the backups of a stack's cluster."""
+    outputs = {key: output.value for key, output in open_stack(name).outputs().items()}
+    try:
+        return find_stale(outputs)
+    except StackError as error:
+        return [f"the backups cannot be looked at: {error}"]
 
 
 def _not_refreshed(previewed: Preview) -> Iterator[str]:

@@ -56,6 +56,10 @@ def show_cluster(stack: Stack) -> None:
     console.print(f"Citus {versions['citus']} on PostgreSQL {versions['postgres'].split()[0]}")
     if is_stand_in(outputs):
         console.print("[bold red]This is a STAND-IN for Citus: it keeps the catalog and moves no rows.[/]")
+    if "backups" in outputs:
+        from cli.backups import show_state  # noqa: PLC0415 - which needs this module
+
+        show_state(console, outputs)
     console.print(f"connect:  {outputs['psql']}   (or: make psql STACK={stack.name})", soft_wrap=True)
     console.print(
         f"next:     change Pulumi.{stack.name}.yaml or sql/schema, then make preview STACK={stack.name}", soft_wrap=True

@@ -16,7 +16,7 @@ from components.database.rebalance import Forecast, RebalancePolicy, Staying, lo
 from components.database.roles import describe_unknown
 from components.errors import StackError
 from components.names import SchemaName
-from components.nodes.backups import BackupsOfNode, ClusterBackups, ClusterBackupsInputs
+from components.nodes.backups import BackupGuard, BackupsOfNode, ClusterBackups, ClusterBackupsInputs
 from components.nodes.keypairs import KeypairOfNode, ServerKeypairs, ServerKeypairsInputs
 from components.nodes.look import Look
 from components.nodes.node import node_names
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from components.names import RoleName
     from components.nodes.node import Node
     from components.nodes.restore import RestorePlan
-    from components.nodes.runtime import Runtime
+    from components.nodes.runtime import Nodes, Runtime
     from components.plan.functions import PlannedFunction
     from components.plan.plan import PlannedSchema, PlannedTable, ShardingPlan
     from components.plan.tenants import Tenancy
@@ -200,7 +200,7 @@ class CitusCluster(pulumi.ComponentResource):
         )
         settled: list[pulumi.Resource] = [
             *(self.placement, last, *functions),
-            *self._backups(name, [coordinator, *nodes.workers], health),
+            *self._backups(name, nodes, health),
         ]
         login = self._pooler_login(name, generations, ready) if settings.pooler else None
         settled += self._privileges(plan, last)
@@ -211,7 +211,7 @@ class CitusCluster(pulumi.ComponentResource):
             settled += nodes.pool(settings.pooler, login, settled)
         if settings.rebalance:
             settled.append(self._rebalance(name, plan, workers, tenants, look))
-        nodes.guard(settled)
+        nodes.guard([*settled, *self._backup_guard(name, settled)])
 
         at = self._at(settings.port)
         self._options = {"sslmode": "verify-full", "sslrootcert": f"{pulumi.get_stack()}-ca.crt"} if authority else {}
@@ -295,9 +295,11 @@ class CitusCluster(pulumi.ComponentResource):
         inputs = RestoredClusterInputs(**vars(self._access), point=plan.point, moment=plan.moment)
         return RestoredCluster(f"{name}-restored", inputs, self._after([health]))
 
-    def _backups(self, name: str, nodes: Sequence[Node], health: pulumi.Resource) -> list[pulumi.Resource]:
+    def _backups(self, name: str, nodes: Nodes, health: pulumi.Resource) -> list[pulumi.Resource]:
+        """Declare what archives the nodes, and backs them up at their times; nothing where nothing is backed up."""
         if self._settings.backup is None:
             return []
+        all_nodes = [nodes.coordinator, *nodes.workers]
         inputs = ClusterBackupsInputs(
             **vars(self._access),
             repository=self._settings.backup.repository,
@@ -309,10 +311,12 @@ class CitusCluster(pulumi.ComponentResource):
                     generation=node.generation,
                     files=dict(node.repository_files),
                 )
-                for node, group in zip(nodes, self._node_groups, strict=True)
+                for node, group in zip(all_nodes, self._node_groups, strict=True)
             ),
         )
-        return [ClusterBackups(f"{name}-backups", inputs, self._after([health]))]
+        backups = ClusterBackups(f"{name}-backups", inputs, self._after([health]))
+        schedule = self._settings.backup.schedule
+        return [backups, *(nodes.schedule(schedule, [backups]) if schedule else [])]
 
     def _parameters(self, name: str, health: pulumi.Resource) -> pulumi.Resource:
         of_coordinator = get_reloaded(self._settings, of_coordinator=True)
@@ -420,6 +424,12 @@ class CitusCluster(pulumi.ComponentResource):
             told[str(role)] = {"read": [*map(str, declared.read)], "write": [*map(str, declared.write)]}
             dsn[str(role)] = self._uri(at, role.name, declared.password)
         return {"roles": told, "dsnByRole": pulumi.Output.secret(dsn)}
+
+    def _backup_guard(self, name: str, after: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
+        if not self._settings.require_backup:
+            return []
+        opts = pulumi.ResourceOptions(parent=self, depends_on=list(after))
+        return [BackupGuard(f"{name}-backup-guard", self._access, opts)]
 
     def _describe_backups(self, plan: RestorePlan | None) -> dict[str, pulumi.Input[Any]]:
         told: dict[str, pulumi.Input[Any]] = {}

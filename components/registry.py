@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 PROVIDERS: Final = {
+    "BackupGuardProvider": "components.nodes.backups",
     "CertificateAuthorityProvider": "components.resources.certificates",
     "ClusterBackupsProvider": "components.nodes.backups",
     "ClusterHealthProvider": "components.resources.membership",

@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel, to_snake
 
-from components.backups.settings import BackupSettings, RestoreSettings
+from components.backups.settings import BackupSettings, RestoreSettings, as_duration
 from components.errors import Problem, SettingsError
 from components.model import Model
 from components.names import IDENTIFIER_BYTES, ColumnName, RoleName, SchemaName, TableName, TablePattern
@@ -421,6 +421,8 @@ class Settings(Model):
     """Where clients may log in."""
     backup: BackupSettings | None = None
     """None where nothing is backed up."""
+    require_backup: str = ""
+    """How old the newest backup may be for what is dangerous, such as 1h; empty for any age."""
     restore_from: RestoreSettings | None = None
     """The backup that the cluster is made of; None for a cluster that is made empty."""
     unsafe_triggers: bool = False
@@ -491,6 +493,13 @@ class Settings(Model):
             msg = f"roles.{own}: that is the superuser of this stack (citus:user): give the application a role of another name"
             raise ValueError(msg)
         return self
+
+    @field_validator("require_backup")
+    @classmethod
+    def _some_time(cls, value: str) -> str:
+        if value:
+            as_duration(value)
+        return value
 
     @field_validator("cpus")
     @classmethod
@@ -750,7 +759,7 @@ class Settings(Model):
             raise ValueError(msg)
         source = self.restore_from
         same = source and self.backup and source.repository.rstrip("/") == self.backup.repository.rstrip("/")
-        if source and same and source.prefix in ("", self.name_prefix):
+        if source and same and not source.in_place and source.prefix in ("", self.name_prefix):
             msg = (
                 f"restoreFrom.repository = {source.repository!r}: this cluster is backed up to it under the same names: the "
                 "archives of two clusters would become one. Choose another backup.repository"

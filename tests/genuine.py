@@ -18,6 +18,7 @@ from components.nodes.docker.image import VOLUME_FOLDER
 from components.settings import PoolerSettings
 from tests.hosts import why_no_hosts
 from tests.servers import find_installation, find_wheel
+from tests.store import get_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -203,9 +204,17 @@ def _pgbackrest() -> str:
     return subprocess.run([program, "version"], check=True, capture_output=True, text=True).stdout.split()[-1]
 
 
+def _store() -> str:
+    if not (version := get_version()):
+        msg = "no versitygw on the PATH: go install github.com/versity/versitygw/cmd/versitygw@latest"
+        raise MissingError(msg)
+    return version.splitlines()[0]
+
+
 _PARTS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "docker": ("Docker Engine", _docker),
     "pgbackrest": ("local pgBackRest", _pgbackrest),
+    "store": ("object store", _store),
     "image": (f"image {IMAGE}", _image),
     "newer": (f"image {NEWER_IMAGE}", _newer_image),
     "pooler": (f"image {POOLER_IMAGE}", _pooler_image),

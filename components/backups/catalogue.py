@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from components.errors import BackupError
+from components.sizes import span_in_words
 
 __all__ = ["Backup", "Catalogue", "Part", "Point", "read_catalogue"]
 
@@ -37,8 +38,8 @@ class Part:
     ended: datetime
     group: int | None
     """The node's in pg_dist_node; None where the backup is not complete."""
-    system_id: str
-    """Of the server that was backed up."""
+    timelines: Mapping[str, int]
+    """By the points that it leads to: a restore goes along one, and each begins where an earlier restore ended."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +137,12 @@ class Catalogue:
         before = [point for point in self.points if point.moment <= moment]
         after = [point for point in self.points if point.moment > moment]
         told = [
-            *(f"{it.name} ({_apart(moment - it.moment)} before) has what was committed by then" for it in before[-1:]),
             *(
-                f"{it.name} ({_apart(it.moment - moment)} after) has all of it, and what came until then"
+                f"{it.name} ({span_in_words(moment - it.moment)} before) has what was committed by then"
+                for it in before[-1:]
+            ),
+            *(
+                f"{it.name} ({span_in_words(it.moment - moment)} after) has all of it, and what came until then"
                 for it in after[:1]
             ),
         ]
@@ -181,7 +185,7 @@ def read_catalogue(told: str, prefix: str) -> Catalogue:
         for found in stanzas[node].get("backup") or ():
             name = (found.get("annotation") or {}).get("name")
             if name:
-                parts.setdefault(name, {})[node] = _read_part(node, found, stanzas[node].get("db") or ())
+                parts.setdefault(name, {})[node] = _read_part(node, found)
     backups, points = [], []
     of_coordinator = {
         found["annotation"]["name"]: (found, stanzas[node])
@@ -204,12 +208,12 @@ def read_catalogue(told: str, prefix: str) -> Catalogue:
         backups.append(backup)
         if backup.moment and backup.point:
             points.append(Point(backup.point, backup.moment, backup))
-        further = {key: _as_moment(value) for key, value in annotation.items() if key.startswith(_POINT)}
+        further = {key: _as_moment(it.partition("/")[0]) for key, it in annotation.items() if key.startswith(_POINT)}
         points += [Point(key, moment, backup) for key, moment in further.items() if moment and backup.point]
     return Catalogue(tuple(backups), tuple(sorted(points, key=lambda it: it.moment)))
 
 
-def _read_part(node: str, found: Mapping[str, Any], databases: Sequence[Mapping[str, Any]]) -> Part:
+def _read_part(node: str, found: Mapping[str, Any]) -> Part:
     times = {name: datetime.fromtimestamp(value, UTC) for name, value in found["timestamp"].items()}
     info = found["info"]
     return Part(
@@ -221,8 +225,14 @@ def _read_part(node: str, found: Mapping[str, Any], databases: Sequence[Mapping[
         times["start"],
         times["stop"],
         int(group) if (group := (found.get("annotation") or {}).get("group")) else None,
-        next((str(it["system-id"]) for it in databases if it["id"] == found["database"]["id"]), ""),
+        _read_timelines(found.get("annotation") or {}),
     )
+
+
+def _read_timelines(annotation: Mapping[str, str]) -> dict[str, int]:
+    of_further = {key: value.partition("/")[2] for key, value in annotation.items() if key.startswith(_POINT)}
+    found = {annotation.get("point", ""): annotation.get("timeline", ""), **of_further}
+    return {point: int(timeline) for point, timeline in found.items() if point and timeline}
 
 
 def _as_moment(text: str) -> datetime | None:
@@ -231,10 +241,3 @@ def _as_moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _apart(span: timedelta) -> str:
-    seconds = round(span.total_seconds())
-    parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s")]
-    shown = [f"{number} {unit}" for number, unit in parts if number]
-    return " ".join(shown[:2]) or "0 s"

@@ -32,6 +32,8 @@ class RestoredNode:
     """The node that was backed up."""
     label: str
     """Of its backup."""
+    timeline: int
+    """That leads from there to the point."""
     name: str
     """How the other nodes reach it now."""
     port: int
@@ -78,7 +80,7 @@ def render_restore(
     where = f"{server.folder}/restore-{AUTHORITY_FILE}" if authority else ""
     return {
         "restore.conf": render(settings, path, source, where),
-        "restore.env": f"STANZA={node.stanza}\nLABEL={node.label}\nPOINT={target.point}\n",
+        "restore.env": f"STANZA={node.stanza}\nLABEL={node.label}\nPOINT={target.point}\nTIMELINE={node.timeline}\n",
         "restore-password": target.password,
         "restore-user": server.user,
         "restore-cluster": target.cluster_id,

@@ -172,5 +172,7 @@ class RestoreSettings(RepositorySettings):
     """A backup or a restore point, by its name; or `latest`."""
     within: Duration = "1d"
     """In which all nodes have come to that point."""
+    in_place: bool = False
+    """The cluster takes the place of the one that was backed up, and goes on with its repository."""
     prefix: str = ""
     """namePrefix of the cluster that was backed up; empty where it is the same."""

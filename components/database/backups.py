@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, LiteralString
 
 from components.database.nodes import ask_node
 from components.database.statements import get_value, statement
 from components.errors import BackupError, StackError
+from components.sizes import span_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from psycopg.errors import Diagnostic
 
     from components.database.connections import Connection
 
 __all__ = [
+    "BackupRuns",
     "back_up",
     "ensure_functions",
     "ensure_stanza",
     "explain",
     "find_archiving_problems",
+    "find_missing_stanzas",
+    "find_runs",
     "make_restore_point",
     "prove_restored",
     "read_info",
@@ -89,6 +96,36 @@ def find_archiving_problems(connection: Connection) -> Iterator[str]:
         yield f"{node}: {problem}"
 
 
+@dataclass(frozen=True)
+class BackupRuns:
+    """What the cluster itself notes of its backups."""
+
+    newest: str = ""
+    """Name of the newest that is complete; empty where there is none."""
+    ended: datetime | None = None
+    failed: str = ""
+    """Name of the newest that failed, where none was complete since; else empty."""
+    error: str = ""
+
+    def describe(self, now: datetime | None = None) -> str:
+        """Return how old the newest complete backup is, in words."""
+        if self.ended is None:
+            return "there is no complete backup"
+        age = (now or datetime.now(UTC)) - self.ended
+        return f"the newest complete backup is {self.newest}, {span_in_words(age)} old"
+
+
+def find_runs(connection: Connection) -> BackupRuns | None:
+    """Return what the cluster notes of its backups; None where it makes none."""
+    row = connection.execute("select pg_catalog.to_regclass('citus_pulumi.backup_run') is not null").fetchone()
+    if not row or not row[0]:
+        return None
+    runs = connection.execute(statement("get_backup_runs")).fetchall()
+    complete = next(((name, ended) for name, ended, error in runs if error is None), ("", None))
+    failed = next(((name, str(error)) for name, _, error in runs[:1] if error is not None), ("", ""))
+    return BackupRuns(*complete, *failed)
+
+
 def read_info(connection: Connection) -> str:
     """Return what `pgbackrest info` tells of the repository, as JSON.
 
@@ -97,6 +134,12 @@ def read_info(connection: Connection) -> str:
     """
     row = connection.execute("select citus_pulumi.get_info()").fetchone()
     return str(row[0]) if row else "[]"
+
+
+def find_missing_stanzas(connection: Connection, names: Iterable[str]) -> list[str]:
+    """Return the nodes that are not in the repository as the coordinator sees it."""
+    there = {str(stanza["name"]) for stanza in json.loads(read_info(connection), strict=False)}
+    return [name for name in names if name not in there]
 
 
 def back_up(connection: Connection, kind: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.access import Server
 from components.database import login_roles, roles
+from components.database.backups import BackupRuns, find_runs
 from components.database.client import connected
 from components.database.login_roles import LiveRole
 from components.database.metadata import as_sharding
@@ -71,6 +72,8 @@ class LiveCluster:
     unknown_roles: tuple[str, ...] = ()
     """Each role that may use sharded tables, but whose password the nodes do not know."""
     roles: tuple[LiveRole, ...] = ()
+    backups: BackupRuns | None = None
+    """What the cluster notes of its backups; None where it makes none."""
     restored: bool | None = None
     """Whether what was restored is proved; None where the cluster was not made of a backup."""
 
@@ -94,7 +97,7 @@ def _look_at(server: Server, password: str) -> LiveCluster | None:
                 return None
             row = connection.execute(statement("look_at_cluster")).fetchone()
             told = connection.execute(statement("describe_server")).fetchone()
-            restored = _is_restored(connection)
+            restored, runs = _is_restored(connection), find_runs(connection)
             live_roles = login_roles.look_at(connection)
             parameters = {
                 name: Parameter(context, kind, unit, least, most, tuple(values))
@@ -115,6 +118,7 @@ def _look_at(server: Server, password: str) -> LiveCluster | None:
         password=password,
         parameters=parameters,
         restored=restored,
+        backups=runs,
     )
 
 

@@ -326,7 +326,7 @@ def _refuse_stranger(
         held = get_value(connection, "count_shards_on_node", name=node.node_name, port=node.node_port)
         way = (
             f"The cluster expects {held} shards there. Put its old volume back; or, where that is lost, restore the "
-            "cluster from a backup"
+            "cluster from a backup: make restore (docs/backups.md)"
             if held
             else f"It is to hold no shard, so nothing is lost: select citus_remove_node('{node.node_name}', "
             f"{node.node_port}); then run up again"

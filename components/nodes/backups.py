@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, Self
 
 import pulumi
 
 from components import registry
 from components.access import Access
+from components.backups.settings import as_duration
 from components.database import backups, nodes
-from components.errors import BackupError
+from components.errors import BackupError, StackError
 from components.resources.provider import tell
-from components.resources.sql import SqlProvider, SqlResource
+from components.resources.sql import READ_TIMEOUT, SqlProvider, SqlResource
 from components.resources.wire import Given, known, write
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from components.database.connections import Connection
     from components.resources.wire import Props
 
-__all__ = ["BackupsOfNode", "ClusterBackups", "ClusterBackupsInputs"]
+__all__ = ["BackupGuard", "BackupsOfNode", "ClusterBackups", "ClusterBackupsInputs"]
 
 
 class Configuration(Protocol):
@@ -84,6 +86,13 @@ class ClusterBackupsProvider(SqlProvider[ClusterBackupsInputs]):
                 except BackupError as error:
                     msg = f"citus:backup.repository = {inputs.repository!r}: {node.node}: {error}"
                     raise BackupError(msg) from error
+            missing = backups.find_missing_stanzas(connection, [node.node for node in inputs.nodes])
+        if missing:
+            msg = (
+                f"citus:backup.repository = {inputs.repository!r}: the coordinator does not find {', '.join(missing)} in it: "
+                "nodes of several hosts have to share the folder; or use s3://<bucket>/<prefix>"
+            )
+            raise BackupError(msg)
         return {}
 
     def delete(self, _id: str, _props: Props) -> None:
@@ -94,6 +103,52 @@ class ClusterBackupsProvider(SqlProvider[ClusterBackupsInputs]):
         problems = list(backups.find_archiving_problems(connection))
         tell(problems)
         return {"archiving": not problems}
+
+
+class BackupGuardProvider(SqlProvider[Access]):
+    """Looks, before a cluster goes, how old its newest backup is, as long as the settings ask for it."""
+
+    inputs = Access
+
+    def identify(self, inputs: Access, outputs: Props) -> str:
+        """Return the only id there is."""
+        return "backup-guard"
+
+    def ensure(self, inputs: Access, before: Props) -> Props:
+        """Do nothing."""
+        return {}
+
+    def find(self, connection: Connection, inputs: Access, state: Props) -> Props:
+        """Return nothing new."""
+        return {}
+
+    def delete(self, _id: str, _props: Props) -> None:
+        """Let the destroy go on, unless there is no backup that is new enough.
+
+        Raises:
+            BackupError: there is none, or nobody can tell.
+        """
+        required = self._config.get("citus:requireBackup")
+        if not required:
+            return
+        kept = f"nothing was deleted: citus:requireBackup = {required!r}"
+        access = replace(self.as_set(_props), ready_timeout=READ_TIMEOUT)
+        try:
+            with self.connection(access, "looking for a backup") as connection:
+                runs = backups.find_runs(connection) or backups.BackupRuns()
+        except StackError as error:
+            msg = f"{kept}, and the coordinator cannot be asked for its backups ({error}): remove the setting to go on"
+            raise BackupError(msg) from error
+        if runs.ended is None or datetime.now(UTC) - runs.ended > as_duration(str(required)):
+            msg = f"{kept}, and {runs.describe()}: `make backup` first, or remove the setting"
+            raise BackupError(msg)
+
+
+class BackupGuard(SqlResource, module="citus", name="BackupGuard"):
+    """Deleted before all else. Declared where the settings ask for a backup before what is dangerous."""
+
+    def __init__(self, name: str, inputs: Access, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(BackupGuardProvider(), name, write(inputs), opts)
 
 
 class ClusterBackups(SqlResource, module="citus", name="ClusterBackups"):

@@ -13,9 +13,10 @@ from components.logs import Log
 if TYPE_CHECKING:
     from components.settings import Settings
 
-__all__ = ["Node", "is_pooler", "node_names", "pooler_name"]
+__all__ = ["Node", "is_pooler", "is_schedule", "node_names", "pooler_name", "schedule_name"]
 
 _POOLER: Final = "_pooler"
+_SCHEDULE: Final = "_backups"
 
 
 def node_names(settings: Settings) -> list[str]:
@@ -27,6 +28,16 @@ def node_names(settings: Settings) -> list[str]:
 def pooler_name(node: str) -> str:
     """Return what the pooler of a node is called."""
     return f"{node}{_POOLER}"
+
+
+def schedule_name(prefix: str) -> str:
+    """Return what the container is called that makes backups at their times."""
+    return f"{prefix}{_SCHEDULE}"
+
+
+def is_schedule(name: str) -> bool:
+    """Tell whether that is the name of a schedule of backups."""
+    return name.endswith(_SCHEDULE)
 
 
 def is_pooler(name: str) -> bool:

@@ -91,7 +91,7 @@ class RestorePlanProvider(DeclarativeProvider[RestorePlanInputs]):
     """Finds the point, and the backup of each node that leads there. It is found once: a cluster is made of one point."""
 
     inputs = RestorePlanInputs
-    outputs = ("point", "moment", "labels", "groups")
+    outputs = ("point", "moment", "labels", "groups", "timelines")
 
     def refuse(self, before: Props, inputs: RestorePlanInputs) -> Iterator[str]:
         """Refuse another point for a cluster that is there, and one that does not exist."""
@@ -130,7 +130,8 @@ def _resolve(inputs: RestorePlanInputs) -> Props:
     except BackupError as error:
         msg = f"{setting}: {backups.explain(str(error), 'restoreFrom')}"
         raise BackupError(msg) from error
-    parts = point.backup.parts
+    # Of a further point, those nodes that were there then.
+    parts = {node: part for node, part in point.backup.parts.items() if point.name in part.timelines}
     workers = len(parts) - 1
     if workers != inputs.workers:
         msg = (
@@ -144,6 +145,7 @@ def _resolve(inputs: RestorePlanInputs) -> Props:
         "moment": point.moment.isoformat(),
         "labels": {new[node]: part.label for node, part in parts.items()},
         "groups": {new[node]: part.group for node, part in parts.items()},
+        "timelines": {new[node]: part.timelines[point.name] for node, part in parts.items()},
     }
 
 
@@ -173,6 +175,7 @@ class RestorePlan(Resource, module="citus", name="RestorePlan"):
     moment: pulumi.Output[str]
     labels: pulumi.Output[dict[str, str]]
     groups: pulumi.Output[dict[str, int]]
+    timelines: pulumi.Output[dict[str, int]]
 
     def __init__(self, name: str, inputs: RestorePlanInputs, opts: pulumi.ResourceOptions | None = None) -> None:
         secret = pulumi.ResourceOptions(additional_secret_outputs=["files"])
@@ -204,15 +207,17 @@ class RestorePlan(Resource, module="citus", name="RestorePlan"):
         own, former = self._prefixes
 
         def make(found: Sequence[Any]) -> dict[str, str]:
-            point, labels, groups, made_id = found
+            point, labels, groups, timelines, made_id = found
             nodes = {
-                node: RestoredNode(int(groups[node]), former + node.removeprefix(own), labels[node], *reached[node])
-                for node in reached
+                node: RestoredNode(
+                    int(groups[node]), former + node.removeprefix(own), labels[node], int(timelines[node]), *at
+                )
+                for node, at in reached.items()
             }
             target = Target(point, made_id, settings.password.get_secret_value(), nodes)
             return render_restore(source, path, server, target, fresh)
 
-        found = pulumi.Output.all(self.point, self.labels, self.groups, cluster_id)
+        found = pulumi.Output.all(self.point, self.labels, self.groups, self.timelines, cluster_id)
         files: pulumi.Output[dict[str, str]] = pulumi.Output.secret(found.apply(make))
         names = [*RESTORE_FILES, *([f"restore-{AUTHORITY_FILE}"] if source.authority else [])]
 

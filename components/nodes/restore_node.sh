@@ -3,7 +3,7 @@
 #
 #   restore_node.sh <folder> <data> <program of the server> [-c name=value …]
 #
-# The folder has what is to be done: restore.conf for pgBackRest, restore.env with STANZA, LABEL and POINT, after_restore.sql with what
+# The folder has what is to be done: restore.conf for pgBackRest, restore.env with STANZA, LABEL, POINT and TIMELINE, after_restore.sql with what
 # it reads, and restore-hba.conf and restore-auto.conf, the configuration of a new node. The server runs on a socket of its own, without Citus, until it has come to
 # the point and knows the nodes of its new cluster: with Citus it would reach out to those of the cluster that was backed up.
 set -euo pipefail
@@ -30,7 +30,7 @@ if [[ ! -f $begun_file ]]; then
         delta=(--delta)
     fi
     pgbackrest --config="$folder/restore.conf" --stanza="$STANZA" --set="$LABEL" --pg1-path="$data" "${delta[@]}" \
-        --type=name --target="$POINT" --target-action=promote restore
+        --type=name --target="$POINT" --target-timeline="$TIMELINE" --target-action=promote restore
     rm -f "$done_file"
     echo "$POINT" >"$begun_file"
 fi

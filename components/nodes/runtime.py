@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from components.access import Access
+    from components.backups.settings import ScheduleSettings
     from components.logs import Log
     from components.nodes.look import Look
     from components.nodes.node import Node
@@ -43,6 +44,9 @@ class Nodes(Protocol):
         self, pooler: PoolerSettings, login: PoolerLogin, after: Sequence[pulumi.Resource]
     ) -> list[pulumi.Resource]:
         """Declare the poolers; `after` is what lets clients in."""
+
+    def schedule(self, schedule: ScheduleSettings, after: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
+        """Declare what makes backups at their times; `after` is what makes them possible."""
 
     def guard(self, after: Sequence[pulumi.Resource]) -> None:
         """Declare what a destroy does first; `after` is everything else of the cluster."""

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
     from components.settings import Settings
 
-__all__ = ["as_arguments", "choose_shared_buffers", "get_reloaded", "get_start_settings"]
+__all__ = ["as_arguments", "choose_shared_buffers", "find_shared_buffers", "get_reloaded", "get_start_settings"]
 
 _MB: Final = 1 << 20
+_SIZED: Final = "citus_pulumi.shared_buffers"
+"""What a node would have by itself, noted where the settings say something else: it comes back once they no longer do."""
 AUTHORITY_FILE: Final = "/run/citus-pulumi/ca.crt"
 KEYPAIR_FILE: Final = "/run/citus-pulumi/server.pem"
 """In a container: made by start_node.sh."""
@@ -37,6 +39,8 @@ def get_start_settings(settings: Settings, shared_buffers: str, *, of_coordinato
     if "max_connections" in declared:  # a transaction on several workers takes one on each
         more = max(2 * int(float(declared["max_connections"])), int(SERVER_SETTINGS["max_prepared_transactions"]))
         started["max_prepared_transactions"] = str(more)
+    if shared_buffers and "shared_buffers" in declared:
+        started[_SIZED] = shared_buffers
     if settings.backup:
         started |= ARCHIVING
     if settings.verifies:
@@ -67,6 +71,11 @@ def get_reloaded(settings: Settings, *, of_coordinator: bool) -> dict[str, str]:
             "citus.max_shared_pool_size": str(connections * 9 // 10),
         }
     return {name: value for name, value in {**sized, **declared}.items() if not needs_restart(name)}
+
+
+def find_shared_buffers(started: Mapping[str, str]) -> str:
+    """Return what a node that was started so has where the settings say nothing; empty for PostgreSQL's own default."""
+    return started.get(_SIZED) or started.get("shared_buffers", "")
 
 
 def choose_shared_buffers(memory: int) -> str:

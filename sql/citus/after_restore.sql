@@ -23,6 +23,11 @@ select pg_catalog.to_regclass('citus_pulumi.stack') is not null as is_coordinato
         proved_at  timestamptz
     );
     delete from citus_pulumi.restored;
+    -- Backups of the cluster that was backed up: this one has none yet.
+    select pg_catalog.to_regclass('citus_pulumi.backup_run') is not null as has_backups \gset
+    \if :has_backups
+        delete from citus_pulumi.backup_run;
+    \endif
     insert into citus_pulumi.restored (cluster, point) values (:'cluster', :'point');
 \endif
 commit;

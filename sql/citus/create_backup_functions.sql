@@ -42,23 +42,38 @@ begin
     end
     $$;
 
+    -- Ends a backup that was begun and has not ended: of a run that failed on another node, or was cut off.
+    create or replace function citus_pulumi.end_backup()
+    returns text
+    language sql
+    set search_path = pg_catalog, pg_temp
+    as $$
+        select citus_pulumi.run(
+            'cd "$(dirname "$PGBACKREST_CONFIG")"; process=$(cat backup.pid); '
+            'if [ ! -f backup.code ] && grep -aq pgbackrest "/proc/$process/cmdline"; then '
+            'kill -TERM -- "-$process"; tries=0; '
+            'while kill -0 -- "-$process" && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; fi'
+        )
+    $$;
+
     -- Begins a backup, which goes on by itself: a statement that takes hours would keep vacuum from its work.
     create or replace function citus_pulumi.begin_backup(kind text, name text)
     returns text
     language plpgsql
     set search_path = pg_catalog, pg_temp
-    as $$
+    as $body$
     begin
+        perform citus_pulumi.end_backup();
         return citus_pulumi.run(format(
             'cd "$(dirname "$PGBACKREST_CONFIG")" && rm -f backup.code && '
             '{ setsid sh -c %L >/dev/null 2>&1 & }',
             format(
-                'pgbackrest --type=%s --annotation=name=%s backup >backup.log 2>&1; echo $? >backup.new; mv backup.new backup.code',
+                'echo $$ >backup.pid; pgbackrest --type=%s --annotation=name=%s backup >backup.log 2>&1; echo $? >backup.new; mv backup.new backup.code',
                 kind, name
             )
         ));
     end
-    $$;
+    $body$;
 
     -- Tells `running`, `done`, or why it failed.
     create or replace function citus_pulumi.get_backup_result()
@@ -129,6 +144,13 @@ begin
     end
     $$;
 
+    -- A restore goes along one of them: each begins where an earlier restore ended.
+    create or replace function citus_pulumi.get_timeline()
+    returns int
+    language sql
+    set search_path = pg_catalog, pg_temp
+    as $$select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int$$;
+
     -- Marks the node's part of a backup as complete, once the write-ahead log up to its point is in the repository.
     -- The coordinator's is marked last: it stands for all.
     create or replace function citus_pulumi.complete_backup(backup text, files jsonb, annotations text, of_coordinator boolean)
@@ -151,14 +173,40 @@ begin
         if made.archived collate "C" < needed then
             raise exception 'the write-ahead log % is not in the repository, which has it up to %', needed, made.archived;
         end if;
-        perform citus_pulumi.pgbackrest(format('--set=%s --annotation=group=%s %s annotate', made.label, own, annotations));
+        perform citus_pulumi.pgbackrest(format(
+            '--set=%s --annotation=group=%s --annotation=timeline=%s %s annotate', made.label, own, citus_pulumi.get_timeline(), annotations
+        ));
         return made.label;
     end
     $$;
 
+    -- Notes a further point with the node's part of a backup; the coordinator's stands for all, as above.
+    create or replace function citus_pulumi.note_point(backup text, point text, moment text, of_coordinator boolean)
+    returns text
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    as $$
+    declare
+        made text;
+    begin
+        if ((select groupid from pg_dist_local_group) = 0) <> of_coordinator then
+            return '';
+        end if;
+        select label into made from citus_pulumi.get_backups() b where b.name = backup order by label desc limit 1;
+        if made is null then
+            raise exception 'the backup % is not in the repository', backup;
+        end if;
+        perform citus_pulumi.pgbackrest(
+            format('--set=%s --annotation=%s=%s/%s annotate', made, point, moment, citus_pulumi.get_timeline())
+        );
+        return made;
+    end
+    $$;
+
     revoke all on function
-        citus_pulumi.run, citus_pulumi.pgbackrest, citus_pulumi.begin_backup, citus_pulumi.get_backup_result,
-        citus_pulumi.get_info, citus_pulumi.get_backups, citus_pulumi.remove_incomplete, citus_pulumi.complete_backup
+        citus_pulumi.run, citus_pulumi.pgbackrest, citus_pulumi.end_backup, citus_pulumi.begin_backup, citus_pulumi.get_backup_result,
+        citus_pulumi.get_info, citus_pulumi.get_backups, citus_pulumi.remove_incomplete, citus_pulumi.complete_backup,
+        citus_pulumi.note_point, citus_pulumi.get_timeline
     from public;
 end
 $do$

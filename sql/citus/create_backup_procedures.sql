@@ -161,6 +161,10 @@ begin
             problem := citus_pulumi.find_refusals($ask$select citus_pulumi.pgbackrest('expire')$ask$);
             commit;
         end if;
+        if problem is not null then
+            perform citus_pulumi.find_refusals('select citus_pulumi.end_backup()');
+            commit;
+        end if;
         update citus_pulumi.backup_run set ended_at = clock_timestamp(), error = problem where number = run;
         commit;
         perform pg_catalog.pg_advisory_unlock(pg_catalog.hashtext('citus_pulumi.backup'));
@@ -171,7 +175,7 @@ begin
     end
     $$;
 
-    -- A further point to which all nodes can be restored, noted with the coordinator's newest complete backup.
+    -- A further point to which all nodes can be restored, noted with their newest complete backup.
     create or replace procedure citus_pulumi.make_restore_point(deadline interval default '10 minutes')
     language plpgsql
     as $$
@@ -182,8 +186,9 @@ begin
         moment timestamptz;
         problem text;
         latest text;
+        command text;
     begin
-        select label into latest from citus_pulumi.get_backups() where is_complete order by label desc limit 1;
+        select name into latest from citus_pulumi.get_backups() where is_complete order by label desc limit 1;
         if latest is null then
             raise exception 'there is no complete backup yet, so nothing could be restored to a further point';
         end if;
@@ -192,10 +197,14 @@ begin
         if problem is not null then
             raise exception 'the restore point % cannot be used: %', point, problem;
         end if;
-        perform citus_pulumi.pgbackrest(
-            pg_catalog.format('--set=%s --annotation=%s=%s annotate', latest, point, citus_pulumi.as_iso(moment))
+        command := pg_catalog.format('select citus_pulumi.note_point(%L, %L, %L', latest, point, citus_pulumi.as_iso(moment));
+        problem := coalesce(
+            citus_pulumi.find_refusals(command || ', false)'), citus_pulumi.find_refusals(command || ', true)')
         );
         commit;
+        if problem is not null then
+            raise exception 'the restore point % cannot be used: %', point, problem;
+        end if;
         raise notice 'all nodes can be restored to %', point;
     end
     $$;

@@ -32,7 +32,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 @pytest.fixture(scope="module")
 def stack(new_stack: Callable[..., Stack], request: pytest.FixtureRequest, runtime: str) -> Stack:
     """A stack that is up, with its four countries on workers of their own, and poolers where there can be some."""
-    has_poolers = runtime == "docker" and request.config.stash[PARTS]["pooler"].version
+    has_poolers = runtime in ("docker", "hosts") and request.config.stash[PARTS]["pooler"].version
     first = free_port()
     poolers = {"pooler": {"port": first}, "entry": "anyNode", "workerPorts": f"{first + 1}-{first + 9}"}
     made = new_stack("analysis", tenants={"sucursal": {"spread": [1, 2, 3, 4]}}, **(poolers if has_poolers else {}))

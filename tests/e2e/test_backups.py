@@ -145,3 +145,133 @@ def test_a_cluster_is_made_of_a_backup_beside_the_one_that_was_backed_up(stack: 
     again = restored.preview("--expect-no-changes")
     assert again.code == 0, again.output
     sell(restored, 2001, 2400)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"at": "nothing"}, "'nothing' is no backup and no restore point. There are "),
+        (
+            {"at": "2020-01-01T00:00:00Z"},
+            "restored to a time alone can hold halves of a transaction. citus-pulumi-",
+        ),
+        (
+            {"prefix": "another"},
+            "no backup of a cluster with the prefix another; it has backups of clusters with the prefix ",
+        ),
+        ({"repository": "/no/such/folder"}, "no"),
+    ],
+    ids=["name", "time", "prefix", "folder"],
+)
+def test_what_cannot_be_restored_is_told_before_anything_is_made(
+    stack: Stack,
+    restored: Stack,
+    new_stack: Callable[..., Stack],
+    schema: Path,
+    repository: Path,
+    changed: dict[str, str],
+    told: str,
+) -> None:
+    """In one line that names the setting, and what there is instead."""
+    wanted = {"repository": str(repository), "prefix": stack.name, "at": "latest", **changed}
+    new = new_stack("refused", schemaDir=str(schema), tables=TABLES, restoreFrom=wanted)
+    declare_key(new, "restoreFrom")
+    up = new.up()
+    assert up.code != 0
+    assert "citus:restoreFrom.repository = " in up.errors
+    assert told in up.errors, up.errors
+    assert "Traceback" not in up.output
+
+
+def test_another_key_or_another_number_of_workers_is_refused(
+    stack: Stack, restored: Stack, new_stack: Callable[..., Stack], schema: Path, repository: Path
+) -> None:
+    """Neither the key nor a part of what it opens is shown."""
+    wanted = {"repository": str(repository), "prefix": stack.name, "at": "latest"}
+    new = new_stack("refused", schemaDir=str(schema), tables=TABLES, restoreFrom=wanted, workers=3)
+    declare_key(new, "restoreFrom")
+    up = new.up()
+    assert "is of 2 workers, and citus:workers = 3: set 2" in up.errors, up.errors
+    new.set(workers=2)
+    new.check("config", "set", "--path", "--secret", "restoreFrom.key", "--stack", new.name, "--", "an0ther-key-of-it")
+    up = new.up()
+    assert up.code != 0
+    assert "cannot be read" in up.errors
+    assert "citus:restoreFrom.key is another than it was encrypted with: set that back" in up.errors, up.errors
+    assert "an0ther-key" not in up.output
+
+
+def test_a_cluster_that_is_there_is_not_made_of_another_point(stack: Stack, restored: Stack) -> None:
+    """Nor is one that was made empty; both keep their rows."""
+    before = rows(restored)
+    restored.set(restoreFrom={**restored.settings["restoreFrom"], "at": "another", "key": None})
+    restored.config.write_text(restored.config.read_text().replace("    key: null\n", ""))
+    declare_key(restored, "restoreFrom")
+    refused = restored.preview()
+    assert "this cluster was made of 'latest', and has rows of its own since" in refused.errors, refused.output
+    assert rows(restored) == before
+
+
+def test_a_worker_that_is_lost_later_does_not_come_back_as_it_was(stack: Stack, restored: Stack) -> None:
+    """The setting that the cluster was made by is still there, and means nothing for a node that loses its data."""
+    restored.set(restoreFrom={**restored.settings["restoreFrom"], "at": "latest"})
+    declare_key(restored, "restoreFrom")
+    restored.nodes.empty("worker_1")
+    restored.refresh()
+    up = restored.up()
+    assert up.code != 0
+    assert "has come to citus-pulumi-" not in up.output
+    assert "worker_1" in up.errors
+
+
+def test_backups_that_are_too_old_are_drift_and_stand_in_the_way_of_what_is_dangerous(stack: Stack) -> None:
+    """A change that may lose rows says how old the newest is; with `requireBackup` it is refused, and so is the destroy."""
+    shown = stack.run_cli("show")
+    assert "the newest complete backup is" in shown.output, shown.output
+    fresh = stack.run_cli("drift")
+    assert fresh.code == 0, fresh.output
+    stack.set(workers=1)
+    assert "1 worker is drained: the newest complete backup is" in stack.preview().output
+    stack.set(requireBackup="1m")
+    stack.query("update citus_pulumi.backup_run set ended_at = ended_at - interval '10 days'")
+    refused = stack.up()
+    assert refused.code != 0
+    assert "citus:requireBackup = '1m': 1 worker is drained, and the newest complete backup is" in refused.errors
+    stack.set(workers=2)
+    up = stack.up()
+    assert up.code == 0, up.output
+    gone = stack.destroy()
+    assert gone.code != 0
+    assert "nothing was deleted: citus:requireBackup = '1m'" in gone.output, gone.output
+    assert stack.query("select count(*) > 0 from sale") == [True]
+    stale = stack.run_cli("drift")
+    assert stale.code == 2, stale.output
+    assert "(citus:backup.maxAge is 8d)" in stale.output
+    stack.set(requireBackup=None)
+    assert stack.up().code == 0
+
+
+def test_a_cluster_goes_back_in_place_when_that_is_said_twice(stack: Stack, schema: Path) -> None:
+    """To a point, and along the new timeline to a later one."""
+    stack.run_cli("backup", "--kind", "full")
+    before = rows(stack)
+    assert stack.run_cli("backup", "--kind", "restore-point").code == 0
+    point = listed(stack)["points"][-1]["name"]
+    sell(stack, 5001, 5100)
+    refused = stack.run_cli("restore", "--to", point, "--in-place", stack.name)
+    assert refused.code != 0
+    assert "say its name twice" in refused.output
+    assert rows(stack) != before
+    done = stack.run_cli("restore", "--to", point, "--in-place", stack.name, "--confirm", stack.name)
+    assert done.code == 0, done.output
+    assert rows(stack) == before
+    sell(stack, 6001, 6100)
+    later = rows(stack)
+    assert stack.run_cli("backup", "--kind", "restore-point").code == 0
+    point = listed(stack)["points"][-1]["name"]
+    sell(stack, 7001, 7100)
+    done = stack.run_cli("restore", "--to", point, "--in-place", stack.name, "--confirm", stack.name)
+    assert done.code == 0, done.output
+    assert rows(stack) == later
+    assert stack.run_cli("backup").code == 0
+    assert stack.preview("--expect-no-changes").code == 0

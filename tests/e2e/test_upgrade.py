@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.e2e.stack import Stack
 
 RUNTIMES = [DOCKER, LOCAL]
+ONE_ENGINE = "the earlier commit knows no hosts"
 BEFORE = "e36993ca655c"
 """The last commit at which a state named the modules of providers."""
 FILE = """create table kind (code text primary key);

@@ -32,7 +32,7 @@ def steps(file: Path) -> list[dict[str, Any]]:
 
 def test_there_are_workflows() -> None:
     """None of the tests below runs on nothing."""
-    assert [file.stem for file in FILES] == ["ci", "deploy", "drift", "pull-request"]
+    assert [file.stem for file in FILES] == ["ci", "deploy", "drift", "drill", "pull-request"]
 
 
 @workflows

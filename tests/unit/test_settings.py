@@ -88,6 +88,7 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "rebalance": RebalanceSettings().model_dump(),
         "pooler": None,
         "backup": None,
+        "require_backup": "",
         "restore_from": None,
         "entry": "coordinator",
         "parameters": {},

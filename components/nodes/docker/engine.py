@@ -28,7 +28,7 @@ from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volum
 from components.nodes.keypairs import find_authority
 from components.nodes.locales import DEFAULT_LOCALE
 from components.nodes.look import Look
-from components.nodes.node import node_names, pooler_name
+from components.nodes.node import is_schedule, node_names, pooler_name
 from components.nodes.passfile import find_passwords
 from components.nodes.restoring import decide
 from components.nodes.server_settings import choose_shared_buffers
@@ -83,8 +83,8 @@ class Engine:
         """Containers that lost their network, by the host."""
 
     def host_of(self, name: str) -> DockerHost:
-        """Return the host of a node, or of its pooler: where it is, once `look` has looked, or where it is to be."""
-        node = name.removesuffix(pooler_name(""))
+        """Return the host of a node, its pooler, or the schedule: where it is, once `look` has looked, or where it is to be."""
+        node = self._names[0] if is_schedule(name) else name.removesuffix(pooler_name(""))
         return self.hosts[self._dealt.get(self._settings.nodes[self._names.index(node)], UNNAMED)]
 
     @property

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from components.database.pooling import POOLER
 from components.nodes.docker.keypair import AUTHORITY
 from components.nodes.docker.shape import POSTGRES_PORT
-from components.nodes.node import node_names, pooler_name
+from components.nodes.node import node_names, pooler_name, schedule_name
 
 if TYPE_CHECKING:
     from components.settings import PoolerSettings, Settings
@@ -23,7 +23,9 @@ _RESERVED: Final = 20
 
 def get_container_names(settings: Settings) -> list[str]:
     """Return the names of all containers that the settings declare, the coordinator's first."""
-    return [*node_names(settings), *get_pooler_ports(settings)]
+    is_scheduled = settings.backup and settings.backup.schedule
+    further = [schedule_name(settings.name_prefix)] if is_scheduled else []
+    return [*node_names(settings), *get_pooler_ports(settings), *further]
 
 
 def get_pooler_ports(settings: Settings) -> dict[str, int]:

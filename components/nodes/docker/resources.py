@@ -21,9 +21,10 @@ from components.nodes.docker.host_engine import HostEngine, HostEngineInputs
 from components.nodes.docker.image import VOLUME_FOLDER
 from components.nodes.docker.keypair import AUTHORITY, KEYPAIR
 from components.nodes.docker.pooler import FOLDER, get_container_names, get_pooler_ports, render_ini, render_userlist
+from components.nodes.docker.schedule import render_schedule
 from components.nodes.docker.shape import BACKUPS, POSTGRES_PORT, RESTORED, get_shape
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
-from components.nodes.node import Node, node_names
+from components.nodes.node import Node, node_names, schedule_name
 from components.nodes.restore import RestorePlan, RestorePlanInputs
 from components.nodes.server_settings import get_start_settings
 from components.paths import PROJECT
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from components.access import Access
+    from components.backups.settings import ScheduleSettings
     from components.nodes.docker.host import DockerHost
     from components.resources.certificates import CertificateAuthority
     from components.resources.pooling import PoolerLogin
@@ -250,6 +252,41 @@ class DockerNodes(pulumi.ComponentResource):
                 ),
             ),
         )
+
+    def schedule(self, schedule: ScheduleSettings, after: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
+        """Declare the container that makes backups at their times."""
+        name, coordinator = schedule_name(self._settings.name_prefix), node_names(self._settings)[0]
+        host, site = self._engine.coordinator, self._of(coordinator)
+        texts: dict[str, pulumi.Input[str]] = {
+            file: pulumi.Output.secret(text)
+            for file, text in render_schedule(self._settings, schedule, coordinator).items()
+        }
+        texts["start_schedule.sh"] = (_FOLDER / "start_schedule.sh").read_text("utf-8")
+        if self._authority:
+            texts[AUTHORITY] = self._authority.certificate
+        container = docker.Container(
+            name,
+            name=name,
+            image=site.image.image_id,
+            user="root",
+            entrypoints=["sh", f"{FOLDER}/start_schedule.sh"],
+            command=[],
+            uploads=[
+                docker.ContainerUploadArgs(file=f"{FOLDER}/{file}", content=text, permissions="0600")
+                for file, text in texts.items()
+            ],
+            network_mode="bridge",
+            networks_advanced=[{"name": site.network.name, "aliases": [name]}],
+            labels=[docker.ContainerLabelArgs(label=label, value=value) for label, value in self._labels.items()],
+            restart="unless-stopped",
+            must_run=True,
+            wait=False,
+            opts=pulumi.ResourceOptions.merge(
+                self._child(host, site.provider, "container", name),
+                pulumi.ResourceOptions(additional_secret_outputs=["uploads"], depends_on=list(after)),
+            ),
+        )
+        return [container]
 
     def _await_when_remade(self, name: str) -> list[pulumi.ResourceHook]:
         """Return a hook for a container that is made again: what comes after it waits until its server is there."""

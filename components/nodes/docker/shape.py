@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from components.nodes.server_settings import as_arguments, get_start_settings
+from components.nodes.server_settings import as_arguments, find_shared_buffers, get_start_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,8 +83,8 @@ def get_shape(settings: Settings, shared_buffers: str, *, of_coordinator: bool) 
 
 
 def get_shared_buffers(container: Mapping[str, Any]) -> str:
-    """Return what a container that is there was started with; empty where nothing was said."""
-    return _as_settings(container["Config"]["Cmd"] or ()).get("shared_buffers", "")
+    """Return what a container that is there has where the settings say nothing; empty for PostgreSQL's own default."""
+    return find_shared_buffers(_as_settings(container["Config"]["Cmd"] or ()))
 
 
 def verifies(container: Mapping[str, Any]) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from components.backups.configuration import CONFIG_FILE, TOOLBOX
-from components.errors import BackupError, DockerError
+from components.errors import BackupError
 from components.nodes.docker.container_files import ContainerFiles
 from components.nodes.docker.endpoint import Located
 from components.nodes.docker.shape import RESTORED
@@ -38,6 +38,7 @@ class ImageToolbox:
             BackupError: it fails; with what it said.
         """
         import docker as sdk  # noqa: PLC0415 - slow to import
+        from docker.types import Mount  # noqa: PLC0415
 
         client = self.image.connect()
         try:
@@ -46,7 +47,7 @@ class ImageToolbox:
                 [f"pgbackrest --config={_FOLDER}/{CONFIG_FILE} info --output=json"],
                 entrypoint=["sh", "-c"],
                 user="root",
-                volumes={repository: {"bind": RESTORED, "mode": "ro"}} if repository else {},
+                mounts=[Mount(RESTORED, repository, _kind(repository), read_only=True)] if repository else [],
                 network_mode="host",
             )
             try:
@@ -60,10 +61,14 @@ class ImageToolbox:
             finally:
                 container.remove(v=True, force=True)
         except sdk.errors.DockerException as error:
-            msg = f"{self.image.name}: pgBackRest cannot be run: {error}"
-            raise DockerError(msg) from error
+            msg = f"pgBackRest cannot be run in the nodes' image: {getattr(error, 'explanation', error)}"
+            raise BackupError(msg) from error
         finally:
             client.close()
         if code:
             raise BackupError("".join(said))
         return str(said[0])
+
+
+def _kind(repository: str) -> Literal["bind", "volume"]:
+    return "bind" if repository.startswith("/") else "volume"

@@ -24,7 +24,7 @@ from components.nodes.look import Look
 from components.nodes.node import node_names
 from components.nodes.passfile import find_passwords
 from components.nodes.restoring import decide
-from components.nodes.server_settings import choose_shared_buffers, get_start_settings
+from components.nodes.server_settings import choose_shared_buffers, find_shared_buffers, get_start_settings
 from components.nodes.versions import describe_upgrade, get_extension_problem
 from components.parameters import REFUSED, SERVER_SETTINGS, needs_restart
 from components.resources.remains import Remnant, Remnants
@@ -142,7 +142,7 @@ class LocalHost:
         names = node_names(settings)
         there = [folder for name in names if (folder := self.data_dir(settings) / name).exists()]
         if there:
-            shared_buffers = get_settings(there[0]).get("shared_buffers", "")
+            shared_buffers = find_shared_buffers(get_settings(there[0]))
         else:
             shared_buffers = choose_shared_buffers(get_memory() // len(names))
         started = get_start_settings(settings, shared_buffers, of_coordinator=node == names[0])

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from components.access import Access
+    from components.backups.settings import ScheduleSettings
     from components.nodes.local.host import LocalHost
     from components.resources.pooling import PoolerLogin
     from components.resources.wire import Props
@@ -259,6 +260,10 @@ class LocalNodes(pulumi.ComponentResource):
         self, _pooler: PoolerSettings, _login: PoolerLogin, _after: Sequence[pulumi.Resource]
     ) -> list[pulumi.Resource]:
         """Refuse a pooler, as the settings have done."""
+        raise NotImplementedError
+
+    def schedule(self, _schedule: ScheduleSettings, _after: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
+        """Refuse a schedule, as the settings have done."""
         raise NotImplementedError
 
     def guard(self, after: Sequence[pulumi.Resource]) -> None:
