@@ -5,7 +5,8 @@
 #
 # The folder has what is to be done: restore.conf for pgBackRest, restore.env with STANZA, LABEL, POINT and TIMELINE, after_restore.sql with what
 # it reads, and restore-hba.conf and restore-auto.conf, the configuration of a new node. The server runs on a socket of its own, without Citus, until it has come to
-# the point and knows the nodes of its new cluster: with Citus it would reach out to those of the cluster that was backed up.
+# the point and knows the nodes of its new cluster: with Citus it would reach out to those of the cluster that was backed up. What it
+# writes is archived later, by the server that follows: a new timeline has to be known in the repository.
 set -euo pipefail
 
 readonly folder=$1 data=$2 server=$3
@@ -45,12 +46,13 @@ trap stop EXIT
 printf 'local all all trust\n' >"$socket/pg_hba.conf"
 sed -i "/^include = '..\/citus-pulumi.conf'/d" "$data/postgresql.conf"
 "$server" -D "$data" "$@" -c listen_addresses= -c "unix_socket_directories=$socket" -c "hba_file=$socket/pg_hba.conf" -c port=5432 \
-    -c shared_preload_libraries= -c archive_mode=off -c hot_standby=off -c log_min_messages=panic \
-    -c log_statement=none -c log_min_error_statement=panic &
+    -c shared_preload_libraries= -c archive_mode=on -c archive_command= -c hot_standby=off -c logging_collector=off \
+    -c log_statement=none -c log_min_error_statement=panic >"$socket/log" 2>&1 &
 readonly process=$!
 until "$bin/pg_isready" -q -h "$socket" -p 5432; do
     if ! kill -0 "$process" 2>/dev/null; then
-        echo "the server of $STANZA ended before it came to $POINT" >&2
+        echo "the server of $STANZA ended before it came to $POINT:" >&2
+        grep -v 'not accepting connections\|starting up\|Hot standby mode is disabled' "$socket/log" | tail -n 8 >&2
         exit 1
     fi
     sleep 0.2
