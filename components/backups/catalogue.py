@@ -18,6 +18,8 @@ LATEST: Final = "latest"
 _POINT: Final = "citus-pulumi-"
 _UNREADABLE: Final = 99
 """pgBackRest's code for errors that have no other."""
+_INVALID: Final = "[invalid]"
+"""Its name for a stanza where it cannot even list them."""
 _COORDINATOR: Final = "_coordinator"
 
 
@@ -173,11 +175,11 @@ def read_catalogue(told: str, prefix: str) -> Catalogue:
         for stanza in listed
         if re.fullmatch(rf"{re.escape(prefix)}(_coordinator|_worker_\d+)", str(stanza["name"]))
     }
-    for node, stanza in stanzas.items():
+    for stanza in [*stanzas.values(), *(it for it in listed if it["name"] == _INVALID)]:
         for repository in stanza.get("repo") or ():
             if repository["status"]["code"] == _UNREADABLE:
                 said = str(repository["status"]["message"]).partition("\n")[0]
-                msg = f"what it has of {node} cannot be read: {said}"
+                msg = f"it cannot be read: {said}"
                 raise BackupError(msg)
     names = sorted(stanzas, key=lambda name: (not name.endswith(_COORDINATOR), len(name), name))
     parts: dict[str, dict[str, Part]] = {}

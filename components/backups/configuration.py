@@ -57,6 +57,7 @@ def render(settings: RepositorySettings, path: str, server: ServerPlace, authori
         **{f"repo1-{name}": value for name, value in of_repository.items()},
         "expire-auto": "n",  # what is complete on all nodes decides, and not each node by itself
         "start-fast": "y",
+        "io-timeout": "10",  # a store that does not answer is asked four times
         "compress-type": "lz4",
         "process-max": "2",
         "log-level-console": "warn",

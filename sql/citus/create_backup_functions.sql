@@ -99,6 +99,26 @@ begin
         select citus_pulumi.pgbackrest('info --output=json', 'env -u PGBACKREST_STANZA pgbackrest')
     $$;
 
+    -- What the repository holds of the node. pgBackRest succeeds where it cannot read it: that must not be taken for an empty one.
+    create or replace function citus_pulumi.read_stanza()
+    returns jsonb
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    as $$
+    declare
+        told constant jsonb := citus_pulumi.pgbackrest('info --output=json');
+        problem text;
+    begin
+        select string_agg(it -> 'status' ->> 'message', '; ') into problem
+        from jsonb_array_elements(told) stanza, jsonb_array_elements(stanza -> 'repo') it
+        where (it -> 'status' ->> 'code')::int not in (0, 2);
+        if problem is not null or told = '[]' then
+            raise exception 'the repository cannot be read: %', coalesce(problem, 'it does not know this node');
+        end if;
+        return told;
+    end
+    $$;
+
     -- Those of the node's backups, as pgBackRest describes them.
     create or replace function citus_pulumi.get_backups()
     returns table (label text, name text, is_complete boolean, needs jsonb, archived text, ended timestamptz)
@@ -113,12 +133,13 @@ begin
             (select max(archive ->> 'max' collate "C") from jsonb_array_elements(stanza -> 'archive') archive),
             to_timestamp((backup -> 'timestamp' ->> 'stop')::bigint)
         from
-            jsonb_array_elements(citus_pulumi.pgbackrest('info --output=json')::jsonb) stanza,
+            jsonb_array_elements(citus_pulumi.read_stanza()) stanza,
             jsonb_array_elements(stanza -> 'backup') backup
         order by 1
     $$;
 
-    -- Removes what no complete backup of the cluster needs: left by one that failed on this node or on another.
+    -- Removes what no complete backup of the cluster needs: left by one that failed on this node or on another. What is marked
+    -- as complete on the node itself is never removed.
     -- The only full backup of a node stays: pgBackRest removes none before there is another.
     create or replace function citus_pulumi.remove_incomplete(complete text[])
     returns text
@@ -132,7 +153,8 @@ begin
         for found in
             select b.label
             from citus_pulumi.get_backups() b
-            where b.name <> all (complete)
+            where not b.is_complete
+              and b.name <> all (complete)
               and not exists (select from citus_pulumi.get_backups() c where c.name = any (complete) and c.needs ? b.label)
               and (b.needs <> '[]' or exists (select from citus_pulumi.get_backups() c where c.needs = '[]' and c.label > b.label))
             order by b.label desc
@@ -205,7 +227,7 @@ begin
 
     revoke all on function
         citus_pulumi.run, citus_pulumi.pgbackrest, citus_pulumi.end_backup, citus_pulumi.begin_backup, citus_pulumi.get_backup_result,
-        citus_pulumi.get_info, citus_pulumi.get_backups, citus_pulumi.remove_incomplete, citus_pulumi.complete_backup,
+        citus_pulumi.get_info, citus_pulumi.read_stanza, citus_pulumi.get_backups, citus_pulumi.remove_incomplete, citus_pulumi.complete_backup,
         citus_pulumi.note_point, citus_pulumi.get_timeline
     from public;
 end

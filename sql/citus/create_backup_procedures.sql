@@ -112,11 +112,15 @@ begin
         select pg_catalog.jsonb_object_agg(groupid, result) into starts
         from citus_pulumi.ask_nodes('select pg_catalog.pg_postmaster_start_time()');
         commit;
-        problem := citus_pulumi.find_refusals(pg_catalog.format(
-            'select citus_pulumi.remove_incomplete(%L)',
-            (select coalesce(pg_catalog.array_agg(name), '{}') from citus_pulumi.get_backups() where is_complete)
-        ));
+        problem := citus_pulumi.find_refusals('select count(*) from citus_pulumi.get_backups()');
         commit;
+        if problem is null then
+            problem := citus_pulumi.find_refusals(pg_catalog.format(
+                'select citus_pulumi.remove_incomplete(%L)',
+                (select coalesce(pg_catalog.array_agg(name), '{}') from citus_pulumi.get_backups() where is_complete)
+            ));
+            commit;
+        end if;
         if problem is null then
             raise notice 'backup % of all nodes begins', called;
             problem := citus_pulumi.find_refusals(pg_catalog.format('select citus_pulumi.begin_backup(%L, %L)', kind, called));

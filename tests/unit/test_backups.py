@@ -268,7 +268,10 @@ def test_a_repository_that_cannot_be_read_is_no_empty_one() -> None:
     told = json.dumps(
         [{"name": "shop_coordinator", "repo": [{"status": {"code": 99, "message": "[FormatError] no\n\x01\x02"}}]}]
     )
-    with pytest.raises(BackupError, match=r"what it has of shop_coordinator cannot be read: \[FormatError\] no$"):
+    with pytest.raises(BackupError, match=r"it cannot be read: \[FormatError\] no$"):
+        read_catalogue(told, "shop")
+    told = json.dumps([{"name": "[invalid]", "repo": [{"status": {"code": 99, "message": "[HostConnectError] no"}}]}])
+    with pytest.raises(BackupError, match=r"HostConnectError"):
         read_catalogue(told, "shop")
 
 
