@@ -187,7 +187,9 @@ def run_alone(stack: Stack, make: Callable[[Path], list[str]]) -> float:
             "PGHOST": "127.0.0.1",
             "PGPASSFILE": str(folder / "passfile"),
         }
-        running.append(subprocess.Popen(unprivileged(make(folder)), env=environment, cwd="/"))
+        program, *arguments = make(folder)
+        command = unprivileged([shutil.which(program) or program, *arguments])
+        running.append(subprocess.Popen(command, env=environment, cwd="/"))
     codes = [process.wait() for process in running]
     if any(codes):
         sys.exit(f"pgBackRest alone failed: {codes}")
@@ -219,6 +221,7 @@ def killed_meanwhile(bench: Bench, store: Store | None, action: Callable[[], obj
     killer.join()
     if store:
         store.ensure()
+    bench.stack.refresh()
     succeed(bench.stack)
     return what
 

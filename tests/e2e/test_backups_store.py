@@ -74,7 +74,7 @@ def test_a_store_that_is_away_is_seen_before_a_disk_is_full(stack: Stack, store:
         assert "is not complete" in done.output, done.output
         assert Store.SECRET not in done.output
         stack.query("select result from run_command_on_all_nodes('select pg_switch_wal()')")
-        stack.wait_until(lambda: "is not archived since" in stack.refresh().output, "a refresh sees it")
+        stack.wait_until(lambda: "is not archived since" in stack.refresh().output, "a refresh sees it", 200)
         shown = stack.run_cli("show")
         assert "is not archived since" in shown.output, shown.output
         assert "failed: " in shown.output
