@@ -65,12 +65,14 @@ class RestorePlanInputs:
     files: dict[str, Given[str]]
     mounted: str
     """Folder or volume; empty for an object store."""
+    needed: bool = True
+    """Whether nodes are made of it now: a state that was lost, and a cluster that is there, ask for nothing."""
 
     @classmethod
     def of(
-        cls, settings: Settings, source: RestoreSettings, toolbox: pulumi.Input[str], path: str
+        cls, settings: Settings, source: RestoreSettings, toolbox: pulumi.Input[str], path: str, *, needed: bool
     ) -> RestorePlanInputs:
-        """Return them for the settings; `path` is where the toolbox has the repository."""
+        """Return them for the settings; `path` is where the toolbox has the repository, `needed` as the field."""
         authority = source.authority
         place = ServerPlace("any", "/", 1, settings.user, settings.database, TOOLBOX)
         text = render(source, path, place, f"{TOOLBOX}/{AUTHORITY_FILE}" if authority else "")
@@ -84,6 +86,7 @@ class RestorePlanInputs:
             toolbox=cast("str", toolbox),
             files={name: cast("str", pulumi.Output.secret(it)) for name, it in files.items()},
             mounted="" if source.is_store else source.repository.rstrip("/"),
+            needed=needed,
         )
 
 
@@ -101,19 +104,25 @@ class RestorePlanProvider(DeclarativeProvider[RestorePlanInputs]):
                     f"citus:restoreFrom.at = {inputs.at!r}: this cluster was made of {before['at']!r}, and has rows of its own "
                     "since: set that back, or restore into another stack"
                 )
-        elif known(inputs.toolbox):
+        elif known(inputs.toolbox) and inputs.needed:
             try:
                 _resolve(inputs)
             except StackError as error:
                 yield str(error)
 
     def identify(self, inputs: RestorePlanInputs, outputs: Props) -> str:
-        """Return the point."""
-        return str(outputs["point"])
+        """Return the point; that of a cluster whose state was lost is not known."""
+        return str(outputs["point"]) or "a point"
 
     def ensure(self, inputs: RestorePlanInputs, before: Props) -> Props:
         """Return the point with the backup of each node."""
-        return {name: before[name] for name in self.outputs} if before else _resolve(inputs)
+        if before:
+            return {name: before[name] for name in self.outputs}
+        return (
+            _resolve(inputs)
+            if inputs.needed
+            else {"point": "", "moment": "", "labels": {}, "groups": {}, "timelines": {}}
+        )
 
     def delete(self, _id: str, _props: Props) -> None:
         """Do nothing: the cluster stays what it is."""
@@ -242,13 +251,13 @@ class RestoredClusterProvider(SqlProvider[RestoredClusterInputs]):
     compared = ("server",)
 
     def identify(self, inputs: RestoredClusterInputs, outputs: Props) -> str:
-        """Return the point."""
-        return known(inputs.point)
+        """Return the point, as above."""
+        return known(inputs.point) or "a point"
 
     def ensure(self, inputs: RestoredClusterInputs, before: Props) -> Props:
         """End what was between the two phases of a commit, and look for every shard."""
         with self.session(inputs, "proving the restored cluster", on_all_nodes=True) as connection:
-            if not before:
+            if known(inputs.point) and not before:
                 tell(backups.prove_restored(connection))
                 what = f"all that was committed through the coordinator until {known(inputs.moment)}"
                 print(f"restored to {known(inputs.point)}: {what}")  # noqa: T201

@@ -151,12 +151,13 @@ begin
         found record;
     begin
         for found in
+            with there as materialized (select * from citus_pulumi.get_backups())
             select b.label
-            from citus_pulumi.get_backups() b
+            from there b
             where not b.is_complete
               and b.name <> all (complete)
-              and not exists (select from citus_pulumi.get_backups() c where c.name = any (complete) and c.needs ? b.label)
-              and (b.needs <> '[]' or exists (select from citus_pulumi.get_backups() c where c.needs = '[]' and c.label > b.label))
+              and not exists (select from there c where (c.is_complete or c.name = any (complete)) and c.needs ? b.label)
+              and (b.needs <> '[]' or exists (select from there c where c.needs = '[]' and c.label > b.label))
             order by b.label desc
         loop
             perform citus_pulumi.run(format('pgbackrest --set=%s expire', found.label));

@@ -212,10 +212,24 @@ def test_a_cluster_that_is_there_is_not_made_of_another_point(stack: Stack, rest
     assert rows(restored) == before
 
 
-def test_a_worker_that_is_lost_later_does_not_come_back_as_it_was(stack: Stack, restored: Stack) -> None:
-    """The setting that the cluster was made by is still there, and means nothing for a node that loses its data."""
+def test_a_lost_state_takes_the_cluster_over_and_makes_it_of_nothing(stack: Stack, restored: Stack) -> None:
+    """The setting is still there, and the rows are those of now."""
     restored.set(restoreFrom={**restored.settings["restoreFrom"], "at": "latest"})
     declare_key(restored, "restoreFrom")
+    sell(restored, 3001, 3100)
+    before = rows(restored)
+    (cluster_id,) = restored.query("select name from citus_pulumi.stack")
+    restored.set_state_aside()
+    restored.set(adopt=cluster_id)
+    up = restored.up()
+    assert up.code == 0, up.output
+    assert rows(restored) == before
+    restored.set(adopt=None)
+    assert restored.preview("--expect-no-changes").code == 0
+
+
+def test_a_worker_that_is_lost_later_does_not_come_back_as_it_was(stack: Stack, restored: Stack) -> None:
+    """The setting that the cluster was made by is still there, and means nothing for a node that loses its data."""
     restored.nodes.empty("worker_1")
     restored.refresh()
     up = restored.up()
@@ -275,3 +289,27 @@ def test_a_cluster_goes_back_in_place_when_that_is_said_twice(stack: Stack, sche
     assert rows(stack) == later
     assert stack.run_cli("backup").code == 0
     assert stack.preview("--expect-no-changes").code == 0
+
+
+def test_a_schedule_makes_backups_by_itself(stack: Stack, runtime: str) -> None:
+    """In a container of its own, which has no password in its description; local nodes have none, and the preview says so."""
+    declared = stack.settings["backup"]
+    stack.set(backup={**declared, "schedule": {"restorePoint": "* * * * *"}})
+    declare_key(stack, "backup")
+    if runtime == "local":
+        assert "it runs in a container: remove it, and let cron run `make backup`" in stack.preview().errors
+        stack.set(backup=declared)
+        declare_key(stack, "backup")
+        return
+    before = len(listed(stack)["points"])
+    up = stack.up()
+    assert up.code == 0, up.output
+    assert stack.preview("--expect-no-changes").code == 0
+    assert stack.password not in stack.nodes.description("backups")
+    stack.wait_until(lambda: len(listed(stack)["points"]) > before, "a point is made", 150)
+    assert stack.run_cli("drift").code == 0
+    stack.set(backup=declared)
+    declare_key(stack, "backup")
+    up = stack.up()
+    assert up.code == 0, up.output
+    assert not any(name.endswith("_backups") for name in stack.leftovers())

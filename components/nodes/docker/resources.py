@@ -483,7 +483,11 @@ class DockerNodes(pulumi.ComponentResource):
             return None
         host, site = self._engine.coordinator, self._of(node_names(settings)[0])
         inputs = RestorePlanInputs.of(
-            settings, source, site.image.image_id.apply(lambda it: f"docker:{host.locate(it)}"), RESTORED
+            settings,
+            source,
+            site.image.image_id.apply(lambda it: f"docker:{host.locate(it)}"),
+            RESTORED,
+            needed=self._engine.restores,
         )
         return RestorePlan(f"{self._name}-restore-plan", inputs, pulumi.ResourceOptions(parent=self))
 

@@ -214,7 +214,7 @@ class LocalNodes(pulumi.ComponentResource):
         self._host = host
         self.plan: RestorePlan | None = None
         if source := settings.restore_from:
-            inputs = RestorePlanInputs.of(settings, source, "local:", source.repository)
+            inputs = RestorePlanInputs.of(settings, source, "local:", source.repository, needed=host.restores)
             self.plan = RestorePlan(f"{name}-restore-plan", inputs, pulumi.ResourceOptions(parent=self))
         *self.workers, self.coordinator = [
             self._node(
