@@ -157,7 +157,7 @@ begin
             where not b.is_complete
               and b.name <> all (complete)
               and not exists (select from there c where (c.is_complete or c.name = any (complete)) and c.needs ? b.label)
-              and (b.needs <> '[]' or exists (select from there c where c.needs = '[]' and c.label > b.label))
+              and (b.needs <> '[]' or exists (select from there c where c.needs = '[]' and c.label <> b.label))
             order by b.label desc
         loop
             perform citus_pulumi.run(format('pgbackrest --set=%s expire', found.label));

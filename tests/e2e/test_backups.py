@@ -238,6 +238,29 @@ def test_a_worker_that_is_lost_later_does_not_come_back_as_it_was(stack: Stack, 
     assert "worker_1" in up.errors
 
 
+def test_a_backup_that_fails_on_one_node_is_complete_on_none(stack: Stack) -> None:
+    """It is named, and what the others made goes with the next one; a refresh sees who does not archive, and `up` mends it."""
+    assert stack.run_cli("backup", "--kind", "full").code == 0
+    worker = stack.nodes.address("worker_1")
+    spoil = "select citus_pulumi.run('echo compress-level=99 >> \"$PGBACKREST_CONFIG\"')"
+    spoiled = stack.query(f"select success from run_command_on_workers($c${spoil}$c$)")
+    assert spoiled == [True, True]
+    done = stack.run_cli("backup", "--kind", "full")
+    assert done.code != 0
+    assert "is not complete" in done.output
+    assert worker in done.output
+    stack.query("select result from run_command_on_all_nodes('select pg_switch_wal()')")
+    stack.wait_until(lambda: "is not archived since" in stack.refresh().output, "a refresh sees it")
+    assert "ClusterBackups" in stack.preview().output
+    up = stack.up()
+    assert up.code == 0, up.output
+    done = stack.run_cli("backup", "--kind", "full")
+    assert done.code == 0, done.output
+    found = listed(stack)["backups"]
+    assert all(it["complete"] for it in found), found
+    assert [it["kind"] for it in found].count("full") == 2  # as the retention says
+
+
 def test_backups_that_are_too_old_are_drift_and_stand_in_the_way_of_what_is_dangerous(stack: Stack) -> None:
     """A change that may lose rows says how old the newest is; with `requireBackup` it is refused, and so is the destroy."""
     shown = stack.run_cli("show")
