@@ -3,10 +3,11 @@
 #
 #   restore_node.sh <folder> <data> <program of the server> [-c name=value …]
 #
-# The folder has what is to be done: restore.conf for pgBackRest, restore.env with STANZA, LABEL, POINT and TIMELINE, after_restore.sql with what
-# it reads, and restore-hba.conf and restore-auto.conf, the configuration of a new node. The server runs on a socket of its own, without Citus, until it has come to
-# the point and knows the nodes of its new cluster: with Citus it would reach out to those of the cluster that was backed up. What it
-# writes is archived later, by the server that follows: a new timeline has to be known in the repository.
+# The folder has what is to be done: restore.conf for pgBackRest, restore.env with STANZA, LABEL, POINT and TIMELINE,
+# after_restore.sql with what it reads, and restore-hba.conf and restore-auto.conf, the configuration of a new node. The server runs
+# on a socket of its own, without Citus, until it has come to the point and knows the nodes of its new cluster: with Citus it would
+# reach out to those of the cluster that was backed up. What it writes is archived later, by the server that follows: a new timeline
+# has to be known in the repository.
 set -euo pipefail
 
 readonly folder=$1 data=$2 server=$3
@@ -21,17 +22,20 @@ if [[ -f $done_file && $(<"$done_file") == "$POINT $LABEL" ]]; then
     exit 0
 fi
 if [[ ! -f $begun_file ]]; then
-    # pgBackRest removes its manifest when all files are there.
+    # pgBackRest removes its manifest when all files are there, and leaves recovery.signal for the server.
     if [[ -f $data/PG_VERSION && ! -f $data/backup.manifest ]]; then
-        exit 0 # data that was not made by a restore, or that has gone on since
+        if [[ ! -f $data/recovery.signal ]]; then
+            exit 0 # data that was not made by a restore, or that has gone on since
+        fi
+    else
+        echo "restoring $STANZA to $POINT, from the backup $LABEL"
+        delta=(--no-delta)
+        if [[ -n $(ls -A "$data" 2>/dev/null) ]]; then
+            delta=(--delta)
+        fi
+        pgbackrest --config="$folder/restore.conf" --stanza="$STANZA" --set="$LABEL" --pg1-path="$data" "${delta[@]}" \
+            --type=name --target="$POINT" --target-timeline="$TIMELINE" --target-action=promote restore
     fi
-    echo "restoring $STANZA to $POINT, from the backup $LABEL"
-    delta=(--no-delta)
-    if [[ -n $(ls -A "$data" 2>/dev/null) ]]; then
-        delta=(--delta)
-    fi
-    pgbackrest --config="$folder/restore.conf" --stanza="$STANZA" --set="$LABEL" --pg1-path="$data" "${delta[@]}" \
-        --type=name --target="$POINT" --target-timeline="$TIMELINE" --target-action=promote restore
     rm -f "$done_file"
     echo "$POINT" >"$begun_file"
 fi

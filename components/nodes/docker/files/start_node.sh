@@ -14,6 +14,15 @@ escaped() { # as a field of a passfile: \ and : with a \ before them
     printf '%s' "${text//:/\\:}"
 }
 
+take() { # files that Docker has uploaded, as the server's own; those that there are not are passed over
+    local file
+    for file; do
+        if [[ -f "/etc/citus-pulumi/$file" ]]; then
+            install -o postgres -g postgres -m 0600 "/etc/citus-pulumi/$file" "$folder/$file"
+        fi
+    done
+}
+
 install -d -o postgres -g postgres -m 0700 "$folder"
 install -o postgres -g postgres -m 0600 "$secret" "$folder/password"
 install -o postgres -g postgres -m 0600 /dev/null "$folder/passfile"
@@ -28,11 +37,7 @@ fi
 
 # Where its backups go: read by pgBackRest, which archives the write-ahead log and is the server's child.
 if [[ -f /etc/citus-pulumi/pgbackrest.conf ]]; then
-    for file in pgbackrest.conf repository-ca.crt; do
-        if [[ -f "/etc/citus-pulumi/$file" ]]; then
-            install -o postgres -g postgres -m 0600 "/etc/citus-pulumi/$file" "$folder/$file"
-        fi
-    done
+    take pgbackrest.conf repository-ca.crt
     if [[ -d /var/lib/citus-pulumi/backups ]]; then # a folder or a volume, whose owner Docker has made
         install -d -o postgres -g postgres -m 0750 /var/lib/citus-pulumi/backups
     fi
@@ -59,13 +64,11 @@ fi
 
 # A node of a cluster that is made of a backup: its data is, once, before the image's own entry point would make it empty.
 if [[ -f /etc/citus-pulumi/restore.env ]]; then
-    for file in restore_node.sh after_restore.sql restore.conf restore.env restore-repository-ca.crt restore-hba.conf restore-auto.conf \
-        restore-user restore-password restore-cluster restore-point restore-nodes.json; do
-        if [[ -f "/etc/citus-pulumi/$file" ]]; then
-            install -o postgres -g postgres -m 0600 "/etc/citus-pulumi/$file" "$folder/$file"
-        fi
-    done
+    take restore_node.sh after_restore.sql restore.conf restore.env restore-repository-ca.crt restore-hba.conf restore-auto.conf \
+        restore-user restore-password restore-cluster restore-point restore-nodes.json
     install -d -o postgres -g postgres -m 0700 "$PGDATA"
     PGUSER="$POSTGRES_USER" PGDATABASE="$POSTGRES_DB" gosu postgres bash "$folder/restore_node.sh" "$folder" "$PGDATA" "$@"
+    # Only once: data that this container loses later must not come back as it was then.
+    rm -f /etc/citus-pulumi/restore* "$folder"/restore* "$folder/after_restore.sql"
 fi
 exec docker-entrypoint.sh "$@"
