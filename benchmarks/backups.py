@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 import yaml
 
-from benchmarks.changes import Tills
+from benchmarks.changes import Tills, stock, succeed
 from benchmarks.machine import describe, show, timed
 from components.nodes.local.installation import unprivileged
 from tests.e2e.conftest import free_port
@@ -87,13 +87,7 @@ class Bench:
 
 def load(stack: Stack, sales: int) -> None:
     """Write sales that are there before, with their lines."""
-    for number in range(1, 5):
-        stack.query(
-            f"insert into sucursal values ({number}, {number}, 'p', 'n', 'c') on conflict do nothing;"
-            f"insert into producto (id_producto, id_pais, nombre, categoria, precio_lista, costo) "
-            f"values ({number}, {number}, 'n', 'c', 100, 60)"
-        )
-    stack.query("insert into metodo_pago values (1, 'efectivo')")
+    stock(stack)
     step = 500_000
     for first in range(BULK, BULK + sales, step):
         numbers = f"generate_series({first}, {min(first + step, BULK + sales) - 1}) i"
@@ -160,13 +154,6 @@ def set_secrets(stack: Stack, setting: str, bench: Bench) -> None:
     secrets = {"key": KEY, **({"secretKey": Store.SECRET} if "endpoint" in bench.repository else {})}
     for name, value in secrets.items():
         stack.check("config", "set", "--path", "--secret", f"{setting}.{name}", "--stack", stack.name, "--", value)
-
-
-def succeed(stack: Stack) -> None:
-    """Bring a stack up, and stop where that fails."""
-    done = stack.up()
-    if done.code:
-        sys.exit(done.output)
 
 
 def folders(stack: Stack) -> list[Path]:

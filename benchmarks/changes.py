@@ -157,6 +157,17 @@ def succeed(stack: Stack) -> None:
         sys.exit(done.output)
 
 
+def stock(stack: Stack) -> None:
+    """Write what a sale needs: branches, products and a way to pay."""
+    for number in range(1, 5):
+        stack.query(
+            f"insert into sucursal values ({number}, {number}, 'p', 'n', 'c') on conflict do nothing;"
+            f"insert into producto (id_producto, id_pais, nombre, categoria, precio_lista, costo) "
+            f"values ({number}, {number}, 'n', 'c', 100, 60)"
+        )
+    stack.query("insert into metodo_pago values (1, 'efectivo')")
+
+
 def kill_at(stack: Stack, seconds: float) -> bool:
     """Kill an `up` once it has run so long, and free the state; tell whether it was still running."""
     running = stack.start_up()
@@ -225,13 +236,7 @@ def main() -> None:
         stack.nodes.clear()
         try:
             succeed(stack)
-            for number in range(1, 5):
-                stack.query(
-                    f"insert into sucursal values ({number}, {number}, 'p', 'n', 'c') on conflict do nothing;"
-                    f"insert into producto (id_producto, id_pais, nombre, categoria, precio_lista, costo) "
-                    f"values ({number}, {number}, 'n', 'c', 100, 60)"
-                )
-            stack.query("insert into metodo_pago values (1, 'efectivo')")
+            stock(stack)
             versions = stack.outputs()["versions"]
             engine = {} if options.local else {"docker": docker.from_env().version()["Version"]}
             print(describe(citus=versions["citus"], postgresql=versions["postgres"], **engine))

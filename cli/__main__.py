@@ -14,7 +14,7 @@ import yaml
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pulumi import automation
 
-from cli.cluster import keep_authority
+from cli.cluster import keep_authority, read_outputs
 from cli.select_stack import LOCAL_STACK, select_stack, settings_file
 from cli.stacks import find_pulumi, reason, run_operation
 from cli.status import show_cluster, show_residency
@@ -254,11 +254,11 @@ def role(
 def _outputs(stack: str) -> dict[str, Any]:
     """Return the outputs of a stack that is up."""
     name = select_stack(stack)
-    made = run_operation(name, lambda _it, _show: None).outputs()
+    made = read_outputs(run_operation(name, lambda _it, _show: None))
     if "dsn" not in made:
         print(f"nothing is up: make up STACK={name}", file=sys.stderr)
         raise typer.Exit(1)
-    return {key: output.value for key, output in made.items()}
+    return made
 
 
 if __name__ == "__main__":

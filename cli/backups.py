@@ -91,17 +91,7 @@ def find_stale(outputs: Mapping[str, Any]) -> list[str]:
     Raises:
         StackError: the cluster cannot be asked.
     """
-    if "backups" not in outputs:
-        return []
-    with connected_to(outputs, "looking at the backups") as connection:
-        runs = backups.find_runs(connection) or backups.BackupRuns()
-        problems = list(backups.find_archiving_problems(connection))
-    longest = outputs["backups"]["maxAge"]
-    if runs.ended is None or datetime.now(UTC) - runs.ended > as_duration(longest):
-        problems.insert(0, f"{runs.describe()} (citus:backup.maxAge is {longest})")
-    if runs.failed:
-        problems.append(f"the backup {runs.failed} failed: {runs.error}")
-    return problems
+    return _look(outputs)[1] if "backups" in outputs else []
 
 
 def show_state(console: Console, outputs: Mapping[str, Any]) -> None:
@@ -112,11 +102,23 @@ def show_state(console: Console, outputs: Mapping[str, Any]) -> None:
     """
     if "backups" not in outputs:
         return
+    runs, problems = _look(outputs)
+    console.print(f"backups:  {runs.describe()} (make backups)", soft_wrap=True, markup=False)
+    for problem in problems:
+        console.print(problem, style="bold red", soft_wrap=True, markup=False)
+
+
+def _look(outputs: Mapping[str, Any]) -> tuple[backups.BackupRuns, list[str]]:
+    """Return what the cluster notes of its backups, and what is wrong with them."""
     with connected_to(outputs, "looking at the backups") as connection:
         runs = backups.find_runs(connection) or backups.BackupRuns()
-    console.print(f"backups:  {runs.describe()} (make backups)", soft_wrap=True, markup=False)
-    for problem in find_stale(outputs):
-        console.print(problem, style="bold red", soft_wrap=True, markup=False)
+        problems = list(backups.find_archiving_problems(connection))
+    longest = outputs["backups"]["maxAge"]
+    if runs.ended is None or datetime.now(UTC) - runs.ended > as_duration(longest):
+        problems.insert(0, f"{runs.describe()} (citus:backup.maxAge is {longest})")
+    if runs.failed:
+        problems.append(f"the backup {runs.failed} failed: {runs.error}")
+    return runs, problems
 
 
 def _describe(catalogue: Catalogue) -> dict[str, Any]:

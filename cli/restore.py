@@ -10,6 +10,7 @@ import yaml
 from pulumi import automation
 
 from cli.backups import read_backups
+from cli.cluster import read_outputs
 from cli.new_stack import make_stack
 from cli.select_stack import settings_file
 from cli.stacks import open_stack
@@ -67,10 +68,8 @@ def prepare_in_place(stack: str, confirmed: str, at: str) -> None:
         )
         raise BackupError(msg)
     repository, prefix = _read_repository(stack)
-    outputs = {key: output.value for key, output in open_stack(stack).outputs().items()}
-    point = (
-        read_backups(outputs).find(at).name
-    )  # nothing is given up before it is known that there is something to go back to
+    # Nothing is given up before it is known that there is something to go back to.
+    point = read_backups(read_outputs(open_stack(stack))).find(at).name
     _write(stack, settings_file(stack), repository, {"at": point, "prefix": prefix, "inPlace": True})
     print(f"the stack {stack} goes back to {point}")
 
@@ -88,7 +87,7 @@ def _read_repository(stack: str) -> tuple[dict[str, Any], str]:
 
 def _find_point(stack: str, at: str) -> str:
     """Return the name of a point while the cluster is up to tell; else what the person said, which the preview looks for."""
-    outputs = {key: output.value for key, output in open_stack(stack).outputs().items()}
+    outputs = read_outputs(open_stack(stack))
     if "backups" not in outputs:
         return at
     try:

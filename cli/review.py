@@ -17,6 +17,7 @@ from pulumi import automation
 
 from cli.backups import find_stale
 from cli.changes import SECTIONS, Step, describe
+from cli.cluster import read_outputs
 from cli.costs import Costs, measure
 from cli.plan import read_plan
 from cli.rehearsal import rehearsed
@@ -95,7 +96,7 @@ def preview(name: str, planned: Planned, *, refresh: bool = False, measured: boo
     if asks and not measured:
         previewed.costs = Costs(unknown="a rehearsal has no rows; a review of the stack itself asks its cluster")
     elif asks:
-        previewed.costs = measure({key: output.value for key, output in stack.outputs().items()}, asks)
+        previewed.costs = measure(read_outputs(stack), asks)
     return previewed
 
 
@@ -139,9 +140,8 @@ def drift(name: str, output: Path | None) -> int:
 
 def _find_stale(name: str) -> list[str]:
     """Return what is wrong with the backups of a stack's cluster."""
-    outputs = {key: output.value for key, output in open_stack(name).outputs().items()}
     try:
-        return find_stale(outputs)
+        return find_stale(read_outputs(open_stack(name)))
     except StackError as error:
         return [f"the backups cannot be looked at: {error}"]
 

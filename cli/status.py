@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from cli.cluster import connected_to, is_stand_in, keep_authority
+from cli.cluster import connected_to, is_stand_in, keep_authority, read_outputs
 from components.database import schemas
 from components.database.moves import get_residency
 from components.database.statements import statement
@@ -26,7 +26,7 @@ WIDEST = 12
 def show_cluster(stack: Stack) -> None:
     """Print nodes and tables of the stack's cluster, the command that connects, and the next step."""
     console = Console(highlight=False)
-    outputs = {name: output.value for name, output in stack.outputs().items()}
+    outputs = read_outputs(stack)
     if "dsn" not in outputs:
         console.print("nothing is up: make up")
         return
@@ -56,10 +56,9 @@ def show_cluster(stack: Stack) -> None:
     console.print(f"Citus {versions['citus']} on PostgreSQL {versions['postgres'].split()[0]}")
     if is_stand_in(outputs):
         console.print("[bold red]This is a STAND-IN for Citus: it keeps the catalog and moves no rows.[/]")
-    if "backups" in outputs:
-        from cli.backups import show_state  # noqa: PLC0415 - which needs this module
+    from cli.backups import show_state  # noqa: PLC0415 - which needs this module
 
-        show_state(console, outputs)
+    show_state(console, outputs)
     console.print(f"connect:  {outputs['psql']}   (or: make psql STACK={stack.name})", soft_wrap=True)
     console.print(
         f"next:     change Pulumi.{stack.name}.yaml or sql/schema, then make preview STACK={stack.name}", soft_wrap=True
@@ -69,7 +68,7 @@ def show_cluster(stack: Stack) -> None:
 def show_residency(stack: Stack) -> bool:
     """Print where the rows of each placed tenant are, counted on the shards; return whether all are where they are declared."""
     console = Console(highlight=False)
-    outputs = {name: output.value for name, output in stack.outputs().items()}
+    outputs = read_outputs(stack)
     declared: dict[str, dict[str, str]] = outputs.get("residency") or {}
     distributed = {it: how for it, how in (outputs.get("schemas") or {}).items() if how["kind"] == "distributed"}
     if not (declared or distributed):

@@ -105,11 +105,8 @@ class Catalogue:
 
     backups: tuple[Backup, ...]
     points: tuple[Point, ...]
-
-    @property
-    def newest(self) -> Backup | None:
-        """Return the newest complete backup."""
-        return next((backup for backup in reversed(self.backups) if backup.is_complete), None)
+    prefixes: tuple[str, ...]
+    """Those of all clusters that the repository has something of."""
 
     def find(self, at: str) -> Point:
         """Return the point that a person means.
@@ -182,37 +179,38 @@ def read_catalogue(told: str, prefix: str) -> Catalogue:
                 msg = f"it cannot be read: {said}"
                 raise BackupError(msg)
     names = sorted(stanzas, key=lambda name: (not name.endswith(_COORDINATOR), len(name), name))
-    parts: dict[str, dict[str, Part]] = {}
-    for node in names:
-        for found in stanzas[node].get("backup") or ():
-            name = (found.get("annotation") or {}).get("name")
-            if name:
-                parts.setdefault(name, {})[node] = _read_part(node, found)
+    made = {node: _get_named(stanzas[node]) for node in names}
+    coordinator = f"{prefix}{_COORDINATOR}"
+    majors = {one["id"]: str(one["version"]) for one in stanzas.get(coordinator, {}).get("db") or ()}
     backups, points = [], []
-    of_coordinator = {
-        found["annotation"]["name"]: (found, stanzas[node])
-        for node in names[:1]
-        if node.endswith(_COORDINATOR)
-        for found in stanzas[node].get("backup") or ()
-        if (found.get("annotation") or {}).get("name")
-    }
-    for name in sorted(parts):
-        found, stanza = of_coordinator.get(name, ({}, {}))
-        annotation = found.get("annotation") or {}
-        majors = {one["id"]: str(one["version"]) for one in stanza.get("db") or ()}
+    for name in sorted({name for found in made.values() for name in found}):
+        leading = made.get(coordinator, {}).get(name, {})
+        annotation = leading.get("annotation", {})
         backup = Backup(
             name,
-            parts[name],
+            {node: _read_part(node, found[name]) for node, found in made.items() if name in found},
             annotation.get("point", ""),
             _as_moment(annotation.get("moment", "")),
-            majors.get((found.get("database") or {}).get("id"), ""),
+            majors.get((leading.get("database") or {}).get("id"), ""),
         )
         backups.append(backup)
         if backup.moment and backup.point:
             points.append(Point(backup.point, backup.moment, backup))
         further = {key: _as_moment(it.partition("/")[0]) for key, it in annotation.items() if key.startswith(_POINT)}
         points += [Point(key, moment, backup) for key, moment in further.items() if moment and backup.point]
-    return Catalogue(tuple(backups), tuple(sorted(points, key=lambda it: it.moment)))
+    prefixes = sorted(
+        str(it["name"]).removesuffix(_COORDINATOR) for it in listed if str(it["name"]).endswith(_COORDINATOR)
+    )
+    return Catalogue(tuple(backups), tuple(sorted(points, key=lambda it: it.moment)), tuple(prefixes))
+
+
+def _get_named(stanza: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the backups of a node that are part of one of the cluster, by its name."""
+    return {
+        found["annotation"]["name"]: found
+        for found in stanza.get("backup") or ()
+        if (found.get("annotation") or {}).get("name")
+    }
 
 
 def _read_part(node: str, found: Mapping[str, Any]) -> Part:
@@ -226,8 +224,8 @@ def _read_part(node: str, found: Mapping[str, Any]) -> Part:
         int(info["repository"]["delta"]),
         times["start"],
         times["stop"],
-        int(group) if (group := (found.get("annotation") or {}).get("group")) else None,
-        _read_timelines(found.get("annotation") or {}),
+        int(group) if (group := found["annotation"].get("group")) else None,
+        _read_timelines(found["annotation"]),
     )
 
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from components.backups.settings import RepositorySettings
 
-__all__ = ["ARCHIVE_SECONDS", "ARCHIVING", "AUTHORITY_FILE", "CONFIG_FILE", "TOOLBOX", "ServerPlace", "render"]
+__all__ = [
+    "ARCHIVE_SECONDS",
+    "ARCHIVING",
+    "AUTHORITY_FILE",
+    "CONFIG_FILE",
+    "TOOLBOX",
+    "ServerPlace",
+    "render",
+    "render_files",
+]
 
 CONFIG_FILE: Final = "pgbackrest.conf"
 AUTHORITY_FILE: Final = "repository-ca.crt"
@@ -36,6 +45,13 @@ class ServerPlace:
     database: str
     folder: str
     """Of files that are the server's alone."""
+
+
+def render_files(settings: RepositorySettings, path: str, server: ServerPlace) -> dict[str, str]:
+    """Return the texts of the files that pgBackRest reads, by their names in the server's folder; see render."""
+    authority = settings.authority
+    where = f"{server.folder}/{AUTHORITY_FILE}" if authority else ""
+    return {CONFIG_FILE: render(settings, path, server, where), **({AUTHORITY_FILE: authority} if authority else {})}
 
 
 def render(settings: RepositorySettings, path: str, server: ServerPlace, authority: str = "") -> str:

@@ -11,7 +11,7 @@ from pulumi.dynamic import Resource
 from components import registry
 from components.access import Access
 from components.backups.catalogue import read_catalogue
-from components.backups.configuration import AUTHORITY_FILE, CONFIG_FILE, TOOLBOX, ServerPlace, render
+from components.backups.configuration import AUTHORITY_FILE, TOOLBOX, ServerPlace, render_files
 from components.backups.restoring import RESTORE_FILES, Fresh, RestoredNode, Target, render_restore
 from components.database import backups
 from components.errors import BackupError, StackError
@@ -73,10 +73,7 @@ class RestorePlanInputs:
         cls, settings: Settings, source: RestoreSettings, toolbox: pulumi.Input[str], path: str, *, needed: bool
     ) -> RestorePlanInputs:
         """Return them for the settings; `path` is where the toolbox has the repository, `needed` as the field."""
-        authority = source.authority
         place = ServerPlace("any", "/", 1, settings.user, settings.database, TOOLBOX)
-        text = render(source, path, place, f"{TOOLBOX}/{AUTHORITY_FILE}" if authority else "")
-        files = {CONFIG_FILE: text, **({AUTHORITY_FILE: authority} if authority else {})}
         return cls(
             repository=source.repository,
             at=source.at,
@@ -84,7 +81,9 @@ class RestorePlanInputs:
             name_prefix=settings.name_prefix,
             workers=settings.workers,
             toolbox=cast("str", toolbox),
-            files={name: cast("str", pulumi.Output.secret(it)) for name, it in files.items()},
+            files={
+                name: cast("str", pulumi.Output.secret(it)) for name, it in render_files(source, path, place).items()
+            },
             mounted="" if source.is_store else source.repository.rstrip("/"),
             needed=needed,
         )
@@ -118,11 +117,8 @@ class RestorePlanProvider(DeclarativeProvider[RestorePlanInputs]):
         """Return the point with the backup of each node."""
         if before:
             return {name: before[name] for name in self.outputs}
-        return (
-            _resolve(inputs)
-            if inputs.needed
-            else {"point": "", "moment": "", "labels": {}, "groups": {}, "timelines": {}}
-        )
+        unknown = {"point": "", "moment": "", "labels": {}, "groups": {}, "timelines": {}}
+        return _resolve(inputs) if inputs.needed else unknown
 
     def delete(self, _id: str, _props: Props) -> None:
         """Do nothing: the cluster stays what it is."""
@@ -134,7 +130,7 @@ def _resolve(inputs: RestorePlanInputs) -> Props:
     try:
         told = toolbox.read_info({name: known(text) for name, text in inputs.files.items()}, inputs.mounted)
         catalogue = read_catalogue(told, inputs.prefix)
-        _refuse_none(catalogue, told, inputs)
+        _refuse_none(catalogue, inputs)
         point = catalogue.find(inputs.at)
     except BackupError as error:
         msg = f"{setting}: {backups.explain(str(error), 'restoreFrom')}"
@@ -158,23 +154,13 @@ def _resolve(inputs: RestorePlanInputs) -> Props:
     }
 
 
-def _refuse_none(catalogue: Catalogue, told: str, inputs: RestorePlanInputs) -> None:
+def _refuse_none(catalogue: Catalogue, inputs: RestorePlanInputs) -> None:
     if catalogue.backups:
         return
-    found = sorted({name.removesuffix("_coordinator") for name in _stanzas(told) if name.endswith("_coordinator")})
-    others = (
-        f"; it has backups of clusters with the prefix {', '.join(found)}: set citus:restoreFrom.prefix"
-        if found
-        else ""
-    )
+    found = ", ".join(catalogue.prefixes)
+    others = f"; it has backups of clusters with the prefix {found}: set citus:restoreFrom.prefix" if found else ""
     msg = f"it has no backup of a cluster with the prefix {inputs.prefix}{others}"
     raise BackupError(msg)
-
-
-def _stanzas(told: str) -> list[str]:
-    import json  # noqa: PLC0415
-
-    return [str(stanza["name"]) for stanza in json.loads(told)]
 
 
 class RestorePlan(Resource, module="citus", name="RestorePlan"):

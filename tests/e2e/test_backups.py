@@ -32,9 +32,9 @@ KEY = "a-k3y-of-the-repository"
 
 
 @pytest.fixture(scope="module")
-def repository() -> Iterator[Path]:
-    """A folder for backups, where any account may write."""
-    folder = Path(tempfile.mkdtemp(prefix="citus-pulumi-backups-"))
+def repository(runtime: str) -> Iterator[Path]:
+    """A folder for the backups of a runtime, where any account may write."""
+    folder = Path(tempfile.mkdtemp(prefix=f"citus-pulumi-backups-{runtime}-"))
     folder.chmod(0o777)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pulumi
 import pulumi_docker as docker
 
-from components.backups.configuration import AUTHORITY_FILE, CONFIG_FILE, ServerPlace, render
+from components.backups.configuration import ServerPlace, render_files
 from components.backups.restoring import Fresh
 from components.backups.settings import as_duration
 from components.nodes.data import NodeData, NodeDataInputs
@@ -31,7 +31,7 @@ from components.paths import PROJECT
 from components.resources.certificates import ServerCertificate, ServerCertificateInputs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from components.access import Access
     from components.backups.settings import ScheduleSettings
@@ -213,7 +213,6 @@ class DockerNodes(pulumi.ComponentResource):
         of_coordinator = node is self.coordinator
         connections = int(get_start_settings(self._settings, "", of_coordinator=of_coordinator)["max_connections"])
         files: dict[str, pulumi.Input[str]] = {
-            "start_pooler.sh": (_FOLDER / "start_pooler.sh").read_text("utf-8"),
             "pgbouncer.ini": render_ini(self._settings, pooler, node.name, connections),
             "userlist.txt": login.password.apply(render_userlist),
         }
@@ -224,21 +223,51 @@ class DockerNodes(pulumi.ComponentResource):
         else:
             files |= {"server.crt": login.certificate, "server.key": login.key}
         answers = pulumi.ResourceHook(f"await-{name}", self._engine.await_pooler(self._settings, name, port))
+        published = docker.ContainerPortArgs(
+            internal=POSTGRES_PORT, external=port, ip=self._engine.host_of(name).bind_address
+        )
+        after = [login, node.resource, *after]
+        return self._beside(name, image, "start_pooler.sh", files, after, ports=[published], hooks=[answers])
+
+    def schedule(self, schedule: ScheduleSettings, after: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
+        """Declare the container that makes backups at their times."""
+        name, coordinator = schedule_name(self._settings.name_prefix), node_names(self._settings)[0]
+        files: dict[str, pulumi.Input[str]] = {
+            file: pulumi.Output.secret(text)
+            for file, text in render_schedule(self._settings, schedule, coordinator).items()
+        }
+        if self._authority:
+            files[AUTHORITY] = self._authority.certificate
+        return [self._beside(name, self._of(coordinator).image, "start_schedule.sh", files, after)]
+
+    def _beside(
+        self,
+        name: str,
+        image: docker.RemoteImage,
+        script: str,
+        files: Mapping[str, pulumi.Input[str]],
+        after: Sequence[pulumi.Resource],
+        *,
+        ports: Sequence[docker.ContainerPortArgs] = (),
+        hooks: Sequence[pulumi.ResourceHook] = (),
+    ) -> docker.Container:
+        """Declare a container that is no node: what it runs is a script of this project, with files that are its own."""
         host, site = self._engine.host_of(name), self._of(name)
+        texts = {script: (_FOLDER / script).read_text("utf-8"), **files}
         return docker.Container(
             f"{name}{site.suffix}",
             name=name,
             image=image.image_id,
             user="root",
-            entrypoints=["sh", f"{FOLDER}/start_pooler.sh"],
+            entrypoints=["sh", f"{FOLDER}/{script}"],
             command=[],
             uploads=[
                 docker.ContainerUploadArgs(
                     file=f"{FOLDER}/{file}", content=content, permissions="0644" if file == AUTHORITY else "0600"
                 )
-                for file, content in files.items()
+                for file, content in texts.items()
             ],
-            ports=[{"internal": POSTGRES_PORT, "external": port, "ip": host.bind_address}],
+            ports=list(ports) or None,
             network_mode="bridge",
             networks_advanced=[{"name": site.network.name, "aliases": [name]}],
             labels=[docker.ContainerLabelArgs(label=label, value=value) for label, value in self._labels.items()],
@@ -246,47 +275,10 @@ class DockerNodes(pulumi.ComponentResource):
             must_run=True,
             wait=False,
             opts=pulumi.ResourceOptions.merge(
-                self._child(host, site.provider, "container", name, [answers]),
-                pulumi.ResourceOptions(
-                    additional_secret_outputs=["uploads"], depends_on=[login, node.resource, *after]
-                ),
-            ),
-        )
-
-    def schedule(self, schedule: ScheduleSettings, after: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
-        """Declare the container that makes backups at their times."""
-        name, coordinator = schedule_name(self._settings.name_prefix), node_names(self._settings)[0]
-        host, site = self._engine.coordinator, self._of(coordinator)
-        texts: dict[str, pulumi.Input[str]] = {
-            file: pulumi.Output.secret(text)
-            for file, text in render_schedule(self._settings, schedule, coordinator).items()
-        }
-        texts["start_schedule.sh"] = (_FOLDER / "start_schedule.sh").read_text("utf-8")
-        if self._authority:
-            texts[AUTHORITY] = self._authority.certificate
-        container = docker.Container(
-            name,
-            name=name,
-            image=site.image.image_id,
-            user="root",
-            entrypoints=["sh", f"{FOLDER}/start_schedule.sh"],
-            command=[],
-            uploads=[
-                docker.ContainerUploadArgs(file=f"{FOLDER}/{file}", content=text, permissions="0600")
-                for file, text in texts.items()
-            ],
-            network_mode="bridge",
-            networks_advanced=[{"name": site.network.name, "aliases": [name]}],
-            labels=[docker.ContainerLabelArgs(label=label, value=value) for label, value in self._labels.items()],
-            restart="unless-stopped",
-            must_run=True,
-            wait=False,
-            opts=pulumi.ResourceOptions.merge(
-                self._child(host, site.provider, "container", name),
+                self._child(host, site.provider, "container", name, hooks),
                 pulumi.ResourceOptions(additional_secret_outputs=["uploads"], depends_on=list(after)),
             ),
         )
-        return [container]
 
     def _await_when_remade(self, name: str) -> list[pulumi.ResourceHook]:
         """Return a hook for a container that is made again: what comes after it waits until its server is there."""
@@ -391,12 +383,10 @@ class DockerNodes(pulumi.ComponentResource):
                 docker.ContainerUploadArgs(file="/docker-entrypoint-initdb.d/yy_verify.sh", content=script),
                 *self._trusted(certificate),
             ]
+        repository_files = self._repository_files(name, verdict.data_folder)
         uploads += [
             docker.ContainerUploadArgs(file=f"{FOLDER}/{file}", content=content, permissions="0600")
-            for files in (
-                self._repository_files(name, verdict.data_folder),
-                self._restore_files(name, verdict.data_folder),
-            )
+            for files in (repository_files, self._restore_files(name, verdict.data_folder))
             for file, content in files.items()
         ]
         container = docker.Container(
@@ -462,7 +452,7 @@ class DockerNodes(pulumi.ComponentResource):
             log=self._engine.log_of(name),
             passfile=f"docker:{host.locate(name)}",
             keypair=certificate.keypair if certificate else None,
-            repository_files=self._repository_files(name, verdict.data_folder),
+            repository_files=repository_files,
         )
 
     def _repository_files(self, name: str, data: str) -> dict[str, pulumi.Output[str]]:
@@ -471,9 +461,7 @@ class DockerNodes(pulumi.ComponentResource):
         if not settings.backup:
             return {}
         server = ServerPlace(name, data, POSTGRES_PORT, settings.user, settings.database, RUN)
-        authority = settings.backup.authority
-        text = render(settings.backup, BACKUPS, server, f"{RUN}/{AUTHORITY_FILE}" if authority else "")
-        files = {CONFIG_FILE: text, **({AUTHORITY_FILE: authority} if authority else {})}
+        files = render_files(settings.backup, BACKUPS, server)
         return {file: pulumi.Output.secret(content) for file, content in files.items()}
 
     def _plan_restore(self) -> RestorePlan | None:
@@ -496,11 +484,12 @@ class DockerNodes(pulumi.ComponentResource):
         settings = self._settings
         if not (self.plan and self._engine.restores and settings.restore_from):
             return {}
-        any_host, rule = ("hostssl", "" if name == node_names(settings)[0] else " clientcert=verify-ca")
-        rules = ["local all all trust", *(f"host all all {own} scram-sha-256" for own in ("127.0.0.1/32", "::1/128"))]
-        rules.append(
-            f"{any_host} all all all scram-sha-256{rule}" if settings.verifies else "host all all all scram-sha-256"
-        )
+        of_others = "host all all all scram-sha-256"
+        if settings.verifies:
+            rule = "" if name == node_names(settings)[0] else " clientcert=verify-ca"
+            of_others = f"hostssl all all all scram-sha-256{rule}"
+        own = [f"host all all {address} scram-sha-256" for address in ("127.0.0.1/32", "::1/128")]
+        rules = "\n".join(["local all all trust", *own, of_others, ""])
         configuration = "# Written when the node was made of a backup.\n"
         if settings.verifies:
             configuration += f"citus.node_conninfo = 'sslmode=verify-full sslrootcert={RUN}/{AUTHORITY}'\n"
@@ -511,7 +500,7 @@ class DockerNodes(pulumi.ComponentResource):
             RESTORED,
             {node: self._engine.reached(node) for node in node_names(settings)},
             self._cluster_id,
-            Fresh("\n".join([*rules, ""]), configuration),
+            Fresh(rules, configuration),
         )
         script = pulumi.Output.from_input((_FOLDER.parent.parent / "restore_node.sh").read_text("utf-8"))
         return {**files, "restore_node.sh": script}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pulumi
 from pulumi.dynamic import ReadResult, Resource
 
-from components.backups.configuration import AUTHORITY_FILE, CONFIG_FILE, TOOLBOX, ServerPlace, render
+from components.backups.configuration import TOOLBOX, ServerPlace, render_files
 from components.backups.restoring import Fresh
 from components.backups.settings import as_duration
 from components.errors import HostError
@@ -291,8 +291,5 @@ def _repository_files(settings: Settings, node: str, port: int, folder: Path) ->
     if not settings.backup:
         return None
     server = ServerPlace(node, str(folder / "data"), port, settings.user, settings.database, str(folder))
-    authority = settings.backup.authority
-    where = str(folder / AUTHORITY_FILE) if authority else ""
-    files = {CONFIG_FILE: render(settings.backup, settings.backup.repository, server, where)}
-    files |= {AUTHORITY_FILE: authority} if authority else {}
+    files = render_files(settings.backup, settings.backup.repository, server)
     return {name: pulumi.Output.secret(text) for name, text in files.items()}
