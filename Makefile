@@ -114,8 +114,8 @@ backups: setup ## show the backups, and the points to go back to (JSON=1 for pro
 TO ?= latest
 
 .PHONY: restore
-restore: setup ## make a new stack of a backup of STACK, and bring it up (TO=…, NAME=…); or put a stack back: IN_PLACE=… CONFIRM=…
-	@$(RUN) restore --stack '$(STACK)' --to '$(TO)' --name '$(NAME)' --in-place '$(IN_PLACE)' --confirm '$(CONFIRM)'
+restore: setup ## make a new stack of a backup of STACK, and bring it up (TO=…, NAME=…); put a stack back: IN_PLACE=… CONFIRM=…; bring lost workers back: WORKERS=…
+	@$(RUN) restore --stack '$(STACK)' --to '$(TO)' --name '$(NAME)' --in-place '$(IN_PLACE)' --confirm '$(CONFIRM)' --workers '$(WORKERS)'
 
 .PHONY: psql
 psql: setup ## connect to the coordinator

@@ -205,9 +205,20 @@ def restore(
     name: Annotated[str, typer.Option(help="of the new stack; by default that of the other, with -restored")] = "",
     in_place: Annotated[str, typer.Option(help="the stack, whose rows are given up, in the place of a new one")] = "",
     confirm: Annotated[str, typer.Option(help="its name once more")] = "",
+    workers: Annotated[str, typer.Option(help="that have lost their data, and come back: worker_2,worker_4")] = "",
 ) -> None:
-    """Make a new stack of a backup of another one, and bring it up; or put a stack back to one of its backups."""
-    from cli.restore import prepare_in_place, prepare_new  # noqa: PLC0415
+    """Make a new stack of a backup of another one, and bring it up; or put a stack back to one of its backups.
+
+    Or make workers that have lost their data of their own newest backup, in a cluster that has gone on without them.
+    """
+    from cli.restore import prepare_in_place, prepare_new, wanted_workers  # noqa: PLC0415
+
+    if workers:
+        source = select_stack(stack)
+        with wanted_workers(source, workers):
+            refresh(source)  # or the state would have them as they were
+            up(source)
+        return
 
     if in_place:
         prepare_in_place(in_place, confirm, to)

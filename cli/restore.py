@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,9 +19,9 @@ from components.errors import BackupError, StackError
 from components.settings import PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["prepare_in_place", "prepare_new"]
+__all__ = ["prepare_in_place", "prepare_new", "wanted_workers"]
 
 _OF_BACKUPS: Final = ("retention", "schedule", "maxAge")
 _SECRET: Final = ("key", "secretKey")
@@ -72,6 +73,20 @@ def prepare_in_place(stack: str, confirmed: str, at: str) -> None:
     point = read_backups(read_outputs(open_stack(stack))).find(at).name
     _write(stack, settings_file(stack), repository, {"at": point, "prefix": prefix, "inPlace": True})
     print(f"the stack {stack} goes back to {point}")
+
+
+@contextmanager
+def wanted_workers(stack: str, workers: str) -> Iterator[None]:
+    """Let an update make lost workers of their own newest backup. It is said for this once: later on, it would be meant no more.
+
+    Args:
+        stack: that has lost them.
+        workers: such as worker_2, with commas between.
+    """
+    opened, setting = open_stack(stack), f"{PROJECT}:restoreWorkers"
+    opened.set_config(setting, automation.ConfigValue(workers))
+    yield
+    opened.remove_config(setting)
 
 
 def _read_repository(stack: str) -> tuple[dict[str, Any], str]:

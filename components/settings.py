@@ -425,6 +425,8 @@ class Settings(Model):
     """How old the newest backup may be for what is dangerous, such as 1h; empty for any age."""
     restore_from: RestoreSettings | None = None
     """The backup that the cluster is made of; None for a cluster that is made empty."""
+    restore_workers: str = ""
+    """Workers whose data is lost, and which are made of their own newest backup, with commas between: worker_2, worker_4."""
     unsafe_triggers: bool = False
     """Sharded tables may have triggers, which fire on the workers, for the rows of one shard each."""
     parameters: dict[str, ParameterValue] = Field(default_factory=dict)
@@ -734,6 +736,22 @@ class Settings(Model):
                 raise ValueError(msg)
         if self.bind_address != "127.0.0.1":
             msg = f"bindAddress = {self.bind_address!r}: local nodes listen on 127.0.0.1 only: remove the setting"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def lost_workers(self) -> tuple[str, ...]:
+        """Return the workers that are made of their own newest backup."""
+        return tuple(filter(None, (name.strip() for name in self.restore_workers.split(","))))
+
+    @model_validator(mode="after")
+    def _lost_workers_are_backed_up(self) -> Settings:
+        at, workers = f"restoreWorkers = {self.restore_workers!r}", self.nodes[1:]
+        if unknown := [name for name in self.lost_workers if name not in workers]:
+            msg = f"{at}: {', '.join(unknown)} is none of the workers, which are {workers[0]} to {workers[-1]}"
+            raise ValueError(msg)
+        if self.lost_workers and self.backup is None:
+            msg = f"{at}: this cluster declares no backup to make them of: declare citus:backup as it was, or remove it"
             raise ValueError(msg)
         return self
 

@@ -11,13 +11,17 @@ from components.backups.configuration import AUTHORITY_FILE, ServerPlace, render
 from components.paths import SQL
 
 if TYPE_CHECKING:
-    from components.backups.settings import RestoreSettings
+    from components.backups.settings import RepositorySettings
 
-__all__ = ["RESTORE_FILES", "Fresh", "RestoredNode", "Target", "render_restore"]
+__all__ = ["END_OF_ARCHIVE", "RESTORE_FILES", "Fresh", "RestoredNode", "Target", "render_restore"]
 
+END_OF_ARCHIVE: Final = 0
+"""In the place of a timeline: the newest, to its end."""
+
+_SCRIPTS: Final = ("after_restore.sql", "find_reference_copies.sql")
 RESTORE_FILES: Final = (
     *("restore.conf", "restore.env", "restore-password", "restore-user", "restore-cluster", "restore-point"),
-    *("restore-nodes.json", "restore-hba.conf", "restore-auto.conf", "after_restore.sql"),
+    *("restore-nodes.json", "restore-hba.conf", "restore-auto.conf", *_SCRIPTS),
 )
 """The names of those that there are in any case."""
 
@@ -33,7 +37,7 @@ class RestoredNode:
     label: str
     """Of its backup."""
     timeline: int
-    """That leads from there to the point."""
+    """That leads from there to the point; or END_OF_ARCHIVE."""
     name: str
     """How the other nodes reach it now."""
     port: int
@@ -44,12 +48,17 @@ class Target:
     """What all nodes of a cluster come to."""
 
     point: str
+    """Empty where a worker comes to the end of its archive."""
     cluster_id: str
-    """Of the new cluster."""
+    """Of the new cluster; of one that goes on, nothing needs it."""
     password: str
     """Of the user, from now on."""
     nodes: Mapping[str, RestoredNode]
     """By name."""
+    coordinator: str = ""
+    """How a worker that comes back alone reaches the coordinator, as libpq takes it; it has its password from a file."""
+    passfile: str = ""
+    """The text of that file."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class Fresh:
 
 
 def render_restore(
-    settings: RestoreSettings, path: str, server: ServerPlace, target: Target, fresh: Fresh
+    settings: RepositorySettings, path: str, server: ServerPlace, target: Target, fresh: Fresh
 ) -> dict[str, str]:
     """Return the texts of the files that restore_node.sh reads, by their names.
 
@@ -75,21 +84,27 @@ def render_restore(
         fresh: the configuration that it has then.
     """
     node = target.nodes[server.stanza]
+    timeline = "latest" if node.timeline == END_OF_ARCHIVE else node.timeline
     source = ServerPlace(node.stanza, server.data, server.port, server.user, server.database, server.folder)
     authority = settings.authority
     where = f"{server.folder}/restore-{AUTHORITY_FILE}" if authority else ""
     return {
         "restore.conf": render(settings, path, source, where),
-        "restore.env": f"STANZA={node.stanza}\nLABEL={node.label}\nPOINT={target.point}\nTIMELINE={node.timeline}\n",
+        "restore.env": f"STANZA={node.stanza}\nLABEL={node.label}\nPOINT={target.point}\nTIMELINE={timeline}\n",
         "restore-password": target.password,
         "restore-user": server.user,
-        "restore-cluster": target.cluster_id,
-        "restore-point": target.point,
+        "restore-cluster": f"{target.cluster_id}\n",  # Docker uploads no empty file
+        "restore-point": f"{target.point}\n",
         "restore-nodes.json": json.dumps(
             [{"groupid": it.group, "name": it.name, "port": it.port} for it in target.nodes.values()]
         ),
         "restore-hba.conf": fresh.rules,
         "restore-auto.conf": fresh.configuration,
-        "after_restore.sql": (SQL / "citus" / "after_restore.sql").read_text("utf-8"),
+        **{name: (SQL / "citus" / name).read_text("utf-8") for name in _SCRIPTS},
         **({f"restore-{AUTHORITY_FILE}": authority} if authority else {}),
+        **(
+            {"restore-coordinator": target.coordinator, "restore-passfile": target.passfile}
+            if target.coordinator
+            else {}
+        ),
     }

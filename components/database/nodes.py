@@ -71,6 +71,8 @@ class NodeIdentity:
     shards: int
     """Shards of distributed tables that its own metadata says it holds."""
     wal_level: str
+    restored: str | None = None
+    """Until when it has what was committed on it, where it was made of its own backup and is still to be taken back."""
 
 
 @dataclass(frozen=True)
@@ -267,6 +269,9 @@ def ensure_worker(
         IdentityError: the node at that address is another than the registered one, or a member of another cluster.
     """
     refuse_settings(connection)
+    if identity.restored and identity.group_id is not None and identity.server_id is not None:
+        # Where the worker is on another host now, another resource stands for it, which knows nothing yet.
+        known = known or KnownWorker(identity.group_id, identity.server_id)
     if known is not None:
         _ensure_address(connection, name, port, identity, known, timeout)
     node = get_node(connection, name, port)

@@ -18,6 +18,12 @@ readonly done_file="$data/citus-pulumi.restored" begun_file="$data/citus-pulumi.
 bin=$(dirname "$(command -v "$server")")
 readonly bin
 
+if [[ -n $POINT ]]; then
+    readonly goal=$POINT target=(--type=name --target="$POINT" --target-action=promote)
+else # a worker that comes back alone, into a cluster that has gone on
+    readonly goal="the end of its archive" target=(--type=default)
+fi
+
 if [[ -f $done_file && $(<"$done_file") == "$POINT $LABEL" ]]; then
     exit 0
 fi
@@ -28,13 +34,13 @@ if [[ ! -f $begun_file ]]; then
             exit 0 # data that was not made by a restore, or that has gone on since
         fi
     else
-        echo "restoring $STANZA to $POINT, from the backup $LABEL"
+        echo "restoring $STANZA to $goal, from the backup $LABEL"
         delta=(--no-delta)
         if [[ -n $(ls -A "$data" 2>/dev/null) ]]; then
             delta=(--delta)
         fi
         pgbackrest --config="$folder/restore.conf" --stanza="$STANZA" --set="$LABEL" --pg1-path="$data" "${delta[@]}" \
-            --type=name --target="$POINT" --target-timeline="$TIMELINE" --target-action=promote restore
+            "${target[@]}" --target-timeline="$TIMELINE" restore
     fi
     rm -f "$done_file"
     echo "$POINT" >"$begun_file"
@@ -55,13 +61,26 @@ sed -i "/^include = '..\/citus-pulumi.conf'/d" "$data/postgresql.conf"
 readonly process=$!
 until "$bin/pg_isready" -q -h "$socket" -p 5432; do
     if ! kill -0 "$process" 2>/dev/null; then
-        echo "the server of $STANZA ended before it came to $POINT:" >&2
+        echo "the server of $STANZA ended before it came to $goal:" >&2
         grep -v 'not accepting connections\|starting up\|Hot standby mode is disabled' "$socket/log" | tail -n 8 >&2
         exit 1
     fi
     sleep 0.2
 done
-RESTORE_FOLDER=$folder "$bin/psql" -X -q -v ON_ERROR_STOP=1 -h "$socket" -p 5432 -f "$folder/after_restore.sql" >/dev/null
+readonly here=("$bin/psql" -X -q -v ON_ERROR_STOP=1 -h "$socket" -p 5432)
+RESTORE_FOLDER=$folder "${here[@]}" -f "$folder/after_restore.sql" >/dev/null
+
+# The rows of reference tables are those of the coordinator: as long as this copy does not answer, nobody can write to any of them.
+if [[ -f $folder/restore-coordinator ]]; then
+    there=(env "PGPASSFILE=$folder/restore-passfile" "$bin/psql" -X -q -v ON_ERROR_STOP=1 "$(<"$folder/restore-coordinator")")
+    readonly there
+    "${there[@]}" -A -t -z -0 -f "$folder/find_reference_copies.sql" >"$socket/copies"
+    while IFS= read -r -d '' table && IFS= read -r -d '' copy && IFS= read -r -d '' columns; do
+        "${there[@]}" -c "copy $table ($columns) to stdout" |
+            "${here[@]}" -c "set session_replication_role = replica" -c begin -c "delete from $copy" \
+                -c "copy $copy ($columns) from stdin" -c commit
+    done <"$socket/copies"
+fi
 stop
 trap - EXIT
 cp "$folder/restore-hba.conf" "$data/pg_hba.conf"
@@ -74,4 +93,4 @@ install -m 0600 "$socket.conf" "$data/postgresql.auto.conf"
 rm "$socket.conf"
 rm -f "$begun_file"
 echo "$POINT $LABEL" >"$done_file"
-echo "$STANZA has come to $POINT"
+echo "$STANZA has come to $goal"

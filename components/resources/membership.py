@@ -12,7 +12,7 @@ import pulumi
 from pulumi.dynamic import ReadResult
 
 from components.access import Access
-from components.database import health, login_rules, nodes, roles, session
+from components.database import health, login_rules, nodes, rejoin, roles, session
 from components.errors import IdentityError
 from components.logs import Log
 from components.resources.provider import tell
@@ -134,7 +134,8 @@ class WorkerNodeProvider(SqlProvider[WorkerNodeInputs]):
         inputs = self.read_inputs(_props)
         with self.session(self.as_set(_props), f"removing worker {inputs.address}") as connection:
             node = nodes.get_node_of_group(connection, int(_props["group_id"]))
-            if node is not None:
+            # One that came back on another host has another resource.
+            if node is not None and (node.node_name, node.node_port) == (inputs.node_name, inputs.node_port):
                 nodes.remove_node(connection, node.node_name, node.node_port)
 
     def ensure(self, inputs: WorkerNodeInputs, before: Props) -> Props:
@@ -152,6 +153,8 @@ class WorkerNodeProvider(SqlProvider[WorkerNodeInputs]):
         )
         with self.session(inputs, doing, node=(name, port)) as connection:
             registered = nodes.ensure_worker(connection, name, port, identity, known=known, timeout=timeout)
+            if identity.restored:
+                tell(rejoin.rejoin(connection, name, port, int(registered["group_id"]), identity.restored))
             tell(roles.spread(connection, timeout, only=(name, port)))
             return registered
 

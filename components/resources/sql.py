@@ -12,7 +12,7 @@ from pulumi.dynamic import ReadResult, Resource
 from components.access import Access
 from components.database.client import connected
 from components.database.session import working
-from components.errors import NotReadyError
+from components.errors import AccessError, NotReadyError
 from components.reports import NotRefreshed, report
 from components.resources.provider import DeclarativeProvider
 from components.resources.wire import read
@@ -49,7 +49,7 @@ class SqlProvider(DeclarativeProvider[A]):
         inputs = self.read_inputs(props)
         try:
             with self.connection(replace(inputs, ready_timeout=READ_TIMEOUT), f"reading {id_}") as connection:
-                found = self.find(connection, inputs, props)
+                found = self._find(connection, inputs, props)
         except NotReadyError as error:
             if error.nodes and not self.asks_nodes:  # the coordinator answers
                 raise
@@ -60,6 +60,14 @@ class SqlProvider(DeclarativeProvider[A]):
         if found is None:
             return ReadResult("", {})
         return self.read_result(id_, {**props, **found})
+
+    def _find(self, connection: Connection, inputs: A, props: Props) -> Props | None:
+        try:
+            return self.find(connection, inputs, props)
+        except AccessError as refusal:
+            if not self.asks_nodes:
+                raise
+            raise NotReadyError(str(refusal)) from refusal  # a node's: the coordinator has let us in
 
     def unreachable(self, id_: str, props: Props) -> ReadResult:
         """Say what a refresh records where the coordinator does not answer."""

@@ -30,4 +30,10 @@ select pg_catalog.to_regclass('citus_pulumi.stack') is not null as is_coordinato
     \endif
     insert into citus_pulumi.restored (cluster, point) values (:'cluster', :'point');
 \endif
+select pg_catalog.length(:'point') = 0 as is_alone \gset
+\if :is_alone
+    -- Until when it has what was committed: noted until the coordinator has proved it, and taken it back.
+    select coalesce(pg_catalog.pg_last_xact_replay_timestamp(), checkpoint_time) as moment from pg_catalog.pg_control_checkpoint() \gset
+    alter database :"DBNAME" set citus_pulumi.restored = :'moment';
+\endif
 commit;

@@ -12,5 +12,6 @@ select pg_catalog.json_build_object(
                join pg_catalog.pg_dist_partition t using (logicalrelid)
                where t.repmodel <> 't' and t.colocationid <> 0
                  and p.groupid = (select groupid from pg_catalog.pg_dist_local_group)),
+    'restored', pg_catalog.current_setting('citus_pulumi.restored', true),
     'wal_level', pg_catalog.current_setting('wal_level')
 )

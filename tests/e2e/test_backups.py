@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from tests.e2e.nodes import DOCKER, LOCAL_BACKUPS
@@ -286,6 +287,62 @@ def test_backups_that_are_too_old_are_drift_and_stand_in_the_way_of_what_is_dang
     assert "(citus:backup.maxAge is 8d)" in stale.output
     stack.set(requireBackup=None)
     assert stack.up().code == 0
+
+
+def test_a_worker_whose_data_is_lost_comes_back_alone(stack: Stack) -> None:
+    """With all that was archived of it, into a cluster that has gone on; its reference tables are those of now."""
+    stack.query("insert into country select i, 'country ' || i from generate_series(0, 7) i")
+    assert stack.run_cli("backup", "--kind", "full").code == 0
+    sell(stack, 4001, 4100)
+    assert stack.run_cli("backup", "--kind", "restore-point").code == 0
+    stack.query("delete from country where id = 7")
+    stack.query("update country set name = 'renamed'")
+    stack.nodes.empty("worker_1")
+    lost = stack.preview()
+    assert lost.code != 0
+    assert "worker_1: its data" in lost.errors, lost.output
+    assert "make restore WORKERS=worker_1" in lost.errors
+    sold = [country for country in range(8) if not refuses(stack, country)]
+    assert 0 < len(sold) < 8  # those of the other worker
+    done = stack.run_cli("restore", "--workers", "worker_1")
+    assert done.code == 0, done.output
+    assert "is back, with what was committed on it until" in done.output, done.output
+    assert stack.query("select count(*) from sale where id between 4001 and 4100") == [100]
+    assert stack.query("select count(*) from sale where id = 9001") == [len(sold)]
+    told = "select string_agg(it::text, $$ $$ order by id) from %s it"
+    copies = stack.query(f"select result from run_command_on_placements('country', '{told}')")
+    assert len(copies) == 3
+    assert len(set(copies)) == 1, copies
+    assert stack.query("select bool_and(result) from citus_check_cluster_node_health()") == [True]
+    assert stack.query("select count(*) from country") == [7]
+    assert "restoreWorkers" not in stack.config.read_text()
+    again = stack.preview("--expect-no-changes")
+    assert again.code == 0, again.output
+    sell(stack, 9101, 9200)
+    assert stack.run_cli("backup").code == 0
+
+
+def refuses(stack: Stack, country: int) -> bool:
+    """Write a sale of a country; tell whether its worker is away."""
+    try:
+        stack.query(f"insert into sale values ({country}, 9001, 'meanwhile')")
+    except psycopg.Error:
+        return True
+    return False
+
+
+def test_a_worker_that_was_sharded_otherwise_since_does_not_come_back_alone(stack: Stack) -> None:
+    """What the archive has of it is not what the cluster expects: it is left as it is, and the way is said."""
+    assert stack.run_cli("backup").code == 0
+    stack.query("alter table line add column later int")
+    stack.nodes.empty("worker_2")
+    done = stack.run_cli("restore", "--workers", "worker_2")
+    assert done.code != 0
+    assert "it cannot come back alone: restore the whole cluster" in done.output, done.output
+    point = listed(stack)["points"][-1]["name"]
+    stack.set(restoreWorkers=None)
+    done = stack.run_cli("restore", "--to", point, "--in-place", stack.name, "--confirm", stack.name)
+    assert done.code == 0, done.output
 
 
 def test_a_cluster_goes_back_in_place_when_that_is_said_twice(stack: Stack, schema: Path) -> None:

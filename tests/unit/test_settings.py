@@ -90,6 +90,7 @@ def test_a_password_is_all_that_a_stack_must_set() -> None:
         "backup": None,
         "require_backup": "",
         "restore_from": None,
+        "restore_workers": "",
         "entry": "coordinator",
         "parameters": {},
         "coordinator_parameters": {},

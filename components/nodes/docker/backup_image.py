@@ -11,7 +11,7 @@ from components.nodes.docker.image import find_image
 if TYPE_CHECKING:
     from components.settings import Settings
 
-__all__ = ["CONTEXT", "get_base", "get_recipe", "is_as_built", "needs_backups", "tag"]
+__all__ = ["CONTEXT", "find_built", "get_base", "get_recipe", "is_as_built", "needs_backups", "tag"]
 
 CONTEXT: Final = Path(__file__).parent / "files" / "backups"
 _BASE: Final = "citus-pulumi.base"
@@ -33,6 +33,14 @@ def get_recipe(image: str) -> str:
 def tag(image: str) -> str:
     """Return what the image that is built on a declared one is called."""
     return f"citus-pulumi/nodes:{get_recipe(image)}"
+
+
+def find_built(client: Any, declared: str) -> bool:
+    """Tell whether an engine has the image that would be built on the declared one, and on what that name stands for now."""
+    base, built = find_image(client, declared), find_image(client, tag(declared))
+    return bool(
+        base and built and (built.labels.get(_BASE), built.labels.get(_RECIPE)) == (base.id, get_recipe(declared))
+    )
 
 
 def get_base(client: Any, image: str) -> str:

@@ -31,6 +31,7 @@ from components.nodes.look import Look
 from components.nodes.node import is_schedule, node_names, pooler_name
 from components.nodes.passfile import find_passwords
 from components.nodes.restoring import decide
+from components.nodes.returning import Returning, find_returning
 from components.nodes.server_settings import choose_shared_buffers
 from components.nodes.versions import get_newest_postgres
 from components.resources.remains import Remnant, Remnants
@@ -73,6 +74,8 @@ class Engine:
         """Containers that are there and have to be made again, with the reason: not all at the same time."""
         self.restores = False
         """Whether nodes are made of a backup, once `look` has looked."""
+        self.returning = Returning()
+        """Workers that are made of their own backup, once `look` has looked."""
         self._settings = settings
         self._names = node_names(settings)
         self._dealt = settings.deal_out({})
@@ -179,7 +182,12 @@ class Engine:
             self._look_into_containers(settings, host)
         ports = self._refuse_ports(settings)
         there = [name for name in names if volume_name(name) in self.host_of(name).volumes]
-        self.restores, in_the_way = decide(settings, live, there, [name for name in names if name not in there])
+        missing = [name for name in names if name not in there]
+        self.restores, in_the_way = decide(settings, live, there, missing)
+        if not self.restores:
+            self.returning = find_returning(
+                settings, live, {name: self.reached(name) for name in names}, tuple(missing)
+            )
         verdicts = [
             f"host {name}: {problem}" if name else problem
             for name, verdict in self._verdicts.items()
@@ -188,6 +196,7 @@ class Engine:
         obstacles = (
             *unclear,
             *in_the_way,
+            *self.returning.obstacles,
             *self._refuse_full_disks(),
             *self._refuse_less(settings),
             *self._refuse_clocks(),

@@ -13,7 +13,7 @@ from components.backups.configuration import ServerPlace, render_files
 from components.backups.restoring import Fresh
 from components.backups.settings import as_duration
 from components.nodes.data import NodeData, NodeDataInputs
-from components.nodes.docker.backup_image import CONTEXT, get_recipe, needs_backups, tag
+from components.nodes.docker.backup_image import CONTEXT, find_built, get_recipe, needs_backups, tag
 from components.nodes.docker.container_files import RUN
 from components.nodes.docker.destroy_guard import DestroyGuard, DestroyGuardInputs, GuardedHost
 from components.nodes.docker.engine import STOP_SECONDS, Engine
@@ -26,6 +26,7 @@ from components.nodes.docker.shape import BACKUPS, POSTGRES_PORT, RESTORED, get_
 from components.nodes.docker.volumes import CLUSTER, MANAGED_BY, owner_of, volume_name
 from components.nodes.node import Node, node_names, schedule_name
 from components.nodes.restore import RestorePlan, RestorePlanInputs
+from components.nodes.returning import RETURN_SECONDS
 from components.nodes.server_settings import get_start_settings
 from components.paths import PROJECT
 from components.resources.certificates import ServerCertificate, ServerCertificateInputs
@@ -114,7 +115,7 @@ class DockerNodes(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, provider=provider),
         )
         if needs_backups(settings):
-            image = self._build(f"{name}-nodes-image{suffix}", image, provider)
+            image = self._build(f"{name}-nodes-image{suffix}", image, provider, host)
         hook = self._engine.reconnect(host, settings.network)
         reconnect = pulumi.ResourceHook(f"reconnect-{settings.network}{suffix}", hook)
         network = docker.Network(
@@ -126,23 +127,32 @@ class DockerNodes(pulumi.ComponentResource):
         )
         return _Site(suffix, provider, image, network)
 
-    def _build(self, name: str, base: docker.RemoteImage, provider: docker.Provider) -> docker.RemoteImage:
-        """Build the nodes' image with what backups need on top of the declared one."""
+    def _build(
+        self, name: str, base: docker.RemoteImage, provider: docker.Provider, host: DockerHost
+    ) -> docker.RemoteImage:
+        """Build the nodes' image with what backups need on top of the declared one; or take the one that somebody has loaded."""
+        is_there = find_built(host.client, self._settings.image)
+        build = docker.RemoteImageBuildArgs(
+            context=str(CONTEXT.relative_to(PROJECT)),
+            build_args={
+                "BASE": base.name,
+                "BASE_ID": base.image_id,
+                "RECIPE": get_recipe(self._settings.image),
+            },
+            network_mode="host",  # the bridge of an engine may have no way to the packages
+        )
         return docker.RemoteImage(
             name,
             name=tag(self._settings.image),
-            build=docker.RemoteImageBuildArgs(
-                context=str(CONTEXT.relative_to(PROJECT)),
-                build_args={
-                    "BASE": base.name,
-                    "BASE_ID": base.image_id,
-                    "RECIPE": get_recipe(self._settings.image),
-                },
-                network_mode="host",  # the bridge of an engine may have no way to the packages
-            ),
-            triggers={"base": base.image_id},
+            build=None if is_there else build,
+            triggers=None if is_there else {"base": base.image_id},
             keep_locally=True,
-            opts=pulumi.ResourceOptions(parent=self, provider=provider),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                provider=provider,
+                depends_on=[base],
+                ignore_changes=["build", "triggers"] if is_there else None,  # one that was built here stays as it is
+            ),
         )
 
     def _of(self, name: str) -> _Site:
@@ -285,6 +295,8 @@ class DockerNodes(pulumi.ComponentResource):
         within: float = self._settings.ready_timeout
         if self.plan and self._engine.restores and self._settings.restore_from:
             within = as_duration(self._settings.restore_from.within).total_seconds()
+        elif name in self._engine.returning.names:
+            within = RETURN_SECONDS
         elif name not in self._engine.remade:
             return []
         return [pulumi.ResourceHook(f"await-{name}", self._engine.await_server(name, within))]
@@ -481,8 +493,9 @@ class DockerNodes(pulumi.ComponentResource):
 
     def _restore_files(self, name: str, data: str) -> dict[str, pulumi.Output[str]]:
         """Return what a node needs that is made of a backup, by the names of the files; nothing where it is not."""
-        settings = self._settings
-        if not (self.plan and self._engine.restores and settings.restore_from):
+        settings, returning = self._settings, self._engine.returning
+        is_whole = self.plan and self._engine.restores and settings.restore_from
+        if not is_whole and name not in returning.names:
             return {}
         of_others = "host all all all scram-sha-256"
         if settings.verifies:
@@ -494,14 +507,14 @@ class DockerNodes(pulumi.ComponentResource):
         if settings.verifies:
             configuration += f"citus.node_conninfo = 'sslmode=verify-full sslrootcert={RUN}/{AUTHORITY}'\n"
         server = ServerPlace(name, data, POSTGRES_PORT, settings.user, settings.database, RUN)
-        files = self.plan.render(
-            settings,
-            server,
-            RESTORED,
-            {node: self._engine.reached(node) for node in node_names(settings)},
-            self._cluster_id,
-            Fresh(rules, configuration),
-        )
+        fresh = Fresh(rules, configuration)
+        if self.plan and is_whole:
+            reached = {node: self._engine.reached(node) for node in node_names(settings)}
+            files = self.plan.render(settings, server, RESTORED, reached, self._cluster_id, fresh)
+        else:
+            verified = {"sslmode": "verify-full", "sslrootcert": f"{RUN}/{AUTHORITY}"} if settings.verifies else {}
+            coordinator = self._engine.reached(node_names(settings)[0])
+            files = returning.render(settings, server, BACKUPS, coordinator, fresh, **verified)
         script = pulumi.Output.from_input((_FOLDER.parent.parent / "restore_node.sh").read_text("utf-8"))
         return {**files, "restore_node.sh": script}
 

@@ -24,6 +24,7 @@ from components.nodes.look import Look
 from components.nodes.node import node_names
 from components.nodes.passfile import find_passwords
 from components.nodes.restoring import decide
+from components.nodes.returning import Returning, find_returning
 from components.nodes.server_settings import choose_shared_buffers, find_shared_buffers, get_start_settings
 from components.nodes.versions import describe_upgrade, get_extension_problem
 from components.parameters import REFUSED, SERVER_SETTINGS, needs_restart
@@ -59,6 +60,8 @@ class LocalHost:
         """Nodes that run and have to be started again, with the reason, once `look` has looked: not all at the same time."""
         self.restores = False
         """Whether nodes are made of a backup, once `look` has looked."""
+        self.returning = Returning()
+        """Workers that are made of their own backup, once `look` has looked."""
         self._project = project
 
     def data_dir(self, settings: Settings) -> Path:
@@ -127,9 +130,14 @@ class LocalHost:
             server = Server(names[0], HOST, port, settings.database, settings.user)
             live = look_at(server, *find_passwords(settings, f"folder:{folder / names[0]}"))
         there = [name for name in names if (folder / name).exists()]
-        self.restores, in_the_way = decide(settings, live, there, [name for name in names if name not in there])
+        missing = [name for name in names if name not in there]
+        self.restores, in_the_way = decide(settings, live, there, missing)
+        reached = {name: (HOST, port) for name, port in zip(names, settings.local_ports, strict=True)}
+        if not self.restores:
+            self.returning = find_returning(settings, live, reached, tuple(missing))
         obstacles = (
             *in_the_way,
+            *self.returning.obstacles,
             *self._ports(settings, folder),
             *self._locale_problems(settings),
             *self._extension_problems(settings),

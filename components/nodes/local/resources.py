@@ -25,6 +25,7 @@ from components.nodes.local.server import HOST, LocalServer
 from components.nodes.locales import DEFAULT_LOCALE
 from components.nodes.node import Node, node_names
 from components.nodes.restore import RestorePlan, RestorePlanInputs
+from components.nodes.returning import RETURN_SECONDS
 from components.parameters import SERVER_SETTINGS
 from components.resources.provider import DeclarativeProvider
 from components.resources.wire import Given, known, write
@@ -244,8 +245,9 @@ class LocalNodes(pulumi.ComponentResource):
         self, settings: Settings, node: str, ports: Mapping[str, int], cluster_id: pulumi.Output[str]
     ) -> dict[str, Any]:
         """Return what a node needs that is made of a backup; nothing where it is not."""
-        source = settings.restore_from
-        if not (self.plan and self._host.restores and source):
+        source, returning = settings.restore_from, self._host.returning
+        is_whole = self.plan and self._host.restores and source
+        if not is_whole and node not in returning.names:
             return {}
         server = ServerPlace(node, "/", ports[node], settings.user, settings.database, TOOLBOX)
         rules = (
@@ -253,6 +255,12 @@ class LocalNodes(pulumi.ComponentResource):
         )
         reached = {name: (HOST, port) for name, port in ports.items()}
         fresh = Fresh(rules, "# Written when the node was made of a backup.\n")
+        if settings.backup and not (self.plan and is_whole and source):
+            alone = returning.render(
+                settings, server, settings.backup.repository, reached[node_names(settings)[0]], fresh
+            )
+            return {"restore": alone, "within": RETURN_SECONDS}
+        assert self.plan and source  # noqa: S101, PT018 - as is_whole says
         files = self.plan.render(settings, server, source.repository, reached, cluster_id, fresh)
         return {"restore": files, "within": round(as_duration(source.within).total_seconds())}
 

@@ -40,6 +40,10 @@ HOST: Final = "127.0.0.1"
 STOP_SECONDS: Final = 60
 
 
+_IDENTITY: Final = """
+select system_identifier || case when timeline_id > 1 then '/' || timeline_id else '' end
+from pg_control_system(), pg_control_checkpoint()
+"""
 _RESTORE: Final = Path(__file__).parent.parent / "restore_node.sh"
 _SETTINGS: Final = {"listen_addresses": HOST, "unix_socket_directories": ""}
 
@@ -111,7 +115,7 @@ class LocalServer:
             restart: whether a server that runs is to take another configuration.
 
         Returns:
-            What identifies the data folder and its Citus: another one has another.
+            What identifies the data folder and its Citus: another one has another, and one that was made of a backup again.
 
         Raises:
             HostError: the folder is another stack's, or a program fails; says what the program said.
@@ -139,7 +143,7 @@ class LocalServer:
             found = connection.execute("select from pg_database where datname = %s", [database]).fetchone()
             if found is None:
                 connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
-            row = connection.execute("select system_identifier::text from pg_control_system()").fetchone()
+            row = connection.execute(_IDENTITY).fetchone()
         own = replace(server, database=database)
         doing = f"making the extension citus in {database}"
         with connected(own, password, doing=doing, timeout=timeout) as connection:

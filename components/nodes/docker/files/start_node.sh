@@ -64,11 +64,12 @@ fi
 
 # A node of a cluster that is made of a backup: its data is, once, before the image's own entry point would make it empty.
 if [[ -f /etc/citus-pulumi/restore.env ]]; then
-    take restore_node.sh after_restore.sql restore.conf restore.env restore-repository-ca.crt restore-hba.conf restore-auto.conf \
-        restore-user restore-password restore-cluster restore-point restore-nodes.json
+    for file in /etc/citus-pulumi/restore* /etc/citus-pulumi/*.sql; do
+        take "${file##*/}"
+    done
     install -d -o postgres -g postgres -m 0700 "$PGDATA"
     PGUSER="$POSTGRES_USER" PGDATABASE="$POSTGRES_DB" gosu postgres bash "$folder/restore_node.sh" "$folder" "$PGDATA" "$@"
     # Only once: data that this container loses later must not come back as it was then.
-    rm -f /etc/citus-pulumi/restore* "$folder"/restore* "$folder/after_restore.sql"
+    rm -f /etc/citus-pulumi/restore* /etc/citus-pulumi/*.sql "$folder"/restore* "$folder"/*.sql
 fi
 exec docker-entrypoint.sh "$@"
