@@ -117,6 +117,12 @@ TO ?= latest
 restore: setup ## make a new stack of a backup of STACK, and bring it up (TO=…, NAME=…); put a stack back: IN_PLACE=… CONFIRM=…; bring lost workers back: WORKERS=…
 	@$(RUN) restore --stack '$(STACK)' --to '$(TO)' --name '$(NAME)' --in-place '$(IN_PLACE)' --confirm '$(CONFIRM)' --workers '$(WORKERS)'
 
+HOST ?=
+
+.PHONY: forget
+forget: setup ## take what was on a host that is gone for good out of the state (HOST=…): nobody can remove it there
+	@$(RUN) forget --stack '$(STACK)' --host '$(HOST)'
+
 .PHONY: psql
 psql: setup ## connect to the coordinator
 	@$(RUN) psql --stack '$(STACK)'

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -20,14 +21,19 @@ from analysis.pages import write_report
 from analysis.place import Place
 from analysis.study import FIRST_ANSWER, WHOLE_STUDY, Extent, Plan, measure
 from analysis.tables import check_tables, drop_leftovers, drop_one_node, one_node
+from analysis.writes import COORDINATOR
 from cli.cluster import coordinator_of, is_stand_in
 from cli.select_stack import select_stack
 from cli.stacks import find_pulumi, open_stack
 from components.environment import print_anything
 from components.errors import StackError
+from components.nodes.docker.shape import POSTGRES_PORT
+from components.nodes.node import pooler_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from components.access import Server
 
 REPORT: Final = Path("analysis/report")
 SEED: Final = 20_240_101
@@ -52,15 +58,31 @@ def find_cluster(outputs: Mapping[str, Any]) -> tuple[Place, dict[str, Any]]:
         raise AnalysisError(msg)
     server, password = coordinator_of(outputs)
     runtime = "local" if server.log and server.log.kind == "file" else "docker"
-    poolers = {"coordinator": "dsnPooled", "worker": "entries"} if runtime == "docker" else {}
     about = {
         "citus": versions["citus"],
         "postgres": versions["postgres"].split()[0],
         "runtime": runtime,
         "workers": len(outputs["workers"]),
-        "poolers": [entry for entry, output in poolers.items() if output in outputs],
+        "poolers": find_poolers(outputs, server),
     }
     return Place(server, password), about
+
+
+def find_poolers(outputs: Mapping[str, Any], coordinator: Server) -> dict[str, str]:
+    """Return the pooler of each node that has one, as `host:port`: the coordinator's as `coordinator`, a worker's by its address.
+
+    They are as clients in the network of the coordinator's container reach them.
+    """
+    entries: dict[str, str] = dict(outputs.get("entries", {}))
+    if "dsnPooled" in outputs:
+        target = conninfo_to_dict(outputs["dsnPooled"])
+        entries = {COORDINATOR: f"{target['host']}:{target['port']}", **entries}
+    if "hosts" in outputs:
+        return entries
+    named = {node: node.rpartition(":")[0] for node in entries} | {
+        COORDINATOR: coordinator.log.where if coordinator.log else ""
+    }
+    return {node: f"{pooler_name(named[node])}:{POSTGRES_PORT}" for node in entries}
 
 
 def loaded(place: Place, title: str, dataset: Dataset, *, streams: int, reload: bool) -> Loaded:

@@ -28,6 +28,7 @@ _SECOND: Final = re.compile(r"^progress: ([0-9.]+) s, ([0-9.]+) tps", re.MULTILI
 """What pgbench says of each second."""
 _REFUSED: Final = {
     re.compile("no pg_hba.conf entry"): "pg_hba.conf keeps its clients out",
+    re.compile("valid client certificate"): "workers let in nobody without a certificate of the stack",
     re.compile(
         r"too many clients already|remaining connection slots|too many connections for", re.IGNORECASE
     ): "a server takes no more connections (max_connections)",

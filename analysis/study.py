@@ -214,14 +214,14 @@ def measure(
         one_node: the same rows on one node.
         plan: what is to be measured.
         loaded: what was loaded into the stack's tables.
-        about: versions of the cluster, its runtime and number of workers, the machine's load, the tables' shard count, which
-            entries have poolers, and how many seconds it took to come here.
+        about: versions of the cluster, its runtime and number of workers, the machine's load, the tables' shard count, where
+            nodes have poolers, and how many seconds it took to come here.
         tell: told what is going on.
         say: told what a person has to know afterwards, too.
     """
     started = dt.datetime.now(dt.UTC)
     shards: int = about.pop("shard_count")
-    poolers: list[str] = about.pop("poolers")
+    poolers: dict[str, str] = about.pop("poolers")
     answer = [
         Answer(pais=pais, canal_venta=channel, profit=profit)
         for (pais, channel), profit in sorted(loaded.profit.items())
@@ -254,7 +254,7 @@ def measure(
             place,
             one_node,
             shard_count=shards,
-            poolers=poolers if plan.whole else [],
+            poolers=poolers if plan.whole else {},
             clients=extent.clients,
             seconds=extent.seconds,
             rounds=extent.rounds,

@@ -22,21 +22,20 @@ from analysis.tables import plain_tables, sharded_tables
 from analysis.world import COUNTRIES
 from components.database.functions import ensure_distributed
 from components.names import TableName
-from components.nodes.docker.shape import POSTGRES_PORT
-from components.nodes.node import pooler_name
 from components.tables import FunctionDeclaration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from analysis.clients import Bench
     from components.database.connections import Connection
 
-__all__ = ["WAYS", "Door", "Measured", "WayToWrite", "compare", "deal", "measure_writes"]
+__all__ = ["COORDINATOR", "WAYS", "Door", "Measured", "WayToWrite", "compare", "deal", "measure_writes"]
 
+COORDINATOR: Final = "coordinator"
 ENTRIES: Final = {
     ONE_NODE: "one node",
-    "coordinator": "coordinator",
+    COORDINATOR: "coordinator",
     "worker": "straight to the country's worker",
     f"{ONE_NODE} by pooler": "one node by the pooler",
     "coordinator by pooler": "coordinator by its pooler",
@@ -96,7 +95,7 @@ def measure_writes(  # noqa: PLR0913 - what is measured, where, and how
     one_node: Place,
     *,
     shard_count: int,
-    poolers: Collection[str],
+    poolers: Mapping[str, str],
     clients: Sequence[int],
     seconds: int,
     rounds: int,
@@ -110,7 +109,7 @@ def measure_writes(  # noqa: PLR0913 - what is measured, where, and how
         place: the stack's own tables, which are left alone; new ones are made, with the countries on the same workers.
         one_node: the database on one node.
         shard_count: of the new tables.
-        poolers: the entries before which there is one: coordinator, worker.
+        poolers: where clients reach those that there are: the coordinator's as COORDINATOR, a worker's by the worker's address.
         clients: numbers of clients that write at once; none, and nothing is measured.
         seconds: of each measurement.
         rounds: how often each is measured.
@@ -208,7 +207,7 @@ def _choose(countries: Sequence[int]) -> str:
 
 @contextmanager
 def _entries(
-    place: Place, one_node: Place, shard_count: int, poolers: Collection[str]
+    place: Place, one_node: Place, shard_count: int, poolers: Mapping[str, str]
 ) -> Iterator[dict[str, list[Door]]]:
     """Yield the servers to write to by entries, with tables and the function `vender`; those are dropped afterwards."""
     with sharded_tables(place, "writes", shard_count) as cluster, plain_tables(one_node, "writes") as one:
@@ -230,17 +229,24 @@ def _entries(
         every = tuple(country.id_pais for country in COUNTRIES)
         entries = {
             ONE_NODE: [Door(one, every)],
-            "coordinator": [Door(cluster, every)],
+            COORDINATOR: [Door(cluster, every)],
             "worker": [
-                Door(_on(cluster, node), tuple(pais for pais in every if there[pais][0] == node))
+                Door(_at(cluster, node), tuple(pais for pais in every if there[pais][0] == node))
                 for node in sorted({node for node, _ in there.values()})
             ],
         }
-        pooled = [entry for entry in entries if entry in poolers or (entry == ONE_NODE and "coordinator" in poolers)]
+        pooled = {entry: [_pooler_of(door.place, entry, poolers) for door in doors] for entry, doors in entries.items()}
         yield entries | {
-            f"{entry} by pooler": [Door(_by_pooler(door.place), door.countries) for door in entries[entry]]
-            for entry in pooled
+            f"{entry} by pooler": [
+                Door(_at(door.place, at), door.countries) for door, at in zip(entries[entry], found, strict=True)
+            ]
+            for entry, found in pooled.items()
+            if all(found)
         }
+
+
+def _pooler_of(place: Place, entry: str, poolers: Mapping[str, str]) -> str:
+    return poolers.get(f"{place.server.host}:{place.server.port}" if entry == "worker" else COORDINATOR, "")
 
 
 def _locate(connection: Connection) -> dict[int, tuple[str, int]]:
@@ -259,14 +265,7 @@ def _settle(connection: Connection, wanted: Mapping[int, str]) -> None:
         moved.add(shard)
 
 
-def _on(place: Place, node: str) -> Place:
-    """Return the same tables, as seen from a worker, where the nodes reach it."""
-    host, _, port = node.rpartition(":")
-    return replace(place, server=replace(place.server, name=node, host=host, port=int(port), log=None))
-
-
-def _by_pooler(place: Place) -> Place:
-    """Return the same tables, as seen through the pooler before the node's container."""
-    server = place.server
-    pooler = pooler_name(server.log.where if server.log else server.host)
-    return replace(place, server=replace(server, name=pooler, host=pooler, port=POSTGRES_PORT, log=None))
+def _at(place: Place, address: str) -> Place:
+    """Return the same tables, as seen from another server: a worker, or a pooler, at `host:port`."""
+    host, _, port = address.rpartition(":")
+    return replace(place, server=replace(place.server, name=address, host=host, port=int(port), log=None))

@@ -165,6 +165,18 @@ def recover(stack: StackOption = "") -> None:
 
 
 @app.command()
+def forget(
+    host: Annotated[str, typer.Option(help="that is gone for good, and that no setting names any more")],
+    stack: StackOption = "",
+) -> None:
+    """Take what was on a host that is gone for good out of the state: nobody can remove it there."""
+    from cli.forget import forget_host  # noqa: PLC0415
+
+    name = select_stack(stack)
+    print(f"forgotten: {', '.join(forget_host(name, host))}; next: make restore WORKERS=… STACK={name}")
+
+
+@app.command()
 def show(stack: StackOption = "") -> None:
     """Show nodes, tables and shards of the running cluster."""
     show_cluster(run_operation(select_stack(stack), lambda _it, _show: None))

@@ -36,6 +36,7 @@ __all__ = [
     "get_node_of_group",
     "remove_node",
     "wait_until_node_ready",
+    "wait_until_told",
 ]
 
 _UPDATE_EXTENSION: Final = "alter extension citus update"
@@ -284,7 +285,8 @@ def ensure_worker(
         connection.execute("select citus_activate_node(%s, %s)", [name, port])
     node = get_node(connection, name, port)
     identity = _identify(connection, name, port)
-    if node is None or not (node.is_active and node.metadata_synced and node.group_id == identity.group_id):
+    is_known = node is not None and (node.metadata_synced or identity.restored)  # see take_back
+    if node is None or not (node.is_active and is_known and node.group_id == identity.group_id):
         msg = f"worker {name}:{port} was registered, but does not know it ({node}; it says {identity}): run up again"
         raise IdentityError(msg)
     return {"node_id": node.node_id, "group_id": node.group_id, "server_id": identity.server_id}
@@ -312,14 +314,24 @@ def _ensure_address(
         raise IdentityError(msg)
     connection.execute("select citus_update_node(%s, %s, %s)", [registered.node_id, name, port])
     print(f"worker {former} has the address {name}:{port} now")  # noqa: T201 - Pulumi shows it
+    if not identity.restored:  # others of its host may be still to come, and Citus tells nobody before all are there
+        wait_until_told(connection, timeout)
+
+
+def wait_until_told(connection: Connection, timeout: float) -> None:
+    """Wait until every node knows the addresses of all.
+
+    Raises:
+        NotReadyError: some do not within `timeout` seconds; names them.
+    """
 
     def attempt() -> None:
-        moved = get_node(connection, name, port)
-        if moved is not None and not moved.metadata_synced:
-            msg = "Citus has not told it yet"
+        unaware = [f"{name}:{port}" for name, port in connection.execute(statement("get_unaware_nodes"))]
+        if unaware:
+            msg = f"Citus has not told {', '.join(unaware)} yet"
             raise NotReadyError(msg)
 
-    wait_until(attempt, what=f"worker {name}:{port} knows the addresses of all nodes", timeout=timeout)
+    wait_until(attempt, what="all nodes know the addresses of all", timeout=timeout)
 
 
 def _refuse_stranger(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
-from components.database.nodes import ask_node
+from components.database.nodes import ask_node, get_addresses, wait_until_told
 from components.database.statements import get_value, statement
 from components.errors import IdentityError
 
@@ -16,22 +16,21 @@ if TYPE_CHECKING:
 
     from components.database.connections import Connection
 
-__all__ = ["rejoin"]
+__all__ = ["take_back"]
 
+_MOMENT: Final = "select coalesce(pg_catalog.current_setting('citus_pulumi.restored', true), '')"
+"""Until when a worker has what was committed on it; empty where it is none that came back."""
 _SHOWN: Final = 5
 
 
-def rejoin(connection: Connection, name: str, port: int, group: int, moment: str) -> Iterator[str]:
-    """Prove that a worker has all shards that the cluster expects of it, and let it know what the cluster knows now.
+def take_back(connection: Connection, timeout: float) -> Iterator[str]:
+    """Let each worker that was made of its own backup know what the cluster knows now, once it proved to have its shards.
 
     Its reference tables are those of the coordinator already, see restore_node.sh. A second call does the same.
 
     Args:
-        connection: to the coordinator.
-        name: of the worker, as it is registered.
-        port: the same.
-        group: the same.
-        moment: until when the worker has what was committed on it.
+        connection: to the coordinator; all nodes answer.
+        timeout: seconds that Citus may take to tell all nodes the addresses of all.
 
     Yields:
         Lines for the person who wanted it back.
@@ -39,6 +38,15 @@ def rejoin(connection: Connection, name: str, port: int, group: int, moment: str
     Raises:
         IdentityError: what was sharded has changed since that moment; nothing is changed.
     """
+    workers = {group: address for group, address in get_addresses(connection).items() if group}
+    moments = {group: ask_node(connection, *address, _MOMENT) for group, address in workers.items()}
+    for group, moment in moments.items():
+        if moment:
+            wait_until_told(connection, timeout)
+            yield from _take_back(connection, *workers[group], group, moment)
+
+
+def _take_back(connection: Connection, name: str, port: int, group: int, moment: str) -> Iterator[str]:
     expected = json.dumps(get_value(connection, "get_expected_shards", group=group))
     question = sql.SQL(statement("compare_shards")).format(expected=sql.Literal(expected))
     compared = json.loads(ask_node(connection, name, port, question.as_string(connection)))

@@ -13,12 +13,11 @@ from components.backups.catalogue import read_catalogue
 from components.backups.restoring import END_OF_ARCHIVE, RestoredNode, Target, render_restore
 from components.database import backups
 from components.database.client import connected
+from components.database.health import get_silent_nodes
 from components.errors import BackupError, StackError
 from components.nodes.passfile import as_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from components.backups.catalogue import Catalogue
     from components.backups.configuration import ServerPlace
     from components.backups.restoring import Fresh
@@ -97,7 +96,7 @@ def find_returning(
             for name in wanted
         )
         return Returning(obstacles=silent)
-    lost = tuple(_describe_lost(settings, live, reached, keys, [it for it in missing if it not in wanted]))
+    lost = _describe_lost(settings, live, reached, keys, [it for it in missing if it not in wanted])
     if not wanted:
         return Returning(obstacles=lost)
     try:
@@ -127,21 +126,42 @@ def _describe_lost(
     reached: Mapping[str, tuple[str, int]],
     keys: Mapping[str, str],
     missing: list[str],
-) -> Iterator[str]:
-    """Yield a line for each worker that is registered with shards, and has no data: an empty one would be no help."""
-    held = {(worker.node_name, worker.node_port): worker.shards for worker in live.workers}
-    for name in missing:
-        shards = held.get(reached[name], 0)
-        if shards:
+) -> tuple[str, ...]:
+    """Return a line for each worker that is registered with shards, and has no data: an empty one would be no help.
+
+    One that is registered under an address that no setting gives is lost where it does not answer, with its host.
+    """
+    lines = []
+    by_address = {worker.address: worker for worker in live.workers if worker.shards}
+    at = {f"{host}:{port}": name for name, (host, port) in reached.items()}
+    elsewhere = [address for address in by_address if address not in at]
+    for address, worker in by_address.items():
+        if at.get(address) in missing:
+            name = at[address]
             way = (
                 f"it can be made of its own backup: make restore WORKERS={keys[name]} (docs/backups.md says what that gives back)"
                 if settings.backup
                 else "this cluster declares no backup, so that is lost: restore the whole from where you have one, or `make down`"
             )
-            yield (
-                f"{keys[name]}: its data ({name}) is gone, and the cluster expects {shards} shards there. Put it back; or, where "
-                f"it is lost for good, {way}"
+            lines.append(
+                f"{keys[name]}: its data ({name}) is gone, and the cluster expects {worker.shards} shards there. Put it back; "
+                f"or, where it is lost for good, {way}"
             )
+    if missing and elsewhere:
+        lines += [
+            f"worker {address} is registered with {by_address[address].shards} shards, does not answer, and no host of the "
+            f"settings has it ({silent}): nothing moves off it. Bring it back; or, where it is lost for good with its host, say "
+            f"which of {', '.join(keys[name] for name in missing)} it was: make restore WORKERS=… (docs/backups.md)"
+            for address, silent in _find_silent(live, elsewhere)
+        ]
+    return tuple(lines)
+
+
+def _find_silent(live: LiveCluster, addresses: list[str]) -> list[tuple[str, str]]:
+    assert live.reached  # noqa: S101 - or it would not be known
+    doing = "looking for silent nodes"
+    with connected(live.reached, live.password, doing=doing, timeout=_SECONDS) as connection:
+        return [(it.node, it.cause) for it in get_silent_nodes(connection) if it.node in addresses]
 
 
 def _read_catalogue(settings: Settings, live: LiveCluster) -> Catalogue:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["as_arguments", "choose_shared_buffers", "find_shared_buffers", "get_reloaded", "get_start_settings"]
 
 _MB: Final = 1 << 20
+_SILENCE: Final = "keepalives_idle=10 keepalives_interval=5 keepalives_count=3 tcp_user_timeout=30000"
+"""After which a node gives up another that says nothing any more. With a machine that vanished, a query and Citus's own daemon
+would wait as long as TCP does, a quarter of an hour."""
 _SIZED: Final = "citus_pulumi.shared_buffers"
 """What a node would have by itself, noted where the settings say something else: it comes back once they no longer do."""
 AUTHORITY_FILE: Final = "/run/citus-pulumi/ca.crt"
@@ -56,7 +59,8 @@ def get_start_settings(settings: Settings, shared_buffers: str, *, of_coordinato
 def get_reloaded(settings: Settings, *, of_coordinator: bool) -> dict[str, str]:
     """Return what takes effect when a node reads its configuration again; where `memory` is declared, sized by it."""
     declared = settings.get_parameters(of_coordinator=of_coordinator)
-    sized = {"citus.node_conninfo": f"sslmode=verify-full sslrootcert={AUTHORITY_FILE}"} if settings.verifies else {}
+    verified = f"sslmode=verify-full sslrootcert={AUTHORITY_FILE} {_SILENCE}"
+    sized = {"citus.node_conninfo": verified} if settings.verifies else {}
     if of_coordinator and settings.rebalance and settings.rebalance.parallel:
         sized |= dict.fromkeys(OF_REBALANCE, str(settings.rebalance.parallel))
     if settings.backup:

@@ -153,8 +153,6 @@ class WorkerNodeProvider(SqlProvider[WorkerNodeInputs]):
         )
         with self.session(inputs, doing, node=(name, port)) as connection:
             registered = nodes.ensure_worker(connection, name, port, identity, known=known, timeout=timeout)
-            if identity.restored:
-                tell(rejoin.rejoin(connection, name, port, int(registered["group_id"]), identity.restored))
             tell(roles.spread(connection, timeout, only=(name, port)))
             return registered
 
@@ -216,6 +214,7 @@ class ClusterHealthProvider(SqlProvider[ClusterHealthInputs]):
                 peers = login_rules.Peers(inputs.peers, verified=True)
                 tell(login_rules.let_in(connection, nodes.get_addresses(connection).values(), peers))
             pairs = health.wait_until_healthy(connection, within)
+            tell(rejoin.take_back(connection, timeout))
             tell(roles.spread(connection, timeout))
             tell([*roles.get_refused(connection), *map(roles.describe_unknown, roles.get_unknown(connection))])
             return {"pairs": pairs}

@@ -297,6 +297,7 @@ def test_a_worker_whose_data_is_lost_comes_back_alone(stack: Stack) -> None:
     assert stack.run_cli("backup", "--kind", "restore-point").code == 0
     stack.query("delete from country where id = 7")
     stack.query("update country set name = 'renamed'")
+    moved = move_a_shard(stack, "worker_1", "worker_2")
     stack.nodes.empty("worker_1")
     lost = stack.preview()
     assert lost.code != 0
@@ -307,6 +308,8 @@ def test_a_worker_whose_data_is_lost_comes_back_alone(stack: Stack) -> None:
     done = stack.run_cli("restore", "--workers", "worker_1")
     assert done.code == 0, done.output
     assert "is back, with what was committed on it until" in done.output, done.output
+    assert "2 shards that were moved away or dropped after that moment" in done.output, done.output
+    assert moved in done.output
     assert stack.query("select count(*) from sale where id between 4001 and 4100") == [100]
     assert stack.query("select count(*) from sale where id = 9001") == [len(sold)]
     told = "select string_agg(it::text, $$ $$ order by id) from %s it"
@@ -320,6 +323,18 @@ def test_a_worker_whose_data_is_lost_comes_back_alone(stack: Stack) -> None:
     assert again.code == 0, again.output
     sell(stack, 9101, 9200)
     assert stack.run_cli("backup").code == 0
+
+
+def move_a_shard(stack: Stack, source: str, target: str) -> str:
+    """Move a shard of sales with its lines to another worker, and clean up; return its name."""
+    places = [
+        f"'{name}', {port}" for name, _, port in (stack.nodes.address(it).partition(":") for it in (source, target))
+    ]
+    found = f"select min(shardid) from citus_shards where table_name = 'sale'::regclass and (nodename, nodeport) = ({places[0]})"
+    (shard,) = stack.query(found)
+    stack.query(f"select citus_move_shard_placement({shard}, {places[0]}, {places[1]}, 'block_writes')")
+    stack.query("call citus_cleanup_orphaned_resources()")
+    return f"sale_{shard}"
 
 
 def refuses(stack: Stack, country: int) -> bool:

@@ -58,7 +58,7 @@ def test_each_way_writes_and_nothing_is_left(retail: Cluster, monkeypatch: pytes
             place(retail),
             alone,
             shard_count=8,
-            poolers=[],
+            poolers={},
             clients=[2],
             seconds=1,
             rounds=1,

@@ -36,12 +36,21 @@ def test_the_cluster_is_where_the_outputs_say() -> None:
     place, about = find_cluster(OUTPUTS)
     assert (place.server.host, place.server.port, place.server.database) == ("127.0.0.1", 5437, "coorddb")
     assert place.server.log == Log("docker", "citus_coordinator")
-    assert about == {"citus": "12.1-1", "postgres": "15.20", "runtime": "docker", "workers": 2, "poolers": []}
+    assert about == {"citus": "12.1-1", "postgres": "15.20", "runtime": "docker", "workers": 2, "poolers": {}}
     assert "0000" not in repr(place)
 
 
 def test_poolers_are_those_that_the_outputs_have() -> None:
     """Before the coordinator, and before workers where clients may enter by any node."""
-    pooled = {**OUTPUTS, "dsnPooled": "postgresql://…"}
-    assert find_cluster(pooled)[1]["poolers"] == ["coordinator"]
-    assert find_cluster({**pooled, "entries": {}})[1]["poolers"] == ["coordinator", "worker"]
+    pooled = {**OUTPUTS, "dsnPooled": "postgresql://postgres@127.0.0.1:6432/coorddb"}
+    assert find_cluster(pooled)[1]["poolers"] == {"coordinator": "citus_coordinator_pooler:5432"}
+    entered = {**pooled, "entries": {"citus_worker_1:5432": "127.0.0.1:5441"}}
+    of_worker = {"citus_worker_1:5432": "citus_worker_1_pooler:5432"}
+    assert find_cluster(entered)[1]["poolers"] == {"coordinator": "citus_coordinator_pooler:5432", **of_worker}
+
+
+def test_poolers_on_hosts_are_reached_where_they_are_published() -> None:
+    """Names of containers are known on their own host alone."""
+    entries = {"10.0.0.3:5505": "10.0.0.3:5441"}
+    pooled = {**OUTPUTS, "dsnPooled": "postgresql://postgres@10.0.0.2:6432/coorddb", "entries": entries, "hosts": {}}
+    assert find_cluster(pooled)[1]["poolers"] == {"coordinator": "10.0.0.2:6432", **entries}
