@@ -230,6 +230,7 @@ def _told(results: Results) -> dict[str, Any]:
             "shards": Markup(plots.over_shards(results)),  # noqa: S704 - drawn here
             "scales": Markup(plots.over_scales(results)),  # noqa: S704
             "writes": Markup(plots.writes(results)),  # noqa: S704
+            "hosts": Markup(plots.over_hosts(results)),  # noqa: S704
         },
     }
 

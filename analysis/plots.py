@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from analysis.results import Results, Study
 
-__all__ = ["COLOURS", "over_scales", "over_shards", "writes"]
+__all__ = ["COLOURS", "over_hosts", "over_scales", "over_shards", "writes"]
 
 COLOURS: Final = {
     "colocated": "#1b9e77",
@@ -64,6 +64,24 @@ def _curves(studies: Sequence[Study], of: Callable[[Study], int], label: str) ->
         axes.set(xscale="log", yscale="log", xlabel=label, ylabel="milliseconds")
         axes.set_xticks(across, [f"{x:,}" for x in across])
         axes.minorticks_off()
+
+    return _svg(draw)
+
+
+def over_hosts(results: Results) -> str:
+    """Return the time of each way over the distance between hosts; empty where that was not measured."""
+    measured = results.over_hosts
+    if not measured:
+        return ""
+
+    def draw(axes: Axes) -> None:
+        for way, colour in zip(dict.fromkeys(it.way for it in measured.asked), COLOURS.values(), strict=False):
+            found = measured.find(way)
+            across = [it.round_trip for it in found]
+            axes.plot(across, [it.median for it in found], marker="o", color=colour, label=way)
+            shortest, longest = ([end(it.times) for it in found] for end in (min, max))
+            axes.fill_between(across, shortest, longest, color=colour, alpha=0.15)
+        axes.set(xlabel="milliseconds from one host to another and back", ylabel="milliseconds", yscale="log")
 
     return _svg(draw)
 

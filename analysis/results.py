@@ -17,12 +17,14 @@ __all__ = [
     "TURN",
     "TYPICAL",
     "Answer",
+    "Asked",
     "Country",
     "CountryReport",
     "CpuShares",
     "Load",
     "Machine",
     "NodeShare",
+    "OverHosts",
     "Part",
     "PlanNode",
     "Race",
@@ -31,6 +33,7 @@ __all__ = [
     "Scenario",
     "Study",
     "Writes",
+    "WrittenOverHosts",
 ]
 
 
@@ -236,6 +239,42 @@ class CpuShares(_Model):
     writes: list[Writes]
 
 
+class Asked(_Model):
+    """The question over a network: one way to ask, at one distance between two hosts."""
+
+    round_trip: float = Field(description="milliseconds from one host to another and back")
+    way: str
+    times: list[float] = Field(description="milliseconds; connections are there before")
+    on_the_wire: int = Field(description="bytes that the hosts sent for one execution, the median")
+    received: int = Field(description="bytes of rows that the coordinator received, as Citus says")
+
+    @property
+    def median(self) -> float:
+        """Return the median of the times."""
+        return statistics.median(self.times)
+
+
+class WrittenOverHosts(_Model):
+    """Writes over a network, at one distance between two hosts."""
+
+    round_trip: float
+    writes: list[Writes]
+
+
+class OverHosts(_Model):
+    """Nodes on several hosts, which are engines in network namespaces of one machine: so it is the network that is measured."""
+
+    hosts: int
+    sales: int
+    started_at: str = Field(description="UTC, ISO 8601")
+    asked: list[Asked]
+    written: list[WrittenOverHosts]
+
+    def find(self, way: str) -> list[Asked]:
+        """Return how long a way took, by the distance."""
+        return sorted((it for it in self.asked if it.way == way), key=lambda it: it.round_trip)
+
+
 class Part(_Model):
     """A part of the analysis, and how long it took."""
 
@@ -263,6 +302,7 @@ class Results(_Model):
     writes: list[Writes] = Field(description="by clients, then by ways")
     shares: CpuShares | None = Field(description="none where it was not measured")
     shares_left_out: str = Field(default="", description="why the writes with equal shares were not measured")
+    over_hosts: OverHosts | None = Field(default=None, description="of benchmarks.hosts, where that was run")
 
     @property
     def typical_clients(self) -> int:

@@ -13,40 +13,36 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from analysis.__main__ import find_cluster
 from analysis.data import Dataset
 from analysis.load import load
-from analysis.place import Place
+from analysis.pages import read_results, write_report
+from analysis.results import TYPICAL, Asked, OverHosts, Writes, WrittenOverHosts
 from analysis.scenarios import COLOCATED, REPARTITION, Way
+from analysis.tables import one_node
+from analysis.writes import measure_writes
 from benchmarks.machine import describe, show, timed
-from cli.cluster import coordinator_of
 from tests.e2e.nodes import HostsNodes
 from tests.e2e.stack import ROOT, Stack
-from tests.genuine import IMAGE
+from tests.genuine import IMAGE, POOLER_IMAGE
 from tests.hosts import Hosts
 from tests.retail import RETAIL_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from analysis.place import Place
+
 PORT: Final = 5970
 ROUND_TRIPS: Final = (0, 1, 10, 50)
 """Milliseconds between two hosts, beside what they have by themselves."""
+ROUND_TRIPS_OF_WRITES: Final = (0, 1)
 DEADLINE: Final = 900
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What asking once in a way came to."""
-
-    milliseconds: float
-    on_the_wire: int
-    """Bytes that the hosts sent."""
-    received: int
-    """Bytes of rows that the coordinator received, as Citus says."""
 
 
 def main() -> None:
@@ -56,9 +52,13 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=20_000, help="sales")
     parser.add_argument("--shards", type=int, default=8)
     parser.add_argument("--ask-only", action="store_true", help="leave out how long `up` takes")
+    parser.add_argument("--seconds", type=int, default=8, help="of each measurement of writes")
+    parser.add_argument(
+        "--into", type=Path, help="folder of a report of `make analysis`, which is told what was measured"
+    )
     given = parser.parse_args()
     print(describe(image=IMAGE))
-    with Hosts(("north", "south", "east"), (IMAGE,)) as hosts, tempfile.TemporaryDirectory() as folder:
+    with Hosts(("north", "south", "east"), (IMAGE, POOLER_IMAGE)) as hosts, tempfile.TemporaryDirectory() as folder:
         nodes = HostsNodes("bench-hosts", PORT, hosts)
         stack = Stack("bench-hosts", Path(folder), PORT, nodes, {"tables": RETAIL_TABLES}, deadline=DEADLINE)
         stack.set(workers=4, shardCount=given.shards, readyTimeout=DEADLINE)
@@ -72,9 +72,13 @@ def main() -> None:
                 _succeeded(stack, "down")
         if not given.ask_only:
             show("up from nothing, one coordinator and four workers", seconds, "one host")
-        stack.set(**three)
+        entered = {"pooler": {"port": PORT + 100}, "entry": "anyNode", "workerPorts": f"{PORT + 101}-{PORT + 164}"}
+        stack.set(**three, **entered, tenants={"sucursal": {"spread": [1, 2, 3, 4]}})
         _succeeded(stack, "up")
-        _ask_over_latencies(stack, hosts, given.scale, given.runs)
+        measured = _measure(stack, hosts, given.scale, given.runs, given.seconds)
+        if given.into:
+            results = read_results(given.into / "data.json")
+            write_report(results.model_copy(update={"over_hosts": measured}), given.into)
         _succeeded(stack, "down")
         nodes.close()
 
@@ -85,23 +89,34 @@ def _succeeded(stack: Stack, verb: str) -> None:
         sys.exit(done.output)
 
 
-def _ask_over_latencies(stack: Stack, hosts: Hosts, scale: int, runs: int) -> None:
-    place = Place(*coordinator_of(stack.outputs()))
+def _measure(stack: Stack, hosts: Hosts, scale: int, runs: int, seconds: int) -> OverHosts:
+    """Ask the question, and write sales, at each distance; print and return what that came to."""
+    started = datetime.now(UTC)
+    place, about = find_cluster(stack.outputs())
     loaded = load(place, Dataset(scale, seed=1), streams=2, reload=False)
     print(f"\n{scale:,} sales, {loaded.rows:,} rows in all, on four workers of three hosts")
     kept = replace(COLOCATED, title="A, connections kept", settings=(("citus.max_cached_conns_per_worker", "8"),))
+    asked, written = [], []
     for milliseconds in ROUND_TRIPS:
         with _longer_cables(hosts, milliseconds):
-            print(f"\n  round trip between two hosts {_round_trip(hosts):.2f} ms")
-            asked = {way.title: _ask(place, way, hosts, runs) for way in (COLOCATED, kept, REPARTITION)}
-        base = asked[COLOCATED.title].milliseconds
-        for title, one in asked.items():
-            bytes_ = f"{one.on_the_wire:>10,} bytes on the wire, {one.received:>6,} of rows to the coordinator"
-            print(f"    {title:24} {one.milliseconds:>7,.0f} ms {one.milliseconds / base:>6.1f} x {bytes_}", flush=True)
+            round_trip = _round_trip(hosts)
+            print(f"\n  round trip between two hosts {round_trip:.2f} ms")
+            found = [_ask(place, way, hosts, runs, round_trip) for way in (COLOCATED, kept, REPARTITION)]
+            for it in found:
+                bytes_ = f"{it.on_the_wire:>10,} bytes on the wire, {it.received:>6,} of rows to the coordinator"
+                print(
+                    f"    {it.way:24} {it.median:>7,.0f} ms {it.median / found[0].median:>6.1f} x {bytes_}", flush=True
+                )
+            writes = _write(place, about["poolers"], seconds) if milliseconds in ROUND_TRIPS_OF_WRITES else []
+            asked += found
+        if writes:
+            written.append(WrittenOverHosts(round_trip=round_trip, writes=writes))
+    moment = started.isoformat(timespec="seconds")
+    return OverHosts(hosts=len(hosts.made), sales=scale, started_at=moment, asked=asked, written=written)
 
 
-def _ask(place: Place, way: Way, hosts: Hosts, runs: int) -> Asked:
-    """Return the median of some times to ask; connections are there before."""
+def _ask(place: Place, way: Way, hosts: Hosts, runs: int, round_trip: float) -> Asked:
+    """Return some times to ask; connections are there before."""
     with place.connected(way.title) as connection:
         way.prepare(connection)
         way.ask(connection)
@@ -112,7 +127,31 @@ def _ask(place: Place, way: Way, hosts: Hosts, runs: int) -> Asked:
             times.append(took)
             sent.append(_sent(hosts) - before)
         received = way.explain(connection).bytes
-    return Asked(statistics.median(times), int(statistics.median(sent)), received)
+    on_the_wire = int(statistics.median(sent))
+    return Asked(round_trip=round_trip, way=way.title, times=times, on_the_wire=on_the_wire, received=received)
+
+
+def _write(place: Place, poolers: dict[str, str], seconds: int) -> list[Writes]:
+    """Write sales in each way, by so many clients as stand for a company's."""
+    measured = measure_writes(
+        place,
+        one_node(place),
+        shard_count=8,
+        poolers=poolers,
+        clients=[TYPICAL],
+        seconds=seconds,
+        rounds=1,
+        equal=False,
+        tell=lambda _: None,
+        say=print,
+    )
+    rates = {it.way: it.rate for it in measured.writes if it.rates}
+    for it in measured.writes:
+        if it.rates:
+            print(f"    {it.title:64} {it.rate:>7,.0f} sales/s {it.rate / rates[it.against]:>5.2f} x", flush=True)
+        else:
+            print(f"    {it.title:64} left out: {it.left_out}", flush=True)
+    return measured.writes
 
 
 def _sent(hosts: Hosts) -> int:

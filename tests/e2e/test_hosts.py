@@ -22,7 +22,7 @@ from components.certificates import issue, make_authority
 from components.errors import IdentityError
 from components.nodes.data import NodeDataProvider
 from tests.e2e.nodes import HOSTS, HostsNodes
-from tests.genuine import IMAGE
+from tests.genuine import IMAGE, ON_HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -283,23 +283,35 @@ def shown_end(stack: Stack) -> str:
     return subprocess.run(command, input=shown.stdout, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize(
-    "sign",
-    ["Container test-hosts_worker_2-south creating", "ShardPlacement test-hosts-placement updating"],
-    ids=["container", "shards"],
-)
-def test_a_worker_moves_to_another_host_and_loses_nothing(stack: Stack, sign: str) -> None:
+MOVES = {
+    "container": "Container {new} creating",
+    "shards": "ShardPlacement test-hosts-placement updating",
+    "joining": "WorkerNode {new} creating",
+    "joined": "WorkerNode {new} created",
+    "leaving": "WorkerNode {old} deleting",
+    "removing": "Container {old} deleting",
+    "data": "NodeData {old}-keeper deleting",
+    "all": "NodeData {old}-keeper deleted",
+}
+"""Where a move is killed; `make hosts` tries all, back and forth."""
+
+
+@pytest.mark.parametrize("where", MOVES if ON_HOSTS else list(MOVES)[:2])
+def test_a_worker_moves_to_another_host_and_loses_nothing(stack: Stack, where: str) -> None:
     """Killed on the way, it is where it was or on both hosts; the next update ends it, and the old volume goes."""
     before = rows(stack)
-    away = "Container" in sign
-    stack.set(hostOf={"coordinator": "north", "worker_2": "south" if away else "north"})
-    stack.kill_up_at(sign, signal.SIGKILL)
+    (was,) = places(stack)["worker_2"]
+    to = "south" if was == "north" else "north"
+    keys = {"north": "test-hosts_worker_2", "south": "test-hosts_worker_2-south"}
+    stack.set(hostOf={"coordinator": "north", "worker_2": to})
+    sign = MOVES[where].format(old=keys[was], new=keys[to])
+    assert sign in stack.kill_up_at(sign, signal.SIGKILL)
     assert rows(stack) == before
     stack.recover()
     up = stack.up()
     assert up.code == 0, up.output
     assert rows(stack) == before
-    assert places(stack)["worker_2"] == {"south" if away else "north"}
+    assert places(stack)["worker_2"] == {to}
     assert stack.preview("--expect-no-changes").code == 0
     stack.set(hostOf={"coordinator": "north"})
     assert stack.preview("--expect-no-changes").code == 0, "it stays where it is"
