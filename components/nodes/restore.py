@@ -65,14 +65,23 @@ class RestorePlanInputs:
     files: dict[str, Given[str]]
     mounted: str
     """Folder or volume; empty for an object store."""
+    major: int | None = None
+    """Major version of PostgreSQL that the nodes are to run; None where it is not known."""
     needed: bool = True
     """Whether nodes are made of it now: a state that was lost, and a cluster that is there, ask for nothing."""
 
     @classmethod
     def of(
-        cls, settings: Settings, source: RestoreSettings, toolbox: pulumi.Input[str], path: str, *, needed: bool
+        cls,
+        settings: Settings,
+        source: RestoreSettings,
+        toolbox: pulumi.Input[str],
+        path: str,
+        *,
+        major: int | None,
+        needed: bool,
     ) -> RestorePlanInputs:
-        """Return them for the settings; `path` is where the toolbox has the repository, `needed` as the field."""
+        """Return them for the settings; `path` is where the toolbox has the repository, `major` and `needed` as the fields."""
         place = ServerPlace("any", "/", 1, settings.user, settings.database, TOOLBOX)
         return cls(
             repository=source.repository,
@@ -85,6 +94,7 @@ class RestorePlanInputs:
                 name: cast("str", pulumi.Output.secret(it)) for name, it in render_files(source, path, place).items()
             },
             mounted="" if source.is_store else source.repository.rstrip("/"),
+            major=major,
             needed=needed,
         )
 
@@ -135,6 +145,12 @@ def _resolve(inputs: RestorePlanInputs) -> Props:
     except BackupError as error:
         msg = f"{setting}: {backups.explain(str(error), 'restoreFrom')}"
         raise BackupError(msg) from error
+    if inputs.major and point.backup.major not in ("", str(inputs.major)):
+        msg = (
+            f"{setting}: the backup {point.backup.name} was made by PostgreSQL {point.backup.major}, and the nodes are to run "
+            f"{inputs.major}: pgBackRest restores into the same major version alone. Use an image, or programs, of that"
+        )
+        raise BackupError(msg)
     # Of a further point, those nodes that were there then.
     parts = {node: part for node, part in point.backup.parts.items() if point.name in part.timelines}
     workers = len(parts) - 1

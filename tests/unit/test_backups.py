@@ -10,7 +10,7 @@ import pytest
 
 from components.backups.catalogue import Catalogue, read_catalogue
 from components.backups.configuration import ServerPlace, render
-from components.backups.restoring import Fresh, RestoredNode, Target, render_restore
+from components.backups.restoring import END_OF_ARCHIVE, Fresh, RestoredNode, Target, render_restore
 from components.backups.settings import BackupSettings, RestoreSettings
 from components.dangers import find_dangers, judge
 from components.database.backups import BackupRuns, explain
@@ -18,7 +18,9 @@ from components.database.live import LiveCluster, LiveWorker
 from components.errors import BackupError, SettingsError
 from components.names import TableName
 from components.nodes.docker.schedule import render_schedule
+from components.nodes.restore import RestorePlanInputs, RestorePlanProvider
 from components.nodes.restoring import decide
+from components.nodes.returning import Returning, find_returning
 from components.plan.plan import ShardingPlan
 from components.schema.files import Schema
 from components.settings import Settings, refuse_plain_passwords
@@ -309,6 +311,102 @@ def test_a_cluster_is_made_of_a_backup_once(
     assert refused in " ".join(lines)
     assert bool(lines) is bool(refused)
     assert decide(parse(), seen, there, missing) == (False, ())
+
+
+def test_a_backup_of_another_major_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is made: pgBackRest would refuse it on each node."""
+
+    class Told:
+        def read_info(self, *_: object) -> str:
+            return info(shop_worker_1=[complete("A", "1F", T0, 4)], shop_coordinator=[complete("A", "1F", T0, 0)])
+
+    monkeypatch.setattr("components.registry.open_at", lambda *_: Told())
+    settings = parse(restoreFrom=SOURCE, namePrefix="shop", workers="1")
+    assert settings.restore_from
+
+    def refusals(major: int) -> list[str]:
+        inputs = RestorePlanInputs.of(settings, settings.restore_from, "local:", "/b", major=major, needed=True)  # type: ignore[arg-type]
+        return list(RestorePlanProvider().refuse({}, inputs))
+
+    assert refusals(15) == []
+    (told,) = refusals(16)
+    assert "the backup A was made by PostgreSQL 15, and the nodes are to run 16" in told
+
+
+BACKED_UP = {"backup": {"repository": "/b", "key": KEY}, "namePrefix": "shop", "workers": "2"}
+REACHED = {"shop_coordinator": ("h", 9), "shop_worker_1": ("h", 1), "shop_worker_2": ("h", 2)}
+LOST = ("shop_worker_2",)
+
+
+def returning(monkeypatch: pytest.MonkeyPatch, seen: LiveCluster | None, **given: Any) -> Returning:
+    """Find out which workers come back, with a repository that has a backup of both."""
+    parts = {f"shop_worker_{n}": [complete("A", f"{n}F", T0, n)] for n in (1, 2)}
+    catalogue = read_catalogue(info(shop_coordinator=[complete("A", "0F", T0, 0)], **parts), "shop")
+    monkeypatch.setattr("components.nodes.returning._read_catalogue", lambda *_: catalogue)
+    monkeypatch.setattr(
+        "components.nodes.returning._find_silent", lambda _, addresses: [(it, "no") for it in addresses]
+    )
+    return find_returning(parse(**{**BACKED_UP, **given}), seen, REACHED, LOST)
+
+
+def test_a_lost_worker_comes_back_where_a_person_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its part of the newest backup, with the addresses of the others; a setting that means nothing now does nothing."""
+    found = returning(monkeypatch, live(), restoreWorkers="worker_2, worker_1")
+    assert (found.names, found.obstacles) == (LOST, ())
+    assert found.nodes == {
+        "shop_worker_2": RestoredNode(2, "shop_worker_2", "2F", END_OF_ARCHIVE, "h", 2),
+        "h:1": RestoredNode(1, "", "", 0, "h", 1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("seen", "given", "told"),
+    [
+        (
+            live(),
+            {},
+            "worker_2: its data (shop_worker_2) is gone, and the cluster expects 1 shards there. Put it back; or, ",
+        ),
+        (live(), {}, "make restore WORKERS=worker_2"),
+        (live(), {"backup": False}, "this cluster declares no backup, so that is lost"),
+        (
+            None,
+            {"restoreWorkers": "worker_2"},
+            "worker_2 comes back into a cluster that runs, and the coordinator does not",
+        ),
+        (live(workers=1), {"restoreWorkers": "worker_2"}, "worker_2 was the worker of group 2, and none is registered"),
+        (
+            live(workers=3),
+            {},
+            "worker h:3 is registered with 1 shards, does not answer, and no host of the settings has it",
+        ),
+    ],
+)
+def test_what_stands_in_the_way_of_a_lost_worker_is_told(
+    monkeypatch: pytest.MonkeyPatch, seen: LiveCluster | None, given: dict[str, Any], told: str
+) -> None:
+    """Before an empty one is made in its place."""
+    assert told in "\n".join(returning(monkeypatch, seen, **given).obstacles)
+
+
+def test_a_worker_that_no_backup_has_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest complete backup that it is in counts."""
+    monkeypatch.setattr("components.nodes.returning._read_catalogue", lambda *_: held())
+    found = find_returning(parse(**BACKED_UP, restoreWorkers="worker_2"), live(), REACHED, LOST)
+    (told,) = found.obstacles
+    assert told.startswith("citus:restoreWorkers = 'worker_2': no complete backup has shop_worker_2 in it")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"restoreWorkers": "worker_9"}, "worker_9 is none of the workers, which are worker_1 to worker_2"),
+        ({"restoreWorkers": "worker_1", "backup": False}, "this cluster declares no backup to make them of"),
+    ],
+)
+def test_workers_that_cannot_come_back_are_refused(given: dict[str, Any], told: str) -> None:
+    """Those that are none, and all of a cluster that is not backed up."""
+    assert told in problem(**{**BACKED_UP, **given})
 
 
 # --- how old a backup may be -----------------------------------------------------------------------------------------

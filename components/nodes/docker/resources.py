@@ -487,6 +487,7 @@ class DockerNodes(pulumi.ComponentResource):
             source,
             site.image.image_id.apply(lambda it: f"docker:{host.locate(it)}"),
             RESTORED,
+            major=self._engine.verdict_of(node_names(settings)[0]).server.postgres,
             needed=self._engine.restores,
         )
         return RestorePlan(f"{self._name}-restore-plan", inputs, pulumi.ResourceOptions(parent=self))

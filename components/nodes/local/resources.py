@@ -215,7 +215,14 @@ class LocalNodes(pulumi.ComponentResource):
         self._host = host
         self.plan: RestorePlan | None = None
         if source := settings.restore_from:
-            inputs = RestorePlanInputs.of(settings, source, "local:", source.repository, needed=host.restores)
+            inputs = RestorePlanInputs.of(
+                settings,
+                source,
+                "local:",
+                source.repository,
+                major=installation.major,
+                needed=host.restores,
+            )
             self.plan = RestorePlan(f"{name}-restore-plan", inputs, pulumi.ResourceOptions(parent=self))
         *self.workers, self.coordinator = [
             self._node(
