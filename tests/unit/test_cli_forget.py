@@ -55,12 +55,11 @@ KEPT = [
 class State(SimpleNamespace):
     """A stack with a state."""
 
-    hosts: dict[str, Any] = {"north": {}}
     imported: Deployment | None = None
 
     def get_all_config(self) -> dict[str, ConfigValue]:
         """Return the settings."""
-        return {"citus:hosts": ConfigValue(json.dumps(self.hosts))}
+        return {"citus:hosts": ConfigValue(json.dumps({"north": {}}))}
 
     def export_stack(self) -> Deployment:
         """Return the state."""
