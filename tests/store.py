@@ -28,6 +28,7 @@ class Store:
     """One store with one bucket. It can be killed, and comes back with what it had."""
 
     folder: Path
+    address: str
     port: int
     process: subprocess.Popen[bytes] | None = None
     ID: ClassVar = "AKIDEXAMPLE"
@@ -39,7 +40,7 @@ class Store:
         """Return it as citus:backup has it, without what is secret."""
         return {
             "repository": f"s3://{self.BUCKET}/shop",
-            "endpoint": f"localhost:{self.port}",
+            "endpoint": f"{self.address}:{self.port}",
             "keyId": self.ID,
             "caFile": str(self.folder / "ca.crt"),
         }
@@ -48,7 +49,7 @@ class Store:
         """Start it where it does not run, and wait until it answers."""
         if self.process is not None and self.process.poll() is None:
             return
-        command = ["versitygw", "--port", f"127.0.0.1:{self.port}", "--access", self.ID, "--secret", self.SECRET]
+        command = ["versitygw", "--port", f":{self.port}", "--access", self.ID, "--secret", self.SECRET]
         command += ["--cert", str(self.folder / "server.crt"), "--key", str(self.folder / "server.key")]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -73,14 +74,16 @@ class Store:
 def served(folder: Path) -> Iterator[Store]:
     """Serve a store, and remove it."""
     (folder / "data" / Store.BUCKET).mkdir(parents=True)
-    with socket.socket() as probe:
+    with socket.socket() as probe, socket.socket(type=socket.SOCK_DGRAM) as route:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+        route.connect(("192.0.2.1", 9))  # sends nothing: it tells by which of its addresses others reach this machine
+        address = route.getsockname()[0]
     authority, key = make_authority("a store")
-    certificate, own = issue(authority, key, "localhost", ["localhost", "127.0.0.1"], 2)
+    certificate, own = issue(authority, key, "store", [address], 2)
     for name, text in (("ca.crt", authority), ("server.crt", certificate), ("server.key", own)):
         (folder / name).write_text(text)
-    store = Store(folder, port)
+    store = Store(folder, address, port)
     try:
         store.ensure()
         yield store

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.nodes import LOCAL_BACKUPS
+from tests.e2e.nodes import DOCKER, LOCAL_BACKUPS
 from tests.e2e.test_backups import SALE, TABLES, declare_key, rows, sell
 from tests.store import Store, served
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.stack import Stack
 
-RUNTIMES = [LOCAL_BACKUPS]
+RUNTIMES = [LOCAL_BACKUPS, DOCKER]
 pytestmark = pytest.mark.needs("store")
 
 
