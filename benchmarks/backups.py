@@ -2,8 +2,10 @@
 
 The demonstration's stack as processes of this host. Clients write sales of two lines, each in one transaction, and note which of
 them were committed. Meanwhile backups and restore points are made; with `--kills`, a node, pgBackRest or the store is killed at
-a random moment of some. Then points are restored into new stacks, one after the other: every sale that was committed before the
-point is there, with its lines, and none that was begun after it. Ends with an error where one is not.
+a random moment of some; with `--lost`, a worker loses its data, and comes back alone while sales go on: what was committed on it
+before the last point is there, and what is missing was committed on it after that and before the loss. Then points are restored
+into new stacks, one after the other: every sale that was committed before the point is there, with its lines, and none that was
+begun after it. Ends with an error where one is not.
 
 Ratios in the same run: a backup against pgBackRest alone on the same nodes, a restore likewise, and the rate of writing with and
 without archiving. With `--store`, the repository is an object store: `versitygw` on the PATH serves it over TLS.
@@ -213,6 +215,55 @@ def killed_meanwhile(bench: Bench, store: Store | None, action: Callable[[], obj
     return what
 
 
+def lose_a_worker(bench: Bench) -> None:
+    """Take a worker's data away while sales are written, let it come back alone, and compare what the cluster has."""
+    if not bench.back_up("restore-point"):
+        sys.exit(bench.failures[-1])
+    certain = bench.moments[-1].committed
+    time.sleep(bench.chance.uniform(1, 20))
+    node = bench.chance.choice(["worker_1", "worker_2", "worker_3", "worker_4"])
+    place = bench.stack.nodes.address(node)
+    found = (
+        "select pais from generate_series(1, 4) pais join citus_shards s on shardid = "
+        "get_shard_id_for_distribution_column('venta', pais) where nodename || ':' || nodeport = "
+    )
+    countries = set(bench.stack.query(f"{found}'{place}'"))
+    bench.stack.nodes.empty(node)
+    until_then = frozenset(bench.tills.committed)
+    time.sleep(3)
+    started = time.perf_counter()
+    done = bench.stack.run_cli("restore", "--workers", node)
+    taken = time.perf_counter() - started
+    if done.code:
+        sys.exit(done.output)
+    sold = len(bench.tills.committed) - len(until_then)
+    committed = frozenset(bench.tills.committed)
+    there = dict(
+        bench.stack.query(
+            "select v.id_venta, (select count(*) from detalle_venta d where (d.id_pais, d.id_venta) = (v.id_pais, v.id_venta)) "
+            f"from venta v where v.id_venta < {BULK}"
+        )
+    )
+    lost = committed - there.keys()
+    wrong = {
+        "lost, though archived": lost & certain,
+        "lost of others": {number for number in lost if 1 + number % 4 not in countries},
+        "lost after it was back, or away": lost - until_then,
+        "without its lines": {number for number, lines in there.items() if lines != 2},  # noqa: PLR2004
+        "nobody's": there.keys() - bench.tills.committed - bench.tills.unsure,
+    }
+    for what, numbers in wrong.items():
+        if numbers:
+            sys.exit(f"{node}: {what}: {sorted(numbers)[:9]}")
+    bench.tills.committed -= lost
+    told = re.findall(r"committed on it until ([^;]+);", done.output)
+    print(
+        f"  {node}, countries {sorted(countries)}, lost and back in {taken:.1f} s, with all until {told[-1]}: {len(lost)} sales "
+        f"were not archived yet, {sold} were written meanwhile",
+        flush=True,
+    )
+
+
 def measure_writes(bench: Bench, seconds: float) -> dict[str, list[float]]:
     """Return the seconds that 1,000 sales take with and without archiving, in turns."""
     found: dict[str, list[float]] = {"archived by pgBackRest": [], "not archived": []}
@@ -323,7 +374,10 @@ def back_up_meanwhile(bench: Bench, store: Store | None, options: argparse.Names
     if not bench.back_up("full"):
         sys.exit(bench.failures[-1])
     killed = set(bench.chance.sample(range(options.backups), options.kills))
+    lost = set(bench.chance.sample(range(options.backups), options.lost))
     for number in range(options.backups):
+        if number in lost:
+            lose_a_worker(bench)
         kind = bench.chance.choice(["full", "differential", "incremental", "incremental", "restore-point"])
         if number in killed:
             what = killed_meanwhile(bench, store, partial(bench.back_up, kind))
@@ -353,6 +407,7 @@ def main() -> None:
     parser.add_argument("--sales", type=int, default=200_000, help="that are there before")
     parser.add_argument("--backups", type=int, default=6)
     parser.add_argument("--kills", type=int, default=2, help="how many of the backups something is killed in")
+    parser.add_argument("--lost", type=int, default=1, help="how often a worker loses its data")
     parser.add_argument("--restores", type=int, default=3)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=10, help="that each round of writing takes")
