@@ -30,16 +30,20 @@ class Look:
     restarts: Mapping[str, str] = field(default_factory=dict)
     """Nodes that are there and have to be started again, with the reason: workers one after the other, then the coordinator."""
 
+    returning: str = ""
+    """What becomes of the workers that the settings want back; empty where they want none."""
+
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Return a line where a cluster is there, and cannot be asked."""
+        """Return a line for workers that are wanted back, and one where a cluster is there and cannot be asked."""
+        returning = (self.returning,) if self.returning else ()
         if self.live or not any(remnant.declared and remnant.owner for remnant in self.remnants.found):
-            return ()
+            return returning
         msg = (
             "the coordinator does not answer, or has not been set up: SQL files are judged as for a new stack, and workers that "
             "leave are not named"
         )
-        return (msg,)
+        return (*returning, msg)
 
     def describe_restarts(self) -> str:
         """Return which nodes are started again, and why; empty where none is."""

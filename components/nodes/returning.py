@@ -41,6 +41,8 @@ class Returning:
     """Each of them by its name, and the other nodes by their addresses."""
     obstacles: tuple[str, ...] = ()
     """A line for each that cannot come back, or that nobody has asked for."""
+    told: str = ""
+    """What becomes of the workers that the settings want back; empty where they want none."""
 
     def render(
         self,
@@ -96,9 +98,13 @@ def find_returning(
             for name in wanted
         )
         return Returning(obstacles=silent)
+    unused = (
+        settings.restore_workers
+        and "citus:restoreWorkers: nothing of it is lost: remove it, or it counts for the next loss"
+    )
     lost = _describe_lost(settings, live, reached, keys, [it for it in missing if it not in wanted])
     if not wanted:
-        return Returning(obstacles=lost)
+        return Returning(obstacles=lost, told=unused)
     try:
         catalogue = _read_catalogue(settings, live)
         sources = {name: _find_source(catalogue, name, *reached[name]) for name in wanted}
@@ -117,7 +123,8 @@ def find_returning(
         for worker in live.workers
         if worker.group_id not in groups
     }
-    return Returning(wanted, {**sources, **others}, (*lost, *unknown))
+    told = f"made of their own newest backups, to the end of what they archived: {', '.join(wanted)}"
+    return Returning(wanted, {**sources, **others}, (*lost, *unknown), told)
 
 
 def _describe_lost(

@@ -319,6 +319,9 @@ def test_a_worker_whose_data_is_lost_comes_back_alone(stack: Stack) -> None:
     assert stack.query("select bool_and(result) from citus_check_cluster_node_health()") == [True]
     assert stack.query("select count(*) from country") == [7]
     assert "restoreWorkers" not in stack.config.read_text()
+    stack.set(restoreWorkers="worker_1")
+    assert "citus:restoreWorkers: nothing of it is lost: remove it" in stack.preview().output
+    stack.set(restoreWorkers=None)
     again = stack.preview("--expect-no-changes")
     assert again.code == 0, again.output
     sell(stack, 9101, 9200)

@@ -212,6 +212,7 @@ class Engine:
             self.coordinator.id,
             hosts=self._dealt if settings.hosts else None,
             restarts=self.remade,
+            returning=self.returning.told,
         )
 
     def _ask_all(self) -> None:

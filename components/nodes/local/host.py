@@ -143,7 +143,14 @@ class LocalHost:
             *self._extension_problems(settings),
         )
         self.restarted = self._find_restarted(settings)
-        return Look(remnants, live, obstacles, live.server if live else KnownServer(), restarts=self.restarted)
+        return Look(
+            remnants,
+            live,
+            obstacles,
+            live.server if live else KnownServer(),
+            restarts=self.restarted,
+            returning=self.returning.told,
+        )
 
     def started_beside(self, settings: Settings, node: str) -> dict[str, str]:
         """Return what a node is started with beside SERVER_SETTINGS, or in the place of one of them."""
