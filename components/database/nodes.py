@@ -315,23 +315,28 @@ def _ensure_address(
     connection.execute("select citus_update_node(%s, %s, %s)", [registered.node_id, name, port])
     print(f"worker {former} has the address {name}:{port} now")  # noqa: T201 - Pulumi shows it
     if not identity.restored:  # others of its host may be still to come, and Citus tells nobody before all are there
-        wait_until_told(connection, timeout)
+        wait_until_told(connection, timeout, of=f"{name}:{port}")
 
 
-def wait_until_told(connection: Connection, timeout: float) -> None:
-    """Wait until every node knows the addresses of all.
+def wait_until_told(connection: Connection, timeout: float, *, of: str = "") -> None:
+    """Wait until a node, or every one, knows the addresses of all.
+
+    Args:
+        connection: to the coordinator.
+        timeout: seconds.
+        of: the node, as `name:port`; the others may still have to come to their addresses. Empty for all.
 
     Raises:
-        NotReadyError: some do not within `timeout` seconds; names them.
+        NotReadyError: some do not within that time; names them.
     """
 
     def attempt() -> None:
         unaware = [f"{name}:{port}" for name, port in connection.execute(statement("get_unaware_nodes"))]
-        if unaware:
-            msg = f"Citus has not told {', '.join(unaware)} yet"
+        if waited_for := [it for it in unaware if of in ("", it)]:
+            msg = f"Citus has not told {', '.join(waited_for)} yet"
             raise NotReadyError(msg)
 
-    wait_until(attempt, what="all nodes know the addresses of all", timeout=timeout)
+    wait_until(attempt, what=f"{of or 'every node'} knows the addresses of all nodes", timeout=timeout)
 
 
 def _refuse_stranger(

@@ -187,14 +187,16 @@ def test_tenants_get_workers_of_their_own(stack: Stack) -> None:
     assert stack.preview("--expect-no-changes").code == 0
 
 
-def test_a_worker_recreated_empty_is_refused(stack: Stack) -> None:
-    """A worker whose volume was emptied under its name is no member: nothing is served wrong, the way back is told."""
+def test_a_worker_whose_data_is_gone_is_not_made_anew(stack: Stack) -> None:
+    """An empty one in its place would serve nothing right: that is said before it is made, with what is lost and the way back."""
     stack.nodes.empty("worker_2")
     assert stack.refresh().code == 0
     up = stack.up()
     assert up.code != 0
-    assert f"worker {stack.nodes.address('worker_2')} is not the node that was registered" in up.errors
-    assert "restore the cluster from a backup" in up.errors
+    assert "worker_2: its data" in up.errors
+    assert "is gone, and the cluster expects" in up.errors
+    assert "this cluster declares no backup, so that is lost" in up.errors
+    assert not [name for name in stack.leftovers() if "worker_2" in name]
 
 
 def test_destroy_removes_every_trace_fast_even_with_the_coordinator_dead(stack: Stack) -> None:
