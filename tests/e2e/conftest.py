@@ -62,7 +62,7 @@ def runtime(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def hosts() -> Iterator[Hosts]:
     """Three machines, each with an engine of its own that has the images."""
-    images = (IMAGE, POOLER_IMAGE, *((NEWER_IMAGE, _build_nodes_image()) if ON_HOSTS else ()))
+    images = (IMAGE, *((POOLER_IMAGE, NEWER_IMAGE, _build_nodes_image()) if ON_HOSTS else ()))
     with Hosts(("north", "south", "east"), images) as made:
         yield made
 
