@@ -50,7 +50,6 @@ PREFIX: Final = "bench-backups"
 KEY: Final = "the-key-of-a-benchmark"
 BULK: Final = 1_000_000_000
 """Sales from this number on were there before."""
-ROUNDS: Final = 3
 
 
 @dataclass
@@ -264,11 +263,11 @@ def lose_a_worker(bench: Bench) -> None:
     )
 
 
-def measure_writes(bench: Bench, seconds: float) -> dict[str, list[float]]:
+def measure_writes(bench: Bench, seconds: float, rounds: int) -> dict[str, list[float]]:
     """Return the seconds that 1,000 sales take with and without archiving, in turns."""
     found: dict[str, list[float]] = {"archived by pgBackRest": [], "not archived": []}
     for _, (name, command) in itertools.product(
-        range(ROUNDS),
+        range(rounds),
         (("archived by pgBackRest", ""), ("not archived", "alter system set archive_command = '/bin/true'")),
     ):
         reset = "alter system reset archive_command"
@@ -283,10 +282,10 @@ def measure_writes(bench: Bench, seconds: float) -> dict[str, list[float]]:
     return found
 
 
-def measure_backups(bench: Bench) -> dict[str, list[float]]:
+def measure_backups(bench: Bench, rounds: int) -> dict[str, list[float]]:
     """Return the seconds of full backups, by this project and by pgBackRest alone, in turns."""
     found: dict[str, list[float]] = {"pgBackRest alone, on all nodes": [], "make backup, to its restore point": []}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         last = bench.moments[-1]
         found["pgBackRest alone, on all nodes"].append(
             run_alone(bench.stack, lambda _folder: ["pgbackrest", "--type=full", "backup"])
@@ -411,6 +410,7 @@ def main() -> None:
     parser.add_argument("--restores", type=int, default=3)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=10, help="that each round of writing takes")
+    parser.add_argument("--rounds", type=int, default=3, help="of writing, and of full backups")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--store", action="store_true", help="an object store in the place of a folder")
     options = parser.parse_args()
@@ -420,14 +420,14 @@ def main() -> None:
         bench, store = open_bench(opened, folder, options)
         bench.tills.open()
         back_up_meanwhile(bench, store, options)
-        archived = measure_writes(bench, options.seconds)
+        archived = measure_writes(bench, options.seconds, options.rounds)
         bench.tills.close()
         print(
             f"{len(bench.tills.committed)} sales were written meanwhile, {len(bench.moments)} points made", flush=True
         )
         restored = restore_all(bench, folder, options.restores)
         show("a thousand sales", archived, "not archived")
-        show("a full backup", measure_backups(bench), "pgBackRest alone, on all nodes")
+        show("a full backup", measure_backups(bench, options.rounds), "pgBackRest alone, on all nodes")
         show("a restore", restored, "pgBackRest alone, to a point")
 
 
