@@ -237,19 +237,16 @@ def lose_a_worker(bench: Bench) -> None:
         sys.exit(done.output)
     sold = len(bench.tills.committed) - len(until_then)
     committed = frozenset(bench.tills.committed)
-    there = dict(
-        bench.stack.query(
-            "select v.id_venta, (select count(*) from detalle_venta d where (d.id_pais, d.id_venta) = (v.id_pais, v.id_venta)) "
-            f"from venta v where v.id_venta < {BULK}"
-        )
-    )
-    lost = committed - there.keys()
+    there = set(bench.stack.query(f"select id_venta from venta where id_venta < {BULK}"))
+    counted = f"select id_venta, count(*) from detalle_venta where id_venta < {BULK} group by 1"
+    lines = dict(bench.stack.query(counted) or [(0, 0)])
+    lost = committed - there
     wrong = {
         "lost, though archived": lost & certain,
         "lost of others": {number for number in lost if 1 + number % 4 not in countries},
         "lost after it was back, or away": lost - until_then,
-        "without its lines": {number for number, lines in there.items() if lines != 2},  # noqa: PLR2004
-        "nobody's": there.keys() - bench.tills.committed - bench.tills.unsure,
+        "without its lines": {number for number in there if lines.get(number) != 2},  # noqa: PLR2004
+        "nobody's": there - bench.tills.committed - bench.tills.unsure,
     }
     for what, numbers in wrong.items():
         if numbers:
