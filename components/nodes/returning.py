@@ -90,21 +90,19 @@ def find_returning(
         missing: names of nodes that have no volume or folder.
     """
     keys = dict(zip(reached, settings.nodes, strict=True))
-    wanted = tuple(name for name in missing if keys[name] in settings.lost_workers)
+    # One that has data may be half made, by a run that was killed; restore_node.sh leaves data alone that is no restore's.
+    wanted = tuple(name for name, key in keys.items() if key in settings.lost_workers)
     if live is None:
         silent = tuple(
             f"citus:restoreWorkers: {keys[name]} comes back into a cluster that runs, and the coordinator does not answer: start "
             "it. Where it is lost, too, restore the whole cluster into a new stack: make restore (docs/backups.md)"
             for name in wanted
+            if name in missing
         )
         return Returning(obstacles=silent)
-    unused = (
-        settings.restore_workers
-        and "citus:restoreWorkers: nothing of it is lost: remove it, or it counts for the next loss"
-    )
     lost = _describe_lost(settings, live, reached, keys, [it for it in missing if it not in wanted])
     if not wanted:
-        return Returning(obstacles=lost, told=unused)
+        return Returning(obstacles=lost)
     try:
         catalogue = _read_catalogue(settings, live)
         sources = {name: _find_source(catalogue, name, *reached[name]) for name in wanted}
@@ -123,7 +121,12 @@ def find_returning(
         for worker in live.workers
         if worker.group_id not in groups
     }
-    told = f"made of their own newest backups, to the end of what they archived: {', '.join(wanted)}"
+    gone = ", ".join(name for name in wanted if name in missing)
+    told = (
+        f"made of their own newest backups, to the end of what they archived: {gone}"
+        if gone
+        else "citus:restoreWorkers: nothing of it is lost: remove it once `up` has ended, or it counts for the next loss"
+    )
     return Returning(wanted, {**sources, **others}, (*lost, *unknown), told)
 
 

@@ -351,12 +351,19 @@ def returning(monkeypatch: pytest.MonkeyPatch, seen: LiveCluster | None, **given
 
 def test_a_lost_worker_comes_back_where_a_person_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of its part of the newest backup, with the addresses of the others; a setting that means nothing now does nothing."""
-    found = returning(monkeypatch, live(), restoreWorkers="worker_2, worker_1")
+    found = returning(monkeypatch, live(), restoreWorkers="worker_2")
     assert (found.names, found.obstacles) == (LOST, ())
     assert found.nodes == {
         "shop_worker_2": RestoredNode(2, "shop_worker_2", "2F", END_OF_ARCHIVE, "h", 2),
         "h:1": RestoredNode(1, "", "", 0, "h", 1),
     }
+
+
+def test_a_worker_that_a_killed_run_has_half_made_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a volume, and is wanted: its container is made with what the restore reads, as that of one without a volume."""
+    found = returning(monkeypatch, live(), restoreWorkers="worker_1, worker_2")
+    assert found.names == ("shop_worker_1", "shop_worker_2")
+    assert (found.nodes["shop_worker_1"].label, found.obstacles) == ("1F", ())
 
 
 @pytest.mark.parametrize(
