@@ -24,7 +24,7 @@ from analysis.tables import check_tables, drop_leftovers, drop_one_node, one_nod
 from analysis.writes import COORDINATOR
 from cli.cluster import coordinator_of, is_stand_in
 from cli.select_stack import select_stack
-from cli.stacks import find_pulumi, open_stack
+from cli.stacks import find_pulumi, read_outputs
 from components.environment import print_anything
 from components.errors import StackError
 from components.nodes.docker.shape import POSTGRES_PORT
@@ -141,7 +141,7 @@ def main(  # noqa: PLR0913, PLR0917 - a command's options
     find_pulumi()
     started, load_average = time.perf_counter(), os.getloadavg()[0]
     try:
-        outputs = {name: it.value for name, it in open_stack(stack or select_stack()).outputs().items()}
+        outputs = read_outputs(stack or select_stack())
         place, about = find_cluster(outputs)
         with place.connected("looking at the tables") as connection:
             about |= {"shard_count": check_tables(connection), "load": load_average}

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "bench-backups"
 KEY: Final = "the-key-of-a-benchmark"
+ALONE: Final = "pgBackRest alone, on all nodes"
 BULK: Final = 1_000_000_000
 """Sales from this number on were there before."""
 
@@ -280,14 +281,16 @@ def measure_writes(bench: Bench, seconds: float, rounds: int) -> dict[str, list[
 
 
 def measure_backups(bench: Bench, rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of full backups, by this project and by pgBackRest alone, in turns."""
-    found: dict[str, list[float]] = {"pgBackRest alone, on all nodes": [], "make backup, to its restore point": []}
+    """Return the seconds of full backups, in turns: by pgBackRest alone, and by this project, as SQL and as a command."""
+    found: dict[str, list[float]] = {
+        name: [] for name in (ALONE, "call citus_pulumi.backup('full')", "make backup KIND=full")
+    }
     for _ in range(rounds):
         last = bench.moments[-1]
-        found["pgBackRest alone, on all nodes"].append(
-            run_alone(bench.stack, lambda _folder: ["pgbackrest", "--type=full", "backup"])
-        )
-        found["make backup, to its restore point"].append(timed(partial(bench.back_up, "full")))
+        found[ALONE].append(run_alone(bench.stack, lambda _folder: ["pgbackrest", "--type=full", "backup"]))
+        called, command = list(found)[1:]
+        found[called].append(timed(partial(bench.stack.query, called)))
+        found[command].append(timed(partial(bench.back_up, "full")))
         if bench.moments[-1] is last:
             sys.exit(bench.failures[-1])
     return found
@@ -424,7 +427,7 @@ def main() -> None:
         )
         restored = restore_all(bench, folder, options.restores)
         show("a thousand sales", archived, "not archived")
-        show("a full backup", measure_backups(bench, options.rounds), "pgBackRest alone, on all nodes")
+        show("a full backup", measure_backups(bench, options.rounds), ALONE)
         show("a restore", restored, "pgBackRest alone, to a point")
 
 

@@ -14,9 +14,9 @@ import yaml
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pulumi import automation
 
-from cli.cluster import keep_authority, read_outputs
+from cli.cluster import keep_authority
 from cli.select_stack import LOCAL_STACK, select_stack, settings_file
-from cli.stacks import find_pulumi, reason, run_operation
+from cli.stacks import find_pulumi, read_outputs, reason, run_operation
 from cli.status import show_cluster, show_residency
 from components.environment import print_anything
 from components.errors import StackError
@@ -33,7 +33,7 @@ def up(stack: StackOption = "") -> None:
     """Bring the cluster up, or to what is declared."""
     name = select_stack(stack)
     made = run_operation(name, lambda it, show: it.up(**show, show_secrets=False, suppress_outputs=True))
-    show_cluster(made)
+    show_cluster(name, {output: it.value for output, it in made.outputs.items()})
 
 
 @app.command()
@@ -179,13 +179,14 @@ def forget(
 @app.command()
 def show(stack: StackOption = "") -> None:
     """Show nodes, tables and shards of the running cluster."""
-    show_cluster(run_operation(select_stack(stack), lambda _it, _show: None))
+    name = select_stack(stack)
+    show_cluster(name, read_outputs(name))
 
 
 @app.command()
 def residency(stack: StackOption = "") -> None:
     """Count, on every shard, the rows of the tenants that have a worker of their own; fail where one is elsewhere."""
-    if not show_residency(run_operation(select_stack(stack), lambda _it, _show: None)):
+    if not show_residency(read_outputs(select_stack(stack))):
         raise typer.Exit(1)
 
 
@@ -277,7 +278,7 @@ def role(
 def _outputs(stack: str) -> dict[str, Any]:
     """Return the outputs of a stack that is up."""
     name = select_stack(stack)
-    made = read_outputs(run_operation(name, lambda _it, _show: None))
+    made = read_outputs(name)
     if "dsn" not in made:
         print(f"nothing is up: make up STACK={name}", file=sys.stderr)
         raise typer.Exit(1)

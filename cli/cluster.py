@@ -16,19 +16,12 @@ from components.nodes.local.server import HOST
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pulumi.automation import Stack
-
     from components.database.connections import Connection
 
-__all__ = ["connected_to", "coordinator_of", "is_stand_in", "keep_authority", "read_outputs"]
+__all__ = ["connected_to", "coordinator_of", "is_stand_in", "keep_authority"]
 
 SECONDS: Final = 5.0
 """How long a command waits for a coordinator that was up a moment ago."""
-
-
-def read_outputs(stack: Stack) -> dict[str, Any]:
-    """Return a stack's outputs, secrets too; none where nothing was brought up."""
-    return {name: output.value for name, output in stack.outputs().items()}
 
 
 def is_stand_in(outputs: Mapping[str, Any]) -> bool:

@@ -11,10 +11,9 @@ import yaml
 from pulumi import automation
 
 from cli.backups import read_backups
-from cli.cluster import read_outputs
 from cli.new_stack import make_stack
 from cli.select_stack import settings_file
-from cli.stacks import open_stack
+from cli.stacks import open_stack, read_outputs
 from components.errors import BackupError, StackError
 from components.settings import PROJECT
 
@@ -70,7 +69,7 @@ def prepare_in_place(stack: str, confirmed: str, at: str) -> None:
         raise BackupError(msg)
     repository, prefix = _read_repository(stack)
     # Nothing is given up before it is known that there is something to go back to.
-    point = read_backups(read_outputs(open_stack(stack))).find(at).name
+    point = read_backups(read_outputs(stack)).find(at).name
     _write(stack, settings_file(stack), repository, {"at": point, "prefix": prefix, "inPlace": True})
     print(f"the stack {stack} goes back to {point}")
 
@@ -102,7 +101,7 @@ def _read_repository(stack: str) -> tuple[dict[str, Any], str]:
 
 def _find_point(stack: str, at: str) -> str:
     """Return the name of a point while the cluster is up to tell; else what the person said, which the preview looks for."""
-    outputs = read_outputs(open_stack(stack))
+    outputs = read_outputs(stack)
     if "backups" not in outputs:
         return at
     try:

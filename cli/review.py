@@ -17,11 +17,10 @@ from pulumi import automation
 
 from cli.backups import find_stale
 from cli.changes import SECTIONS, Step, describe
-from cli.cluster import read_outputs
 from cli.costs import Costs, measure
 from cli.plan import read_plan
 from cli.rehearsal import rehearsed
-from cli.stacks import ENDED, open_stack, reason
+from cli.stacks import ENDED, open_stack, read_outputs, reason
 from components.errors import StackError
 from components.plan.findings import by_kind, listed_findings
 from components.plan.rules import RULES
@@ -96,7 +95,7 @@ def preview(name: str, planned: Planned, *, refresh: bool = False, measured: boo
     if asks and not measured:
         previewed.costs = Costs(unknown="a rehearsal has no rows; a review of the stack itself asks its cluster")
     elif asks:
-        previewed.costs = measure(read_outputs(stack), asks)
+        previewed.costs = measure(read_outputs(name), asks)
     return previewed
 
 
@@ -141,7 +140,7 @@ def drift(name: str, output: Path | None) -> int:
 def _find_stale(name: str) -> list[str]:
     """Return what is wrong with the backups of a stack's cluster."""
     try:
-        return find_stale(read_outputs(open_stack(name)))
+        return find_stale(read_outputs(name))
     except StackError as error:
         return [f"the backups cannot be looked at: {error}"]
 

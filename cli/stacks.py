@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pulumi
 from pulumi import automation
 
 from components.environment import spare_loopback
+from components.errors import StackError
 from components.settings import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["find_pulumi", "open_stack", "program", "reason", "run_operation"]
+__all__ = ["find_pulumi", "open_stack", "program", "read_outputs", "reason", "run_operation"]
 
+Result = TypeVar("Result")
 ENDED: Final = "the program ended there"
 """Said by the Automation API, twice, after an error that the program has shown itself: not to be shown again."""
 
@@ -48,8 +52,26 @@ def open_stack(name: str) -> automation.Stack:
     return automation.create_or_select_stack(name, project_name=PROJECT, program=program, opts=options)
 
 
-def run_operation(name: str, operation: Callable[[automation.Stack, dict[str, Any]], object]) -> automation.Stack:
-    """Run an operation on a stack, its progress shown; end with exit code 1 where it fails, the error shown too."""
+def read_outputs(name: str) -> dict[str, Any]:
+    """Return a stack's outputs, secrets too; none where nothing was brought up.
+
+    One call of the CLI: the Automation API makes four of it, and a stack that is not there yet.
+
+    Raises:
+        StackError: the CLI refuses it, as with another passphrase.
+    """
+    command = ["pulumi", "--non-interactive", "stack", "output", "--json", "--show-secrets", "--stack", name]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - of these words alone
+    if "no stack named" in done.stderr:
+        return {}
+    if done.returncode:
+        raise StackError(done.stderr.strip())
+    outputs: dict[str, Any] = json.loads(done.stdout)
+    return outputs
+
+
+def run_operation(name: str, operation: Callable[[automation.Stack, dict[str, Any]], Result]) -> Result:
+    """Return what an operation on a stack does, its progress shown; end with exit code 1 where it fails, the error shown too."""
     said: list[str] = []
 
     def show(line: str) -> None:
@@ -59,13 +81,11 @@ def run_operation(name: str, operation: Callable[[automation.Stack, dict[str, An
 
     how = {"on_output": show, "on_error": show, "color": "always" if sys.stdout.isatty() else "never"}
     try:
-        stack = open_stack(name)
-        operation(stack, how)
+        return operation(open_stack(name), how)
     except automation.CommandError as error:
         if not said:  # before the engine said anything itself
             print(reason(error), file=sys.stderr)
         sys.exit(1)
-    return stack
 
 
 def reason(error: automation.CommandError) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from cli.cluster import connected_to, is_stand_in, keep_authority, read_outputs
+from cli.cluster import connected_to, is_stand_in, keep_authority
 from components.database import schemas
 from components.database.moves import get_residency
 from components.database.statements import statement
@@ -15,7 +15,7 @@ from components.errors import StackError
 from components.names import SchemaName, TableName
 
 if TYPE_CHECKING:
-    from pulumi.automation import Stack
+    from collections.abc import Mapping
 
 __all__ = ["make_table", "show_cluster", "show_residency"]
 
@@ -23,10 +23,9 @@ WIDEST = 12
 """Nodes that get a column of their own."""
 
 
-def show_cluster(stack: Stack) -> None:
-    """Print nodes and tables of the stack's cluster, the command that connects, and the next step."""
+def show_cluster(stack: str, outputs: Mapping[str, Any]) -> None:
+    """Print nodes and tables of a stack's cluster by its outputs, the command that connects, and the next step."""
     console = Console(highlight=False)
-    outputs = read_outputs(stack)
     if "dsn" not in outputs:
         console.print("nothing is up: make up")
         return
@@ -59,16 +58,15 @@ def show_cluster(stack: Stack) -> None:
     from cli.backups import show_state  # noqa: PLC0415 - which needs this module
 
     show_state(console, outputs)
-    console.print(f"connect:  {outputs['psql']}   (or: make psql STACK={stack.name})", soft_wrap=True)
+    console.print(f"connect:  {outputs['psql']}   (or: make psql STACK={stack})", soft_wrap=True)
     console.print(
-        f"next:     change Pulumi.{stack.name}.yaml or sql/schema, then make preview STACK={stack.name}", soft_wrap=True
+        f"next:     change Pulumi.{stack}.yaml or sql/schema, then make preview STACK={stack}", soft_wrap=True
     )
 
 
-def show_residency(stack: Stack) -> bool:
+def show_residency(outputs: Mapping[str, Any]) -> bool:
     """Print where the rows of each placed tenant are, counted on the shards; return whether all are where they are declared."""
     console = Console(highlight=False)
-    outputs = read_outputs(stack)
     declared: dict[str, dict[str, str]] = outputs.get("residency") or {}
     distributed = {it: how for it, how in (outputs.get("schemas") or {}).items() if how["kind"] == "distributed"}
     if not (declared or distributed):

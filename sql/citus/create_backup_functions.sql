@@ -57,16 +57,18 @@ begin
     $$;
 
     -- Begins a backup, which goes on by itself: a statement that takes hours would keep vacuum from its work.
-    create or replace function citus_pulumi.begin_backup(kind text, name text)
+    create or replace function citus_pulumi.begin_backup(kind text, name text, complete text[])
     returns text
     language plpgsql
     set search_path = pg_catalog, pg_temp
     as $body$
     begin
         perform citus_pulumi.end_backup();
+        perform citus_pulumi.remove_incomplete(complete);
         return citus_pulumi.run(format(
-            'cd "$(dirname "$PGBACKREST_CONFIG")" && rm -f backup.code && '
+            'cd "$(dirname "$PGBACKREST_CONFIG")" && rm -f backup.code backup.pid && echo %L >backup.server && '
             '{ setsid sh -c %L >/dev/null 2>&1 & }',
+            extract(epoch from pg_postmaster_start_time()),
             format(
                 'echo $$ >backup.pid; pgbackrest --type=%s --annotation=name=%s backup >backup.log 2>&1; echo $? >backup.new; mv backup.new backup.code',
                 kind, name
@@ -75,19 +77,44 @@ begin
     end
     $body$;
 
-    -- Tells `running`, `done`, or why it failed.
-    create or replace function citus_pulumi.get_backup_result()
+    -- Tells `running` after some seconds, `done`, or why it failed. The node itself waits: each question takes a connection, and time
+    -- of the processors that the backup needs.
+    create or replace function citus_pulumi.wait_for_backup()
     returns text
     language sql
     set search_path = pg_catalog, pg_temp
     as $$
         select regexp_replace(
-            citus_pulumi.run(
-                'cd "$(dirname "$PGBACKREST_CONFIG")"; '
-                'if [ ! -f backup.code ]; then echo running; elif grep -qx 0 backup.code; then echo done; else cat backup.log; fi'
-            ),
+            citus_pulumi.run(format(
+                'cd "$(dirname "$PGBACKREST_CONFIG")"; tries=0; goes_on() { [ ! -f backup.pid ] || kill -0 "$(cat backup.pid)"; }; '
+                'while [ ! -f backup.code ] && goes_on && [ $tries -lt 25 ]; do sleep 0.2; tries=$((tries + 1)); done; '
+                'if [ "$(cat backup.server)" != %L ]; then echo the server was started again meanwhile; '
+                'elif [ -f backup.code ]; then if grep -qx 0 backup.code; then echo done; else cat backup.log; fi; '
+                'elif goes_on; then echo running; else echo the backup was killed; fi',
+                extract(epoch from pg_postmaster_start_time())
+            )),
             '\s*ended \d+$', ''
         )
+    $$;
+
+    -- Waits some seconds for the node's own file, of those that are given by group; returns the newest that is archived.
+    create or replace function citus_pulumi.wait_until_archived(files jsonb)
+    returns text
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    as $$
+    declare
+        needed constant text := files ->> (select groupid from pg_dist_local_group)::text;
+        archived text;
+    begin
+        for tries in 1 .. 50 loop
+            perform pg_stat_clear_snapshot();
+            select coalesce(last_archived_wal, '') into archived from pg_stat_archiver;
+            exit when archived collate "C" >= needed;
+            perform pg_sleep(0.1);
+        end loop;
+        return archived;
+    end
     $$;
 
     -- What the repository holds of all nodes, as JSON.
@@ -227,7 +254,8 @@ begin
     $$;
 
     revoke all on function
-        citus_pulumi.run, citus_pulumi.pgbackrest, citus_pulumi.end_backup, citus_pulumi.begin_backup, citus_pulumi.get_backup_result,
+        citus_pulumi.run, citus_pulumi.pgbackrest, citus_pulumi.end_backup, citus_pulumi.begin_backup, citus_pulumi.wait_for_backup,
+        citus_pulumi.wait_until_archived,
         citus_pulumi.get_info, citus_pulumi.read_stanza, citus_pulumi.get_backups, citus_pulumi.remove_incomplete, citus_pulumi.complete_backup,
         citus_pulumi.note_point, citus_pulumi.get_timeline
     from public;

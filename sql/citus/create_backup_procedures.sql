@@ -45,7 +45,6 @@ begin
     as $$
     declare
         waiting text;
-        told timestamptz := clock_timestamp();
     begin
         moment := clock_timestamp();
         perform pg_catalog.citus_create_restore_point(point);
@@ -59,18 +58,16 @@ begin
                 pg_catalog.string_agg(node, ', ') filter (where not success or result collate "C" < files ->> groupid::text),
                 pg_catalog.string_agg(node || ': ' || result, '; ') filter (where not success)
             into waiting, problem
-            from citus_pulumi.ask_nodes($ask$select coalesce(last_archived_wal, '') from pg_catalog.pg_stat_archiver$ask$);
+            from citus_pulumi.ask_nodes(pg_catalog.format('select citus_pulumi.wait_until_archived(%L)', files));
             commit;
             exit when waiting is null;
             if clock_timestamp() > deadline then
                 problem := pg_catalog.format(
                     'the write-ahead log of %s was not archived in time: the log of the node''s server says why', waiting
                 );
-            elsif clock_timestamp() > told + interval '5 seconds' then
-                told := clock_timestamp();
+            else
                 raise notice 'waiting until the write-ahead log of % is archived', waiting;
             end if;
-            perform pg_catalog.pg_sleep(0.1);
         end loop;
     end
     $$;
@@ -81,6 +78,13 @@ begin
     set search_path = pg_catalog, pg_temp
     as $$select to_char(moment at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')$$;
 
+    -- What is begun at a moment: two points within one second are two.
+    create or replace function citus_pulumi.as_name(moment timestamptz)
+    returns text
+    language sql
+    set search_path = pg_catalog, pg_temp
+    as $$select to_char(moment at time zone 'utc', 'YYYYMMDD"T"HH24MISS.MS"Z"')$$;
+
     -- A backup of all nodes, and a point to which all of them can be restored; complete once all of that is in the repository.
     create or replace procedure citus_pulumi.backup(
         kind text default 'incr',
@@ -90,14 +94,13 @@ begin
     as $$
     declare
         began constant timestamptz := clock_timestamp();
-        called constant text := pg_catalog.to_char(began at time zone 'utc', 'YYYYMMDD"T"HH24MISS"Z"');
+        called constant text := citus_pulumi.as_name(began);
         point constant text := 'citus-pulumi-' || called;
-        starts jsonb;
+        complete text[];
         files jsonb;
         moment timestamptz;
         waiting text;
         problem text;
-        told timestamptz := clock_timestamp();
         run bigint;
         command text;
     begin
@@ -109,21 +112,17 @@ begin
         end if;
         insert into citus_pulumi.backup_run (name, kind) values (called, kind) returning number into run;
         commit;
-        select pg_catalog.jsonb_object_agg(groupid, result) into starts
-        from citus_pulumi.ask_nodes('select pg_catalog.pg_postmaster_start_time()');
+        begin
+            select coalesce(pg_catalog.array_agg(name), '{}') into complete from citus_pulumi.get_backups() where is_complete;
+        exception when others then
+            problem := sqlerrm;
+        end;
         commit;
-        problem := citus_pulumi.find_refusals('select count(*) from citus_pulumi.get_backups()');
-        commit;
-        if problem is null then
-            problem := citus_pulumi.find_refusals(pg_catalog.format(
-                'select citus_pulumi.remove_incomplete(%L)',
-                (select coalesce(pg_catalog.array_agg(name), '{}') from citus_pulumi.get_backups() where is_complete)
-            ));
-            commit;
-        end if;
         if problem is null then
             raise notice 'backup % of all nodes begins', called;
-            problem := citus_pulumi.find_refusals(pg_catalog.format('select citus_pulumi.begin_backup(%L, %L)', kind, called));
+            problem := citus_pulumi.find_refusals(
+                pg_catalog.format('select citus_pulumi.begin_backup(%L, %L, %L)', kind, called, complete)
+            );
             commit;
         end if;
         while problem is null loop
@@ -133,20 +132,14 @@ begin
                     pg_catalog.format('%s: %s', node, pg_catalog.regexp_replace(result, '\s+', ' ', 'g')), '; '
                 ) filter (where not success or result not in ('running', 'done'))
             into waiting, problem
-            from citus_pulumi.ask_nodes('select citus_pulumi.get_backup_result()');
+            from citus_pulumi.ask_nodes('select citus_pulumi.wait_for_backup()');
             commit;
             exit when problem is not null or waiting is null;
-            select pg_catalog.string_agg(node || ' was restarted meanwhile', '; ') filter (where not success or result <> starts ->> groupid::text)
-            into problem
-            from citus_pulumi.ask_nodes('select pg_catalog.pg_postmaster_start_time()');
-            commit;
             if clock_timestamp() > began + deadline then
                 problem := pg_catalog.format('the backup of %s did not end within %s', waiting, deadline);
-            elsif clock_timestamp() > told + interval '5 seconds' then
-                told := clock_timestamp();
+            else
                 raise notice 'waiting until the backup of % ends', waiting;
             end if;
-            perform pg_catalog.pg_sleep(0.2);
         end loop;
         if problem is null then
             call citus_pulumi.archive_up_to(point, began + deadline, files, moment, problem);
@@ -185,7 +178,7 @@ begin
     as $$
     declare
         began constant timestamptz := clock_timestamp();
-        point constant text := 'citus-pulumi-' || pg_catalog.to_char(began at time zone 'utc', 'YYYYMMDD"T"HH24MISS"Z"');
+        point constant text := 'citus-pulumi-' || citus_pulumi.as_name(began);
         files jsonb;
         moment timestamptz;
         problem text;
@@ -212,7 +205,7 @@ begin
         raise notice 'all nodes can be restored to %', point;
     end
     $$;
-    revoke all on function citus_pulumi.ask_nodes, citus_pulumi.find_refusals, citus_pulumi.as_iso from public;
+    revoke all on function citus_pulumi.ask_nodes, citus_pulumi.find_refusals, citus_pulumi.as_iso, citus_pulumi.as_name from public;
     revoke all on procedure citus_pulumi.archive_up_to, citus_pulumi.backup, citus_pulumi.make_restore_point from public;
 end
 $do$

@@ -35,6 +35,8 @@ def clone(runtime: str, tmp_path: Path) -> Iterator[Clone]:
     repository.chmod(0o777)
     data = Path(tempfile.mkdtemp(prefix="citus-pulumi-drill-"))
     data.chmod(0o755)
+    # As README has it for those who call pulumi themselves.
+    assert clone.run('export PULUMI_BACKEND_URL="file://$PWD/.state?metadata=skip" PULUMI_CONFIG_PASSPHRASE=citus') == 0
     assert clone.run(f"make stack NAME={STACK} LIKE=local") == 0
     settings = {"workers": 2, "shardCount": 4, "standIn": False, "dataDir": str(data)}
     clone.set(
@@ -49,8 +51,8 @@ def clone(runtime: str, tmp_path: Path) -> Iterator[Clone]:
 
 
 @pytest.mark.timeout(900)
-def test_every_command_of_the_drill_works(clone: Clone) -> None:
-    """The last stack is made of the repository alone, for the one that was backed up is gone."""
+def test_every_command_of_the_drill_works(clone: Clone, tmp_path: Path) -> None:
+    """The last stack is made of the repository alone, for the first one is gone; and so is one on a machine that never saw it."""
     for block in read_blocks(PAGE):
         if block.section == "A drill" and block.kind == "sh":
             assert clone.run(block.text) == 0, clone.printed
@@ -58,3 +60,14 @@ def test_every_command_of_the_drill_works(clone: Clone) -> None:
         yaml.safe_load((clone.folder / "Pulumi.drilled2.yaml").read_text())["config"]["citus:restoreFrom"]["prefix"]
         == STACK
     )
+    (tmp_path / "home").mkdir()
+    bare = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "LANG": "C.UTF-8"}
+    elsewhere = Clone(tmp_path / "elsewhere", STACK, bare)
+    shutil.copy(clone.folder / f"Pulumi.{STACK}.yaml", elsewhere.folder)
+    try:
+        assert elsewhere.run(f"make restore STACK={STACK} TO=latest NAME=elsewhere") == 0, elsewhere.printed
+        counted = "echo 'select count(*), sum(id_venta) from venta' | make --silent psql STACK=elsewhere"
+        assert elsewhere.run(f"{counted} > after.txt") == 0, elsewhere.printed
+        assert (elsewhere.folder / "after.txt").read_text() == (clone.folder / "before.txt").read_text()
+    finally:
+        elsewhere.run("make down STACK=elsewhere")

@@ -6,8 +6,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
@@ -27,12 +25,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(ROOT / "Pulumi.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def a_stack(**outputs: Any) -> Any:
-    """A stack of the Automation API, as far as its outputs are asked for."""
-    values = {name: SimpleNamespace(value=value) for name, value in outputs.items()}
-    return cast("Any", SimpleNamespace(name="dev", outputs=lambda: values))
 
 
 UNREACHABLE = {
@@ -101,8 +93,8 @@ def test_a_database_out_of_reach_is_one_line(
 ) -> None:
     """Neither what is shown after `up` nor the count of rows ends in a traceback, and no password is shown."""
     monkeypatch.setattr(cluster, "SECONDS", 0.1)
-    show_cluster(a_stack(**UNREACHABLE))
-    assert show_residency(a_stack(**UNREACHABLE)) is False
+    show_cluster("dev", UNREACHABLE)
+    assert show_residency(UNREACHABLE) is False
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["the cluster cannot be shown", "the rows cannot be counted"]
     assert "secret" not in "".join(lines)
