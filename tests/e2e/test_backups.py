@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import docker
+import psutil
 import psycopg
 import pytest
 
 from tests.e2e.nodes import DOCKER, LOCAL_BACKUPS
+from tests.e2e.page import IF_EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,6 +114,9 @@ def test_a_backup_is_complete_once_every_node_can_go_back_to_its_point(stack: St
         ("incr", True, 3),
     ]
     assert len(found["points"]) == 3
+    for _ in range(3):  # within a second or two
+        stack.query("call citus_pulumi.make_restore_point()")
+    assert len({it["name"] for it in listed(stack)["points"]}) == 6
     shown = stack.run_cli("backups")
     assert "incremental" in shown.output
 
@@ -328,6 +338,28 @@ def test_a_worker_whose_data_is_lost_comes_back_alone(stack: Stack) -> None:
     assert stack.run_cli("backup").code == 0
 
 
+@IF_EVERYTHING
+def test_a_lone_restore_that_is_killed_goes_on(stack: Stack) -> None:
+    """At two places, and with what it had made so far taken away but for the data."""
+    assert stack.run_cli("backup").code == 0
+    before = rows(stack)
+    stack.nodes.empty("worker_1")
+    stack.set(restoreWorkers="worker_1")
+    assert stack.refresh().code == 0
+    for sign in (f"{stack.nodes.shown('worker_1')} creating", f"{stack.name}-health updating"):
+        assert sign in stack.kill_up_at(sign, signal.SIGKILL)
+        with suppress(docker.errors.NotFound, psutil.Error, OSError):
+            stack.nodes.remove("worker_1")
+        stack.recover()
+    up = stack.up()
+    assert up.code == 0, up.output
+    assert "is back, with what was committed on it until" in up.output, up.output
+    stack.set(restoreWorkers=None)
+    assert rows(stack) == before
+    again = stack.preview("--expect-no-changes")
+    assert again.code == 0, again.output
+
+
 def move_a_shard(stack: Stack, source: str, target: str) -> str:
     """Move a shard of sales with its lines to another worker, and clean up; return its name."""
     places = [
@@ -412,3 +444,40 @@ def test_a_schedule_makes_backups_by_itself(stack: Stack, runtime: str) -> None:
     up = stack.up()
     assert up.code == 0, up.output
     assert not any(name.endswith("_backups") for name in stack.leftovers())
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk where logs have their place, and a backup has not."""
+    if os.geteuid():
+        pytest.skip("only root can make a disk that is full")
+    disk = Path(tempfile.mkdtemp(prefix="citus-pulumi-small-"))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=0777", "tmpfs", disk], check=True)
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+    disk.rmdir()
+
+
+def test_a_disk_that_is_full_is_told_and_made_up_for(
+    new_stack: Callable[..., Stack], schema: Path, small_disk: Path
+) -> None:
+    """The backup is complete on no node, the log waits, and both are seen; with room, the next one removes what it left."""
+    stack = new_stack("small", schemaDir=str(schema), tables=TABLES, workers=1, backup={"repository": str(small_disk)})
+    declare_key(stack, "backup")
+    up = stack.up()
+    assert up.code == 0, up.output
+    sell(stack, 1, 400)
+    done = stack.run_cli("backup", "--kind", "full")
+    assert done.code != 0
+    assert "No space left on device" in done.output
+    assert done.output.rstrip().endswith("make room there"), done.output
+    (small_disk / "filled").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    stack.query("select result from run_command_on_all_nodes('select pg_switch_wal()')")
+    stack.wait_until(lambda: "is not archived since" in stack.run_cli("drift").output, "archiving fails", 200)
+    sell(stack, 401, 800)  # nobody who sells is held up
+    (small_disk / "filled").unlink()
+    subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
+    done = stack.run_cli("backup", "--kind", "full")
+    assert done.code == 0, done.output
+    assert [it["complete"] for it in listed(stack)["backups"]] == [True]
+    stack.wait_until(lambda: stack.run_cli("drift").code == 0, "all of it is archived")
