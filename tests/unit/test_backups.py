@@ -175,6 +175,8 @@ def test_a_schedule_calls_what_any_client_can() -> None:
         ("ERROR: [029]: FormatError: key/value found outside of section", "citus:backup.key is another"),
         ("ERROR: [041]: unable to open file: No space left on device", "make room there"),
         ("ERROR: [039]: HTTP request failed with 403 (Forbidden)", "the store refuses citus:backup.keyId"),
+        ("ERROR: [039]: HTTP request failed with 404 (Not Found)", "the bucket does not exist"),
+        ("20260101T014404.403Z: unable to connect to 'store:40404': Connection refused", "the store does not answer"),
     ],
 )
 def test_what_pgbackrest_says_comes_with_what_to_do(said: str, told: str) -> None:
