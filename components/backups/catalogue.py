@@ -53,6 +53,8 @@ class Point:
     """All that was committed through the coordinator until then is in it."""
     backup: Backup
     """The one that a restore begins with."""
+    citus: str
+    """Version of the extension that the database had then; empty where it was not noted."""
 
 
 @dataclass(frozen=True)
@@ -195,9 +197,10 @@ def read_catalogue(told: str, prefix: str) -> Catalogue:
         )
         backups.append(backup)
         if backup.moment and backup.point:
-            points.append(Point(backup.point, backup.moment, backup))
-        further = {key: _as_moment(it.partition("/")[0]) for key, it in annotation.items() if key.startswith(_POINT)}
-        points += [Point(key, moment, backup) for key, moment in further.items() if moment and backup.point]
+            points.append(Point(backup.point, backup.moment, backup, annotation.get("citus", "")))
+        for key, (moment, _, citus) in _read_further(annotation).items():
+            if (at := _as_moment(moment)) and backup.point:
+                points.append(Point(key, at, backup, citus))
     prefixes = sorted(
         str(it["name"]).removesuffix(_COORDINATOR) for it in listed if str(it["name"]).endswith(_COORDINATOR)
     )
@@ -230,9 +233,15 @@ def _read_part(node: str, found: Mapping[str, Any]) -> Part:
 
 
 def _read_timelines(annotation: Mapping[str, str]) -> dict[str, int]:
-    of_further = {key: value.partition("/")[2] for key, value in annotation.items() if key.startswith(_POINT)}
+    of_further = {key: timeline for key, (_, timeline, _) in _read_further(annotation).items()}
     found = {annotation.get("point", ""): annotation.get("timeline", ""), **of_further}
     return {point: int(timeline) for point, timeline in found.items() if point and timeline}
+
+
+def _read_further(annotation: Mapping[str, str]) -> dict[str, tuple[str, str, str]]:
+    """Return moment, timeline and Citus's version of each further point; empty where they were not noted."""
+    noted = {key: [*value.split("/"), "", ""] for key, value in annotation.items() if key.startswith(_POINT)}
+    return {key: (moment, timeline, citus) for key, (moment, timeline, citus, *_) in noted.items()}
 
 
 def _as_moment(text: str) -> datetime | None:

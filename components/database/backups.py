@@ -42,7 +42,7 @@ _REMEDIES: Final = {
     "CryptoError|FormatError|cipher|is encrypted": "citus:backup.key is another than it was encrypted with: set that back",
     "No space left|disk full": "make room there",
     "unable to acquire lock": "a backup of this node is under way: wait for its end",
-    "failed with 403|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch": "the store refuses citus:backup.keyId with its secretKey",
+    "failed with 403|AccessDenied|InvalidAccessKeyId|SignatureDoes": "the store refuses citus:backup.keyId with its secretKey",
     "NoSuchBucket|failed with 404": "the bucket does not exist: make it, or correct citus:backup.repository",
     "HostConnectError|unable to connect|unable to get address": "the store does not answer: correct citus:backup.endpoint",
     "ServiceError|certificate": "the store's certificate is not trusted: name its authority as citus:backup.caFile",

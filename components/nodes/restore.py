@@ -15,6 +15,7 @@ from components.backups.configuration import AUTHORITY_FILE, TOOLBOX, ServerPlac
 from components.backups.restoring import RESTORE_FILES, Fresh, RestoredNode, Target, render_restore
 from components.database import backups
 from components.errors import BackupError, StackError
+from components.nodes.versions import get_extension_problem
 from components.resources.provider import DeclarativeProvider, tell
 from components.resources.sql import SqlProvider, SqlResource
 from components.resources.wire import Given, known, write
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from components.backups.settings import RestoreSettings
     from components.database.connections import Connection
     from components.resources.wire import Props
+    from components.schema.needs import KnownServer
     from components.settings import Settings
 
 __all__ = ["RestorePlan", "RestorePlanInputs", "RestoredCluster", "RestoredClusterInputs"]
@@ -67,6 +69,8 @@ class RestorePlanInputs:
     """Folder or volume; empty for an object store."""
     major: int | None = None
     """Major version of PostgreSQL that the nodes are to run; None where it is not known."""
+    citus: str = ""
+    """Release of Citus that they are to run, such as 12.1; empty where it is not known."""
     needed: bool = True
     """Whether nodes are made of it now: a state that was lost, and a cluster that is there, ask for nothing."""
 
@@ -78,10 +82,10 @@ class RestorePlanInputs:
         toolbox: pulumi.Input[str],
         path: str,
         *,
-        major: int | None,
+        server: KnownServer,
         needed: bool,
     ) -> RestorePlanInputs:
-        """Return them for the settings; `path` is where the toolbox has the repository, `major` and `needed` as the fields."""
+        """Return them for the settings; `path` is where the toolbox has the repository, `server` what the nodes are to run."""
         place = ServerPlace("any", "/", 1, settings.user, settings.database, TOOLBOX)
         return cls(
             repository=source.repository,
@@ -94,7 +98,8 @@ class RestorePlanInputs:
                 name: cast("str", pulumi.Output.secret(it)) for name, it in render_files(source, path, place).items()
             },
             mounted="" if source.is_store else source.repository.rstrip("/"),
-            major=major,
+            major=server.postgres,
+            citus=".".join(map(str, server.citus or ())),
             needed=needed,
         )
 
@@ -150,6 +155,9 @@ def _resolve(inputs: RestorePlanInputs) -> Props:
             f"{setting}: the backup {point.backup.name} was made by PostgreSQL {point.backup.major}, and the nodes are to run "
             f"{inputs.major}: pgBackRest restores into the same major version alone. Use an image, or programs, of that"
         )
+        raise BackupError(msg)
+    if why := get_extension_problem([inputs.citus], point.citus, "use an image, or programs, of Citus {}"):
+        msg = f"{setting}: {point.name} cannot be restored by what the nodes are to run: {why}"
         raise BackupError(msg)
     # Of a further point, those nodes that were there then.
     parts = {node: part for node, part in point.backup.parts.items() if point.name in part.timelines}

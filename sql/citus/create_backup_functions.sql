@@ -86,7 +86,7 @@ begin
     as $$
         select regexp_replace(
             citus_pulumi.run(format(
-                'cd "$(dirname "$PGBACKREST_CONFIG")"; tries=0; goes_on() { [ ! -f backup.pid ] || kill -0 "$(cat backup.pid)"; }; '
+                'cd "$(dirname "$PGBACKREST_CONFIG")"; tries=0; goes_on() { [ ! -s backup.pid ] || kill -0 "$(cat backup.pid)" 2>/dev/null; }; '
                 'while [ ! -f backup.code ] && goes_on && [ $tries -lt 25 ]; do sleep 0.2; tries=$((tries + 1)); done; '
                 'if [ "$(cat backup.server)" != %L ]; then echo the server was started again meanwhile; '
                 'elif [ -f backup.code ]; then if grep -qx 0 backup.code; then echo done; else cat backup.log; fi; '
@@ -201,6 +201,13 @@ begin
     set search_path = pg_catalog, pg_temp
     as $$select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int$$;
 
+    -- An older library does not serve it: what is restored needs one that is as new.
+    create or replace function citus_pulumi.get_extension()
+    returns text
+    language sql
+    set search_path = pg_catalog, pg_temp
+    as $$select extversion from pg_extension where extname = 'citus'$$;
+
     -- Marks the node's part of a backup as complete, once the write-ahead log up to its point is in the repository.
     -- The coordinator's is marked last: it stands for all.
     create or replace function citus_pulumi.complete_backup(backup text, files jsonb, annotations text, of_coordinator boolean)
@@ -224,7 +231,8 @@ begin
             raise exception 'the write-ahead log % is not in the repository, which has it up to %', needed, made.archived;
         end if;
         perform citus_pulumi.pgbackrest(format(
-            '--set=%s --annotation=group=%s --annotation=timeline=%s %s annotate', made.label, own, citus_pulumi.get_timeline(), annotations
+            '--set=%s --annotation=group=%s --annotation=timeline=%s --annotation=citus=%s %s annotate',
+            made.label, own, citus_pulumi.get_timeline(), citus_pulumi.get_extension(), annotations
         ));
         return made.label;
     end
@@ -247,7 +255,10 @@ begin
             raise exception 'the backup % is not in the repository', backup;
         end if;
         perform citus_pulumi.pgbackrest(
-            format('--set=%s --annotation=%s=%s/%s annotate', made, point, moment, citus_pulumi.get_timeline())
+            format(
+                '--set=%s --annotation=%s=%s/%s/%s annotate',
+                made, point, moment, citus_pulumi.get_timeline(), citus_pulumi.get_extension()
+            )
         );
         return made;
     end
@@ -257,7 +268,7 @@ begin
         citus_pulumi.run, citus_pulumi.pgbackrest, citus_pulumi.end_backup, citus_pulumi.begin_backup, citus_pulumi.wait_for_backup,
         citus_pulumi.wait_until_archived,
         citus_pulumi.get_info, citus_pulumi.read_stanza, citus_pulumi.get_backups, citus_pulumi.remove_incomplete, citus_pulumi.complete_backup,
-        citus_pulumi.note_point, citus_pulumi.get_timeline
+        citus_pulumi.note_point, citus_pulumi.get_timeline, citus_pulumi.get_extension
     from public;
 end
 $do$

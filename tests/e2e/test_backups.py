@@ -183,15 +183,15 @@ def test_what_cannot_be_restored_is_told_before_anything_is_made(
     changed: dict[str, str],
     told: str,
 ) -> None:
-    """In one line that names the setting, and what there is instead."""
+    """At preview, in one line that names the setting, and what there is instead."""
     wanted = {"repository": str(repository), "prefix": stack.name, "at": "latest", **changed}
     new = new_stack("refused", schemaDir=str(schema), tables=TABLES, restoreFrom=wanted)
     declare_key(new, "restoreFrom")
-    up = new.up()
-    assert up.code != 0
-    assert "citus:restoreFrom.repository = " in up.errors
-    assert told in up.errors, up.errors
-    assert "Traceback" not in up.output
+    preview = new.preview()
+    assert preview.code != 0
+    assert "citus:restoreFrom.repository = " in preview.errors
+    assert told in preview.errors, preview.errors
+    assert "Traceback" not in preview.output
 
 
 def test_another_key_or_another_number_of_workers_is_refused(
@@ -201,15 +201,18 @@ def test_another_key_or_another_number_of_workers_is_refused(
     wanted = {"repository": str(repository), "prefix": stack.name, "at": "latest"}
     new = new_stack("refused", schemaDir=str(schema), tables=TABLES, restoreFrom=wanted, workers=3)
     declare_key(new, "restoreFrom")
-    up = new.up()
-    assert "is of 2 workers, and citus:workers = 3: set 2" in up.errors, up.errors
+    preview = new.preview()
+    assert "is of 2 workers, and citus:workers = 3: set 2" in preview.errors, preview.errors
     new.set(workers=2)
     new.check("config", "set", "--path", "--secret", "restoreFrom.key", "--stack", new.name, "--", "an0ther-key-of-it")
-    up = new.up()
-    assert up.code != 0
-    assert "cannot be read" in up.errors
-    assert "citus:restoreFrom.key is another than it was encrypted with: set that back" in up.errors, up.errors
-    assert "an0ther-key" not in up.output
+    preview = new.preview()
+    assert preview.code != 0
+    assert "cannot be read" in preview.errors
+    assert "citus:restoreFrom.key is another than it was encrypted with: set that back" in preview.errors, (
+        preview.errors
+    )
+    assert "an0ther-key" not in preview.output
+    assert new.leftovers() == []
 
 
 def test_a_cluster_that_is_there_is_not_made_of_another_point(stack: Stack, restored: Stack) -> None:

@@ -23,6 +23,7 @@ from components.nodes.restoring import decide
 from components.nodes.returning import Returning, find_returning
 from components.plan.plan import ShardingPlan
 from components.schema.files import Schema
+from components.schema.needs import KnownServer
 from components.settings import Settings, refuse_plain_passwords
 from components.tables import Distributed, Reference
 
@@ -315,24 +316,33 @@ def test_a_cluster_is_made_of_a_backup_once(
     assert decide(parse(), seen, there, missing) == (False, ())
 
 
-def test_a_backup_of_another_major_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backup_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is made: pgBackRest would refuse it on each node."""
 
     class Told:
         def read_info(self, *_: object) -> str:
-            return info(shop_worker_1=[complete("A", "1F", T0, 4)], shop_coordinator=[complete("A", "1F", T0, 0)])
+            mark = {"citus": "12.1-1", "citus-pulumi-C": f"{T0.isoformat()}/1/13.2-1"}
+            return info(
+                shop_worker_1=[complete("A", "1F", T0, 4, **mark)],
+                shop_coordinator=[complete("A", "1F", T0, 0, **mark)],
+            )
 
     monkeypatch.setattr("components.registry.open_at", lambda *_: Told())
-    settings = parse(restoreFrom=SOURCE, namePrefix="shop", workers="1")
-    assert settings.restore_from
 
-    def refusals(major: int) -> list[str]:
-        inputs = RestorePlanInputs.of(settings, settings.restore_from, "local:", "/b", major=major, needed=True)  # type: ignore[arg-type]
+    def refusals(major: int, citus: tuple[int, int], at: str) -> list[str]:
+        settings = parse(restoreFrom={**SOURCE, "at": at}, namePrefix="shop", workers="1")
+        assert settings.restore_from
+        server = KnownServer(postgres=major, citus=citus)
+        inputs = RestorePlanInputs.of(settings, settings.restore_from, "local:", "/b", server=server, needed=True)
         return list(RestorePlanProvider().refuse({}, inputs))
 
-    assert refusals(15) == []
-    (told,) = refusals(16)
+    assert refusals(15, (12, 1), "A") == []
+    assert refusals(15, (13, 2), "C") == []
+    (told,) = refusals(16, (12, 1), "A")
     assert "the backup A was made by PostgreSQL 15, and the nodes are to run 16" in told
+    (told,) = refusals(15, (12, 1), "C")
+    assert "it has Citus 12.1, and the database has the extension citus 13.2-1" in told
+    assert "use an image, or programs, of Citus 13.2" in told
 
 
 BACKED_UP = {"backup": {"repository": "/b", "key": KEY}, "namePrefix": "shop", "workers": "2"}

@@ -35,12 +35,14 @@ def tag(image: str) -> str:
     return f"citus-pulumi/nodes:{get_recipe(image)}"
 
 
-def find_built(client: Any, declared: str) -> bool:
-    """Tell whether an engine has the image that would be built on the declared one, and on what that name stands for now."""
+def find_built(client: Any, declared: str) -> str:
+    """Return the id of the image that would be built on the declared one, and on what that name stands for now.
+
+    Empty where the engine does not have it.
+    """
     base, built = find_image(client, declared), find_image(client, tag(declared))
-    return bool(
-        base and built and (built.labels.get(_BASE), built.labels.get(_RECIPE)) == (base.id, get_recipe(declared))
-    )
+    made = base and built and (built.labels.get(_BASE), built.labels.get(_RECIPE)) == (base.id, get_recipe(declared))
+    return str(built.id) if made else ""
 
 
 def get_base(client: Any, image: str) -> str:

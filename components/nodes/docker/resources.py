@@ -482,12 +482,14 @@ class DockerNodes(pulumi.ComponentResource):
         if source is None:
             return None
         host, site = self._engine.coordinator, self._of(node_names(settings)[0])
+        # What is there already tells a preview what the repository holds.
+        image = pulumi.Output.from_input(find_built(host.client, settings.image) or site.image.image_id)
         inputs = RestorePlanInputs.of(
             settings,
             source,
-            site.image.image_id.apply(lambda it: f"docker:{host.locate(it)}"),
+            image.apply(lambda it: f"docker:{host.locate(it)}"),
             RESTORED,
-            major=self._engine.verdict_of(node_names(settings)[0]).server.postgres,
+            server=self._engine.verdict_of(node_names(settings)[0]).server,
             needed=self._engine.restores,
         )
         return RestorePlan(f"{self._name}-restore-plan", inputs, pulumi.ResourceOptions(parent=self))

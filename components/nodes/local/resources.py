@@ -220,7 +220,7 @@ class LocalNodes(pulumi.ComponentResource):
                 source,
                 "local:",
                 source.repository,
-                major=installation.major,
+                server=host.expect(settings),
                 needed=host.restores,
             )
             self.plan = RestorePlan(f"{name}-restore-plan", inputs, pulumi.ResourceOptions(parent=self))
