@@ -61,7 +61,7 @@ def read_outputs(name: str) -> dict[str, Any]:
         StackError: the CLI refuses it, as with another passphrase.
     """
     command = ["pulumi", "--non-interactive", "stack", "output", "--json", "--show-secrets", "--stack", name]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - of these words alone
+    done = subprocess.run(command, check=False, capture_output=True, encoding="utf-8")  # noqa: S603
     if "no stack named" in done.stderr:
         return {}
     if done.returncode:

@@ -46,6 +46,7 @@ _REMEDIES: Final = {
     "NoSuchBucket|failed with 404": "the bucket does not exist: make it, or correct citus:backup.repository",
     "HostConnectError|unable to connect|unable to get address": "the store does not answer: correct citus:backup.endpoint",
     "ServiceError|certificate": "the store's certificate is not trusted: name its authority as citus:backup.caFile",
+    "was not archived before": "the log of the node's server has what pgBackRest said of it",
     "Permission denied|unable to create path": "let the server's user write there",
 }
 """What pgBackRest says, and what to do."""

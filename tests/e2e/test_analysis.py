@@ -122,7 +122,7 @@ def test_a_load_that_was_killed_goes_on(stack: Stack) -> None:
     loaded = stack.query(ledger)[0]
     code = (
         "import sys; from analysis.__main__ import *; find_pulumi()\n"
-        f"outputs = {{name: it.value for name, it in open_stack({stack.name!r}).outputs().items()}}\n"
+        f"outputs = read_outputs({stack.name!r})\n"
         "place, _ = find_cluster(outputs); done = load(place, Dataset(300000, SEED), streams=2, reload=False)\n"
         "print(sum(it.sales for it in done.totals.values()), done.rows)"
     )

@@ -296,7 +296,7 @@ MOVES = {
 """Where a move is killed; `make hosts` tries all, back and forth."""
 
 
-@pytest.mark.parametrize("where", MOVES if ON_HOSTS else list(MOVES)[:2])
+@pytest.mark.parametrize("where", MOVES if ON_HOSTS else ["shards"])
 def test_a_worker_moves_to_another_host_and_loses_nothing(stack: Stack, where: str) -> None:
     """Killed on the way, it is where it was or on both hosts; the next update ends it, and the old volume goes."""
     before = rows(stack)

@@ -174,6 +174,10 @@ def test_a_schedule_calls_what_any_client_can() -> None:
             "of another cluster under this",
         ),
         ("ERROR: [029]: FormatError: key/value found outside of section", "citus:backup.key is another"),
+        (
+            "ERROR: [082]: WAL segment 0001 was not archived before the 60000ms timeout",
+            "the log of the node's server has",
+        ),
         ("ERROR: [041]: unable to open file: No space left on device", "make room there"),
         ("ERROR: [039]: HTTP request failed with 403 (Forbidden)", "the store refuses citus:backup.keyId"),
         ("ERROR: [039]: HTTP request failed with 404 (Not Found)", "the bucket does not exist"),
