@@ -51,8 +51,8 @@ begin
         select citus_pulumi.run(
             'cd "$(dirname "$PGBACKREST_CONFIG")"; process=$(cat backup.pid); '
             'if [ ! -f backup.code ] && grep -aq pgbackrest "/proc/$process/cmdline"; then '
-            'kill -TERM -- "-$process"; tries=0; '
-            'while kill -0 -- "-$process" && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; fi'
+            'kill -s TERM -- "-$process"; tries=0; '
+            'while kill -s 0 -- "-$process" && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; fi'
         )
     $$;
 
@@ -78,7 +78,7 @@ begin
     $body$;
 
     -- Tells `running` after some seconds, `done`, or why it failed. The node itself waits: each question takes a connection, and time
-    -- of the processors that the backup needs.
+    -- of the processors that the backup needs. Whether it is alive is looked at before its code is: one that ends between the two has left that.
     create or replace function citus_pulumi.wait_for_backup()
     returns text
     language sql
@@ -88,9 +88,10 @@ begin
             citus_pulumi.run(format(
                 'cd "$(dirname "$PGBACKREST_CONFIG")"; tries=0; goes_on() { [ ! -s backup.pid ] || kill -0 "$(cat backup.pid)" 2>/dev/null; }; '
                 'while [ ! -f backup.code ] && goes_on && [ $tries -lt 25 ]; do sleep 0.2; tries=$((tries + 1)); done; '
+                'alive=no; if goes_on; then alive=yes; fi; '
                 'if [ "$(cat backup.server)" != %L ]; then echo the server was started again meanwhile; '
                 'elif [ -f backup.code ]; then if grep -qx 0 backup.code; then echo done; else cat backup.log; fi; '
-                'elif goes_on; then echo running; else echo the backup was killed; fi',
+                'elif [ $alive = yes ]; then echo running; else echo the backup was killed; fi',
                 extract(epoch from pg_postmaster_start_time())
             )),
             '\s*ended \d+$', ''

@@ -252,9 +252,26 @@ def test_a_worker_that_is_lost_later_does_not_come_back_as_it_was(stack: Stack, 
     assert "worker_1" in up.errors
 
 
+def test_a_backup_that_was_cut_off_is_ended_and_told(stack: Stack) -> None:
+    """By its end or by a kill, nobody is left who could note how it ended; the next one is not held up."""
+
+    def on_workers(command: str) -> list[Any]:
+        return stack.query(f"select result from run_command_on_workers($w${command}$w$)")
+
+    begun = "until [ -s backup.pid ]; do sleep 0.1; done"
+    for end in (
+        "select citus_pulumi.end_backup()",
+        """select citus_pulumi.run('kill -s KILL -- "-$(cat "$(dirname "$PGBACKREST_CONFIG")/backup.pid")"')""",
+    ):
+        on_workers("select citus_pulumi.begin_backup('full', 'cut', '{}')")
+        on_workers(f"""select citus_pulumi.run('cd "$(dirname "$PGBACKREST_CONFIG")"; {begun}')""")
+        on_workers(end)
+        assert on_workers("select citus_pulumi.wait_for_backup()") == ["the backup was killed"] * 2
+    assert stack.run_cli("backup", "--kind", "full").code == 0
+
+
 def test_a_backup_that_fails_on_one_node_is_complete_on_none(stack: Stack) -> None:
     """It is named, and what the others made goes with the next one; a refresh sees who does not archive, and `up` mends it."""
-    assert stack.run_cli("backup", "--kind", "full").code == 0
     worker = stack.nodes.address("worker_1")
     spoil = "select citus_pulumi.run('echo compress-level=99 >> \"$PGBACKREST_CONFIG\"')"
     spoiled = stack.query(f"select success from run_command_on_workers($c${spoil}$c$)")
