@@ -57,6 +57,7 @@ begin
     $$;
 
     -- Begins a backup, which goes on by itself: a statement that takes hours would keep vacuum from its work.
+    -- No signal ends the shell before it has noted how pgBackRest ended.
     create or replace function citus_pulumi.begin_backup(kind text, name text, complete text[])
     returns text
     language plpgsql
@@ -70,7 +71,7 @@ begin
             '{ setsid sh -c %L >/dev/null 2>&1 & }',
             extract(epoch from pg_postmaster_start_time()),
             format(
-                'echo $$ >backup.pid; pgbackrest --type=%s --annotation=name=%s backup >backup.log 2>&1; echo $? >backup.new; mv backup.new backup.code',
+                'trap : TERM; echo $$ >backup.pid; pgbackrest --type=%s --annotation=name=%s backup >backup.log 2>&1; echo $? >backup.new; mv backup.new backup.code',
                 kind, name
             )
         ));
@@ -90,7 +91,7 @@ begin
                 'while [ ! -f backup.code ] && goes_on && [ $tries -lt 25 ]; do sleep 0.2; tries=$((tries + 1)); done; '
                 'alive=no; if goes_on; then alive=yes; fi; '
                 'if [ "$(cat backup.server)" != %L ]; then echo the server was started again meanwhile; '
-                'elif [ -f backup.code ]; then if grep -qx 0 backup.code; then echo done; else cat backup.log; fi; '
+                'elif [ -f backup.code ]; then if grep -qx 0 backup.code; then echo done; elif grep -q ERROR backup.log; then cat backup.log; else echo "pgBackRest ended with $(cat backup.code)"; fi; '
                 'elif [ $alive = yes ]; then echo running; else echo the backup was killed; fi',
                 extract(epoch from pg_postmaster_start_time())
             )),

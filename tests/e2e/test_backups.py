@@ -252,22 +252,40 @@ def test_a_worker_that_is_lost_later_does_not_come_back_as_it_was(stack: Stack, 
     assert "worker_1" in up.errors
 
 
-def test_a_backup_that_was_cut_off_is_ended_and_told(stack: Stack) -> None:
-    """By its end or by a kill, nobody is left who could note how it ended; the next one is not held up."""
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("select citus_pulumi.end_backup()", "pgBackRest ended with 63"),
+        ("kill -s KILL -- -$process", "the backup was killed"),
+        ("kill -s KILL $(cat /proc/$process/task/$process/children)", "pgBackRest ended with 137"),
+    ],
+    ids=["ended", "killed", "pgbackrest"],
+)
+def test_a_backup_that_is_cut_off_is_told_and_nothing_else_ends(stack: Stack, end: str, told: str) -> None:
+    """Neither the server, which in a container is the parent of all that is left, nor the next backup is held up."""
 
     def on_workers(command: str) -> list[Any]:
         return stack.query(f"select result from run_command_on_workers($w${command}$w$)")
 
-    begun = "until [ -s backup.pid ]; do sleep 0.1; done"
-    for end in (
-        "select citus_pulumi.end_backup()",
-        """select citus_pulumi.run('kill -s KILL -- "-$(cat "$(dirname "$PGBACKREST_CONFIG")/backup.pid")"')""",
-    ):
-        on_workers("select citus_pulumi.begin_backup('full', 'cut', '{}')")
-        on_workers(f"""select citus_pulumi.run('cd "$(dirname "$PGBACKREST_CONFIG")"; {begun}')""")
-        on_workers(end)
-        assert on_workers("select citus_pulumi.wait_for_backup()") == ["the backup was killed"] * 2
-    assert stack.run_cli("backup", "--kind", "full").code == 0
+    def run(command: str) -> list[Any]:
+        process = "process=$(cat backup.pid 2>/dev/null)"
+        return on_workers(
+            f"""select citus_pulumi.run('cd "$(dirname "$PGBACKREST_CONFIG")"; {process}; {command}; {process}')"""
+        )
+
+    checkpointer = "select backend_start::text from pg_stat_activity where backend_type = $$checkpointer$$"
+    before = on_workers(checkpointer)
+    on_workers("select citus_pulumi.begin_backup('full', 'cut', '{}')")
+    stack.wait_until(
+        lambda: all(it.startswith("ended 0") for it in run("grep -q . /proc/$process/task/$process/children")),
+        "it runs",
+    )
+    on_workers(end) if end.startswith("select") else run(end)
+    ended = on_workers("select citus_pulumi.wait_for_backup()")
+    assert all(told in it for it in ended), ended
+    assert on_workers(checkpointer) == before
+    done = stack.run_cli("backup", "--kind", "full")
+    assert done.code == 0, done.output
 
 
 def test_a_backup_that_fails_on_one_node_is_complete_on_none(stack: Stack) -> None:

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 __all__ = ["DockerNodes"]
 
 
+_INIT: Final = ("tini", "--")
+"""Adopts what a backup leaves behind, which goes on by itself. The postmaster would take it for a backend of its own that has
+crashed, unless it ends with 0 or 1, and end all sessions."""
 _FOLDER: Final = Path(__file__).parent / "files"
 
 
@@ -405,7 +408,7 @@ class DockerNodes(pulumi.ComponentResource):
             self._key(name),
             name=name,
             image=site.image.image_id,
-            entrypoints=["bash", "/etc/citus-pulumi/start_node.sh"],
+            entrypoints=[*(_INIT if settings.backup else ()), "bash", "/etc/citus-pulumi/start_node.sh"],
             command=list(shape.command),
             memory=shape.memory_mb,
             memory_swap=shape.memory_mb,
