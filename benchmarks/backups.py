@@ -139,6 +139,7 @@ def new_stack(bench: Bench, folder: Path, moment: Moment) -> Iterator[Stack]:
         "workers": 4,
         "shardCount": 8,
         "readyTimeout": 120,
+        "rebalance": False,  # it is the restore that is measured
         "restoreFrom": source,
     }
     nodes = LocalNodes(name, port, installation.bindir, stand_in=False)
