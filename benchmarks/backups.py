@@ -103,12 +103,15 @@ def load(stack: Stack, sales: int) -> None:
         )
 
 
+def read_sales(stack: Stack) -> tuple[set[int], dict[int, int]]:
+    """Return the numbers of the sales that clients wrote, and how many lines each has."""
+    there = set(stack.query(f"select id_venta from venta where id_venta < {BULK}"))
+    return there, dict(stack.query(f"select id_venta, count(*) from detalle_venta where id_venta < {BULK} group by 1"))
+
+
 def compare(bench: Bench, restored: Stack, moment: Moment) -> None:
     """Compare what a restored cluster has with what clients know."""
-    there = {int(number) for number in restored.query(f"select id_venta from venta where id_venta < {BULK}")}
-    lines = dict(
-        restored.query(f"select id_venta, count(*) from detalle_venta where id_venta < {BULK} group by 1") or [(0, 0)]
-    )
+    there, lines = read_sales(restored)
     missing = sorted(moment.committed - there)
     after = sorted(number for number in there if number > moment.begun)
     strange = sorted(there - bench.tills.committed - bench.tills.unsure)
@@ -239,9 +242,7 @@ def lose_a_worker(bench: Bench) -> None:
         sys.exit(done.output)
     sold = len(bench.tills.committed) - len(until_then)
     committed = frozenset(bench.tills.committed)
-    there = set(bench.stack.query(f"select id_venta from venta where id_venta < {BULK}"))
-    counted = f"select id_venta, count(*) from detalle_venta where id_venta < {BULK} group by 1"
-    lines = dict(bench.stack.query(counted) or [(0, 0)])
+    there, lines = read_sales(bench.stack)
     lost = committed - there
     wrong = {
         "lost, though archived": lost & certain,
@@ -283,15 +284,17 @@ def measure_writes(bench: Bench, seconds: float, rounds: int) -> dict[str, list[
 
 def measure_backups(bench: Bench, rounds: int) -> dict[str, list[float]]:
     """Return the seconds of full backups, in turns: by pgBackRest alone, and by this project, as SQL and as a command."""
-    found: dict[str, list[float]] = {
-        name: [] for name in (ALONE, "call citus_pulumi.backup('full')", "make backup KIND=full")
+    call = "call citus_pulumi.backup('full')"
+    ways: dict[str, Callable[[], object]] = {
+        ALONE: partial(run_alone, bench.stack, lambda _folder: ["pgbackrest", "--type=full", "backup"]),
+        call: partial(bench.stack.query, call),
+        "make backup KIND=full": partial(bench.back_up, "full"),
     }
+    found: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         last = bench.moments[-1]
-        found[ALONE].append(run_alone(bench.stack, lambda _folder: ["pgbackrest", "--type=full", "backup"]))
-        called, command = list(found)[1:]
-        found[called].append(timed(partial(bench.stack.query, called)))
-        found[command].append(timed(partial(bench.back_up, "full")))
+        for name, way in ways.items():
+            found[name].append(timed(way))
         if bench.moments[-1] is last:
             sys.exit(bench.failures[-1])
     return found

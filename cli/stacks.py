@@ -1,4 +1,4 @@
-"""Opens stacks and runs operations on them by Pulumi's Automation API. Shows what Pulumi says; asks no database."""
+"""Opens stacks, runs operations on them, and reads their outputs. Shows what Pulumi says; asks no database."""
 
 from __future__ import annotations
 

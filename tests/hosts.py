@@ -243,12 +243,12 @@ class Hosts:
         first.stop()
         for again in ("network", "engine-id"):
             subprocess.run(["rm", "-rf", f"{first.folder}/data/{again}"], check=True)
-        (layers,) = Path(first.folder, "data").glob("overlay2")
-        aside = layers.rename(self._folder / "layers")
-        for host in (first, *others):
-            if host is not first:
-                _run("cp", "-a", f"{first.folder}/data", f"{host.folder}/data")
-            _run("cp", "-al", str(aside), f"{host.folder}/data/overlay2")  # an engine writes into no layer that it has
+        data = first.folder / "data"
+        layers = (data / "overlay2").rename(self._folder / "layers")
+        for host in others:
+            _run("cp", "-a", str(data), f"{host.folder}/data")
+            _run("cp", "-al", str(layers), f"{host.folder}/data/overlay2")  # an engine writes into no layer that it has
+        layers.rename(data / "overlay2")
 
     def __getitem__(self, name: str) -> Host:
         """Return one of them."""

@@ -79,7 +79,8 @@ begin
     $body$;
 
     -- Tells `running` after some seconds, `done`, or why it failed. The node itself waits: each question takes a connection, and time
-    -- of the processors that the backup needs. Whether it is alive is looked at before its code is: one that ends between the two has left that.
+    -- of the processors that the backup needs. Whether it is alive is looked at before its code is: one that ends between the two
+    -- has left that.
     create or replace function citus_pulumi.wait_for_backup()
     returns text
     language sql
@@ -87,12 +88,15 @@ begin
     as $$
         select regexp_replace(
             citus_pulumi.run(format(
-                'cd "$(dirname "$PGBACKREST_CONFIG")"; tries=0; goes_on() { [ ! -s backup.pid ] || kill -0 "$(cat backup.pid)" 2>/dev/null; }; '
+                'cd "$(dirname "$PGBACKREST_CONFIG")"; tries=0; '
+                'goes_on() { [ ! -s backup.pid ] || kill -0 "$(cat backup.pid)" 2>/dev/null; }; '
                 'while [ ! -f backup.code ] && goes_on && [ $tries -lt 25 ]; do sleep 0.2; tries=$((tries + 1)); done; '
                 'alive=no; if goes_on; then alive=yes; fi; '
                 'if [ "$(cat backup.server)" != %L ]; then echo the server was started again meanwhile; '
-                'elif [ -f backup.code ]; then if grep -qx 0 backup.code; then echo done; elif grep -q ERROR backup.log; then cat backup.log; else echo "pgBackRest ended with $(cat backup.code)"; fi; '
-                'elif [ $alive = yes ]; then echo running; else echo the backup was killed; fi',
+                'elif [ ! -f backup.code ]; then if [ $alive = yes ]; then echo running; else echo the backup was killed; fi; '
+                'elif grep -qx 0 backup.code; then echo done; '
+                'elif grep -q ERROR backup.log; then cat backup.log; '
+                'else echo "pgBackRest ended with $(cat backup.code)"; fi',
                 extract(epoch from pg_postmaster_start_time())
             )),
             '\s*ended \d+$', ''

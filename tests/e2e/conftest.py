@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import shutil
 import socket
+import tempfile
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +106,15 @@ def new_stack(
         _end_processes(stack.folder)
         stack.nodes.clear()
         stack.nodes.close()
+
+
+@pytest.fixture(scope="module")
+def repository(runtime: str) -> Iterator[Path]:
+    """A folder for the backups of a runtime, where any account may write."""
+    folder = Path(tempfile.mkdtemp(prefix=f"citus-pulumi-backups-{runtime}-"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end_processes(folder: Path) -> None:

@@ -35,7 +35,7 @@ def clone(runtime: str, tmp_path: Path) -> Iterator[Clone]:
     repository.chmod(0o777)
     data = Path(tempfile.mkdtemp(prefix="citus-pulumi-drill-"))
     data.chmod(0o755)
-    # As README has it for those who call pulumi themselves.
+    # As docs/operations.md has it for those who call pulumi themselves.
     assert clone.run('export PULUMI_BACKEND_URL="file://$PWD/.state?metadata=skip" PULUMI_CONFIG_PASSPHRASE=citus') == 0
     assert clone.run(f"make stack NAME={STACK} LIKE=local") == 0
     settings = {"workers": 2, "shardCount": 4, "standIn": False, "dataDir": str(data)}

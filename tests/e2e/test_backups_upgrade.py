@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,25 +9,17 @@ import pytest
 from tests.e2e.nodes import DOCKER
 from tests.e2e.page import IF_EVERYTHING
 from tests.e2e.test_backups import SALE, TABLES, declare_key, rows, sell
+from tests.e2e.test_citus_upgrade import VERSIONS
 from tests.genuine import IMAGE, NEWER_IMAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
     from tests.e2e.stack import Stack
 
 RUNTIMES = [DOCKER]
 pytestmark = [pytest.mark.needs("newer"), IF_EVERYTHING]
-VERSIONS = "select distinct result from run_command_on_all_nodes($$select extversion from pg_extension where extname = 'citus'$$)"
-
-
-@pytest.fixture
-def repository() -> Iterator[Path]:
-    """A folder where any account may write."""
-    folder = Path(tempfile.mkdtemp(prefix="citus-pulumi-releases-"))
-    folder.chmod(0o777)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.timeout(600)

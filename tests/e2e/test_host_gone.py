@@ -5,10 +5,7 @@ On `make hosts` alone, whose engines have the nodes' image with pgBackRest.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -18,7 +15,8 @@ from tests.e2e.nodes import HOSTS, HostsNodes
 from tests.genuine import ON_HOSTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
     from tests.e2e.stack import Stack
 
@@ -32,15 +30,6 @@ SALE = """
 create table country (id int primary key, name text);
 create table sale (country int not null, id bigint not null, primary key (country, id));
 """
-
-
-@pytest.fixture(scope="module")
-def repository() -> Iterator[Path]:
-    """A folder that all hosts share."""
-    folder = Path(tempfile.mkdtemp(prefix="citus-pulumi-backups-hosts-"))
-    folder.chmod(0o777)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

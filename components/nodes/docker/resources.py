@@ -59,6 +59,8 @@ class _Site:
     provider: docker.Provider
     image: docker.RemoteImage
     """Of the nodes: the declared one, or the one that is built on it."""
+    built: str
+    """Id of the one that is built on it, where the engine has it already; else empty."""
     network: docker.Network
 
 
@@ -117,8 +119,9 @@ class DockerNodes(pulumi.ComponentResource):
             keep_locally=True,
             opts=pulumi.ResourceOptions(parent=self, provider=provider),
         )
+        built = find_built(host.client, settings.image) if needs_backups(settings) else ""
         if needs_backups(settings):
-            image = self._build(f"{name}-nodes-image{suffix}", image, provider, host)
+            image = self._build(f"{name}-nodes-image{suffix}", image, provider, is_there=bool(built))
         hook = self._engine.reconnect(host, settings.network)
         reconnect = pulumi.ResourceHook(f"reconnect-{settings.network}{suffix}", hook)
         network = docker.Network(
@@ -128,13 +131,12 @@ class DockerNodes(pulumi.ComponentResource):
             labels=[docker.NetworkLabelArgs(label=label, value=value) for label, value in self._labels.items()],
             opts=self._child(host, provider, "network", settings.network, [reconnect]),
         )
-        return _Site(suffix, provider, image, network)
+        return _Site(suffix, provider, image, built, network)
 
     def _build(
-        self, name: str, base: docker.RemoteImage, provider: docker.Provider, host: DockerHost
+        self, name: str, base: docker.RemoteImage, provider: docker.Provider, *, is_there: bool
     ) -> docker.RemoteImage:
         """Build the nodes' image with what backups need on top of the declared one; or take the one that somebody has loaded."""
-        is_there = find_built(host.client, self._settings.image)
         build = docker.RemoteImageBuildArgs(
             context=str(CONTEXT.relative_to(PROJECT)),
             build_args={
@@ -486,7 +488,7 @@ class DockerNodes(pulumi.ComponentResource):
             return None
         host, site = self._engine.coordinator, self._of(node_names(settings)[0])
         # What is there already tells a preview what the repository holds.
-        image = pulumi.Output.from_input(find_built(host.client, settings.image) or site.image.image_id)
+        image = pulumi.Output.from_input(site.built or site.image.image_id)
         inputs = RestorePlanInputs.of(
             settings,
             source,
